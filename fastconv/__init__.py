@@ -1,0 +1,27 @@
+"""Convolution, image filtering and pooling for NumPy arrays, on the processor at hand.
+
+CNN operations: `conv2d`, `plan_conv2d`, `max_pool2d`, `avg_pool2d`. Image filters for any batch of
+images: `fastconv.filters`. Kernels to filter with: `fastconv.kernels`. Every operation again in
+plain NumPy, as its definition: `fastconv.reference`.
+"""
+
+from fastconv import filters, kernels, reference
+from fastconv._config import __version__, available_isas, show_config
+from fastconv._threads import get_num_threads, set_num_threads
+from fastconv.conv import conv2d, plan_conv2d
+from fastconv.pool import avg_pool2d, max_pool2d
+
+__all__ = [
+    "__version__",
+    "available_isas",
+    "avg_pool2d",
+    "conv2d",
+    "filters",
+    "get_num_threads",
+    "kernels",
+    "max_pool2d",
+    "plan_conv2d",
+    "reference",
+    "set_num_threads",
+    "show_config",
+]

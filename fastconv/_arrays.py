@@ -1,0 +1,151 @@
+"""What was passed in: arrays the kernels can read or write in place, or an error that says why not.
+
+Kernels take contiguous, aligned, native memory. Anything else that is an array of a supported type
+(strided, reversed, Fortran-ordered, broadcast, byte-swapped, misaligned) is copied to that form.
+"""
+
+import os
+
+import numpy as np
+
+
+def readable(function, name, value, dtypes, ndim=None):
+    """`value` as a contiguous native array of one of the dtypes, in place where it is one."""
+    array = _array(function, name, value)
+    _check_dtype(function, name, array.dtype, dtypes)
+    if ndim is not None and array.ndim not in ndim:
+        raise ValueError(
+            f"{function}: {name} has shape {array.shape}, expected "
+            f"{' or '.join(str(n) for n in ndim)} dimensions"
+        )
+    return contiguous(function, name, array)
+
+
+def contiguous(function, name, array, dtype=None):
+    """The array in the form that kernels read, of its own type or another."""
+    dtype = np.dtype(dtype or array.dtype).newbyteorder("=")
+    if array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype:
+        if array.dtype.isnative:
+            return array
+    _check_memory(function, name, array.shape, dtype)
+    return np.require(array, dtype, ["C", "A"])
+
+
+def writable(function, out, shape, dtype, inputs):
+    """The array to compute into: `out` or a new one, or a temporary that `finish` copies.
+
+    Returns (array, finish); finish() gives the array for the caller.
+    """
+    if out is None:
+        _check_memory(function, "the result", shape, dtype)
+        result = np.empty(shape, dtype)
+        return result, lambda: result
+    check_out(function, out, shape, dtype)
+    contiguous_native = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
+    if contiguous_native and not any(np.may_share_memory(out, x) for x in inputs):
+        return out, lambda: out
+    temporary = np.empty(shape, dtype)
+
+    def finish():
+        out[...] = temporary
+        return out
+
+    return temporary, finish
+
+
+def check_out(function, out, shape, dtype):
+    """Refuse an output that cannot take the result."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{function}: out is {_kind(out)}, expected a NumPy array")
+    if out.dtype.newbyteorder("=") != dtype:
+        raise TypeError(f"{function}: out has dtype {out.dtype}, expected {np.dtype(dtype)}")
+    if out.shape != tuple(shape):
+        raise ValueError(f"{function}: out has shape {out.shape}, expected {tuple(shape)}")
+    if not out.flags.writeable:
+        raise ValueError(f"{function}: out is read-only, expected a writeable array")
+    if out.size > 1 and _repeats(out):
+        raise ValueError(f"{function}: out has elements that share memory, expected distinct ones")
+
+
+def as_bytes(array):
+    """The memory of a contiguous array as a line of bytes."""
+    return array.reshape(-1).view(np.uint8)
+
+
+def number(function, name, value):
+    """A finite real number."""
+    try:
+        result = float(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{function}: {name} is {value!r}, expected a number") from None
+    if not np.isfinite(result):
+        raise ValueError(f"{function}: {name} is {value!r}, expected a finite number")
+    return result
+
+
+def _array(function, name, value):
+    if value is None:
+        raise TypeError(f"{function}: {name} is None, expected an array")
+    if isinstance(value, np.ma.MaskedArray):
+        raise TypeError(
+            f"{function}: {name} is a masked array, expected a plain one: "
+            "fill it first, for example with .filled(0)"
+        )
+    if hasattr(value, "__cuda_array_interface__") or getattr(value, "is_cuda", False):
+        raise TypeError(
+            f"{function}: {name} is on a GPU, expected an array in main memory: "
+            "copy it there first, for example with .cpu() or .get()"
+        )
+    if hasattr(value, "__dask_graph__"):
+        raise TypeError(f"{function}: {name} is a Dask array, expected a NumPy one: call .compute()")
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise TypeError(f"{function}: {name} is no array ({error})") from None
+
+
+def _check_dtype(function, name, dtype, dtypes):
+    if dtype.newbyteorder("=") not in [np.dtype(each) for each in dtypes]:
+        expected = ", ".join(np.dtype(each).name for each in dtypes)
+        hint = f"; convert it first, for example {name}.astype(np.{np.dtype(dtypes[-1]).name})"
+        raise TypeError(
+            f"{function}: {name} has dtype {dtype}, expected {expected}"
+            + ("" if dtype.kind in "OVSU" else hint)
+        )
+
+
+def _check_memory(function, name, shape, dtype):
+    """Refuse what this machine can never hold before the system kills the process for it."""
+    size = np.dtype(dtype).itemsize
+    for n in shape:
+        size *= int(n)
+    if size > _physical_memory():
+        raise MemoryError(
+            f"{function}: {name} of shape {tuple(shape)} takes {size / 2**30:.3g} GiB as a "
+            f"contiguous {np.dtype(dtype)} array, expected at most the memory of this machine, "
+            f"{_physical_memory() / 2**30:.3g} GiB"
+        )
+
+
+def _physical_memory():
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 2**62  # unknown here: the allocation itself will say
+
+
+def _repeats(array):
+    """Do two elements share memory? True for some strides that only might."""
+    strides = sorted(
+        (abs(stride), n) for stride, n in zip(array.strides, array.shape, strict=True) if n > 1
+    )
+    reach = array.itemsize
+    for stride, n in strides:
+        if stride < reach:
+            return True
+        reach = stride * (n - 1) + reach
+    return False
+
+
+def _kind(value):
+    return "None" if value is None else f"a {type(value).__name__}"

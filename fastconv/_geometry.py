@@ -1,0 +1,146 @@
+"""Is a call legal, and how big is its result? The sizes of every operation, checked.
+
+Sizes follow one formula: a window covers K = dilation * (k - 1) + 1 elements, the padded input has
+L = n + before + after, and there are (L - K) // stride + 1 outputs (PyTorch and ONNX agree).
+"""
+
+import operator
+from typing import NamedTuple
+
+import numpy as np
+
+# Every border name and the one that stands for it. "reflect" is NumPy's, PyTorch's and OpenCV's:
+# it does not repeat the edge (SciPy calls that "mirror", and its "reflect" is "symmetric" here).
+BORDERS = {
+    "constant": "constant", "zeros": "constant",
+    "edge": "edge", "nearest": "edge", "replicate": "edge",
+    "reflect": "reflect", "mirror": "reflect", "reflect101": "reflect",
+    "symmetric": "symmetric", "grid-mirror": "symmetric",
+    "wrap": "wrap", "circular": "wrap", "grid-wrap": "wrap",
+}  # fmt: skip
+
+# One dimension of anything: its elements must be countable by a signed 64-bit integer.
+LARGEST = 2**62
+
+
+class Window(NamedTuple):
+    """One axis of a sliding window."""
+
+    n: int  # input
+    k: int  # kernel
+    stride: int
+    dilation: int
+    before: int
+    after: int  # declared padding; ceil_mode may reach beyond it
+    o: int  # output
+
+
+def integer(function, name, value, least):
+    """An integer of at least `least`."""
+    try:
+        result = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{function}: {name} is {value!r}, expected an integer") from None
+    if not least <= result < LARGEST:
+        raise ValueError(f"{function}: {name} is {result}, expected at least {least}")
+    return result
+
+
+def pair(function, name, value, least):
+    """One integer for both axes, or (rows, columns)."""
+    values = (value, value) if np.ndim(value) == 0 else tuple(value)
+    if len(values) != 2:
+        raise ValueError(f"{function}: {name} is {value!r}, expected an integer or a pair")
+    return tuple(integer(function, name, each, least) for each in values)
+
+
+def choice(function, name, value, choices):
+    """One of a few words."""
+    if not isinstance(value, str | None) or value not in choices:
+        expected = ", ".join(map(repr, choices))
+        raise ValueError(f"{function}: {name} is {value!r}, expected one of {expected}")
+    return value
+
+
+def borders(function, name, value):
+    """The border of rows and columns, from one name or a pair of them."""
+    values = (value, value) if isinstance(value, str) else value
+    if not isinstance(values, tuple | list) or len(values) != 2:
+        raise ValueError(f"{function}: {name} is {value!r}, expected a name or a pair of names")
+    return tuple(BORDERS[choice(function, name, each, BORDERS)] for each in values)
+
+
+def padding(function, value):
+    """Padding as ((top, bottom), (left, right)), or the word "same" or "valid"."""
+    if isinstance(value, str):
+        return choice(function, "padding", value, ("same", "valid"))
+    if np.ndim(value) == 2 and np.shape(value) == (2, 2):
+        return tuple(pair(function, "padding", each, 0) for each in value)
+    if np.ndim(value) > 1:
+        raise ValueError(
+            f"{function}: padding is {value!r}, expected an integer, (rows, columns), "
+            '((top, bottom), (left, right)), "same" or "valid"'
+        )
+    return tuple((each, each) for each in pair(function, "padding", value, 0))
+
+
+def windows(function, size, kernel, stride, pads, dilation, ceil_mode=False, name="x"):
+    """The two axes of a window that slides over an image of the given size."""
+    axes = ("rows", "columns")
+    if isinstance(pads, str):
+        pads = (pads, pads)
+    return tuple(
+        _window(function, name, *axis, ceil_mode)
+        for axis in zip(axes, size, kernel, stride, pads, dilation, strict=True)
+    )
+
+
+def _window(function, name, axis, n, k, stride, pad, dilation, ceil_mode):
+    covered = dilation * (k - 1) + 1
+    if pad == "same":
+        outputs = -(-n // stride)
+        total = max(0, (outputs - 1) * stride + covered - n)
+        return Window(n, k, stride, dilation, total // 2, total - total // 2, outputs)
+    before, after = (0, 0) if pad == "valid" else pad
+    room = n + before + after - covered
+    if n < 1 or room < 0:
+        raise ValueError(
+            f"{function}: the kernel covers {covered} {axis} but {name} has {n + before + after} "
+            f"({n} and {before + after} of padding), expected at least as many"
+        )
+    outputs = room // stride + 1
+    if ceil_mode:
+        outputs = -(-room // stride) + 1
+        if (outputs - 1) * stride >= n + before:  # the last window would start in the padding
+            outputs -= 1
+    return Window(n, k, stride, dilation, before, after, outputs)
+
+
+class Conv2d(NamedTuple):
+    """A convolution that can be computed: samples, groups, channels per group, both axes."""
+
+    n: int
+    groups: int
+    c: int
+    k: int
+    rows: Window
+    cols: Window
+    border: tuple
+    activation: str | None
+    layout: str
+    bits: int
+
+    @property
+    def shape(self):
+        return images(self.layout, self.n, self.groups * self.k, self.rows.o, self.cols.o)
+
+
+def images(layout, n, channels, h, w):
+    """The shape of a batch of images."""
+    return (n, channels, h, w) if layout == "NCHW" else (n, h, w, channels)
+
+
+def sizes(layout, shape):
+    """(n, channels, h, w) of a batch's shape."""
+    n, *rest = shape
+    return (n, *rest) if layout == "NCHW" else (n, rest[2], rest[0], rest[1])

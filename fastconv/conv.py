@@ -1,0 +1,231 @@
+"""Convolution as CNNs do it (cross-correlation), in PyTorch's names and order of arguments."""
+
+import numpy as np
+
+from fastconv import _arrays, _config, _core, _geometry, _plan, _threads
+
+__all__ = ["conv2d", "plan_conv2d"]
+
+DTYPES = ("float32", "float64")
+LAYOUTS = ("NCHW", "NHWC")
+ACTIVATIONS = tuple(_core.ACTIVATIONS)
+ALGORITHMS = ("auto", "direct")
+
+
+def conv2d(
+    x,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    activation=None,
+    layout="NCHW",
+    algorithm="auto",
+    out=None,
+    threads=None,
+):
+    """Cross-correlate a batch of images with K kernels (what CNNs call convolution).
+
+    ``y[n, k, p, q] = bias[k] + sum over c, i, j of
+    weight[k, c, i, j] * padded[n, c, p * stride + i * dilation, q * stride + j * dilation]``,
+    where c runs over the channels of k's group (Dumoulin and Visin, arXiv:1603.07285).
+
+    Parameters
+    ----------
+    x : (N, C, H, W) array, float32 or float64
+        Images; (N, H, W, C) with ``layout="NHWC"``.
+    weight : (K, C // groups, kh, kw) array of x's dtype
+        Kernels, in both layouts.
+    bias : (K,) array of x's dtype, optional
+    stride, dilation : int or (rows, columns)
+        Elements from one output, one tap, to the next.
+    padding : int, (rows, columns), ((top, bottom), (left, right)), "same" or "valid"
+        "same" gives ceil(H / stride) rows, any stride; the odd element of padding comes last.
+    groups : int
+        Channels are cut into this many groups that do not mix; C for a depthwise convolution.
+    padding_mode : str or (rows, columns)
+        What padding holds: "zeros" ("constant"), "edge" ("replicate"), "reflect" (does not repeat
+        the edge; SciPy's "mirror"), "symmetric" (repeats it; SciPy's "reflect"), "wrap"
+        ("circular"). Padding wider than the image goes on reflecting or wrapping.
+    activation : None or "relu"
+        Applied to the result in the same pass.
+    layout : "NCHW" or "NHWC"
+    algorithm : "auto" or "direct"
+        "direct" keeps to sums in one fixed order, today's only choice of "auto" too.
+    out : array of the result's shape and dtype, optional
+        Receives the result; it may overlap x.
+    threads : int, optional
+        Exactly so many; by default as many as `set_num_threads` says, or one for small work.
+
+    Returns
+    -------
+    (N, K, OH, OW) array, or (N, OH, OW, K) with ``layout="NHWC"``, of x's dtype
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Notes
+    -----
+    The bits of the result depend on neither threads, batch size nor processor. Each is within
+    (n + 2) * eps * sum(abs(w * x)) of the exact sum of its n terms.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
+    >>> ones = np.ones((1, 1, 3, 3), np.float32)
+    >>> conv2d(image, ones, padding="same")[0, 0]
+    array([[ 8., 15., 12.],
+           [21., 36., 27.],
+           [20., 33., 24.]], dtype=float32)
+    """
+    plan = Conv2dPlan(
+        "conv2d", weight, bias, stride, padding, dilation, groups,
+        padding_mode, activation, layout, algorithm,
+    )  # fmt: skip
+    return plan(x, out, threads)
+
+
+def plan_conv2d(
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    activation=None,
+    layout="NCHW",
+    algorithm="auto",
+):
+    """Prepare a convolution to call many times: weights are packed once.
+
+    Arguments and errors are those of `conv2d`. The plan keeps copies of weight and bias and is
+    safe to call from several threads at once.
+
+    Returns
+    -------
+    Conv2dPlan
+        Call it as ``plan(x, out=None, threads=None)`` for any batch and image size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plan = plan_conv2d(np.ones((4, 3, 3, 3), np.float32), padding=1, activation="relu")
+    >>> plan(np.ones((2, 3, 32, 32), np.float32)).shape
+    (2, 4, 32, 32)
+    """
+    return Conv2dPlan(
+        "plan_conv2d", weight, bias, stride, padding, dilation, groups,
+        padding_mode, activation, layout, algorithm, copy=True,
+    )  # fmt: skip
+
+
+class Conv2dPlan:
+    """A convolution with its weights; made by `plan_conv2d`."""
+
+    def __init__(
+        self, function, weight, bias, stride, padding, dilation, groups,
+        padding_mode, activation, layout, algorithm, copy=False,
+    ):  # fmt: skip
+        self._function = function
+        weight = _arrays.readable(function, "weight", weight, DTYPES, (4,))
+        self._stride = _geometry.pair(function, "stride", stride, 1)
+        self._padding = _geometry.padding(function, padding)
+        self._dilation = _geometry.pair(function, "dilation", dilation, 1)
+        self._groups = _geometry.integer(function, "groups", groups, 1)
+        self._border = _geometry.borders(function, "padding_mode", padding_mode)
+        self._activation = _geometry.choice(function, "activation", activation, ACTIVATIONS)
+        self._layout = _geometry.choice(function, "layout", layout, LAYOUTS)
+        _geometry.choice(function, "algorithm", algorithm, ALGORITHMS)
+        if 0 in weight.shape[1:]:
+            raise ValueError(
+                f"{function}: weight has shape {weight.shape}, expected (K, C // groups, kh, kw) "
+                "of at least one channel, row and column"
+            )
+        if len(weight) % self._groups:
+            raise ValueError(
+                f"{function}: weight has {len(weight)} output channels, expected a multiple of "
+                f"groups={self._groups}"
+            )
+        self._weight = weight.copy() if copy else weight
+        self._bias = None if bias is None else self._checked_bias(bias, copy)
+        self._packed = {}
+
+    def __repr__(self):
+        k, c, kh, kw = self._weight.shape
+        return (
+            f"Conv2dPlan({c * self._groups} -> {k} channels, kernel {kh}x{kw}, "
+            f"stride {self._stride}, padding {self._padding!r}, dilation {self._dilation}, "
+            f"groups {self._groups}, {self._layout}, {self._weight.dtype})"
+        )
+
+    def __call__(self, x, out=None, threads=None):
+        """Convolve (N, C, H, W) or (N, H, W, C) images of the weights' dtype; as `conv2d`."""
+        function = self._function
+        x = _arrays.readable(function, "x", x, DTYPES, (4,))
+        geometry = self._geometry(x)
+        if threads is not None:
+            threads = _threads.checked(function, "threads", threads)
+        result, finish = _arrays.writable(
+            function, out, geometry.shape, x.dtype, (x, self._weight, self._bias)
+        )
+        if result.size:
+            task, threads = _plan.conv2d(geometry, threads)
+            packed = self._packed_for(task, geometry)
+            bias = None if self._bias is None else _arrays.as_bytes(self._bias)
+            task(_arrays.as_bytes(x), packed, bias, _arrays.as_bytes(result), threads)
+        return finish()
+
+    def _checked_bias(self, bias, copy):
+        bias = _arrays.readable(self._function, "bias", bias, DTYPES, (1,))
+        if bias.shape != self._weight.shape[:1]:
+            raise ValueError(
+                f"{self._function}: bias has shape {bias.shape}, expected "
+                f"{self._weight.shape[:1]} (one per output channel)"
+            )
+        if bias.dtype != self._weight.dtype:
+            raise TypeError(
+                f"{self._function}: bias has dtype {bias.dtype}, expected weight's, "
+                f"{self._weight.dtype}"
+            )
+        return bias.copy() if copy else bias
+
+    def _geometry(self, x):
+        function, weight, groups = self._function, self._weight, self._groups
+        n, channels, h, w = _geometry.sizes(self._layout, x.shape)
+        k, c, kh, kw = weight.shape
+        if channels != c * groups:
+            raise ValueError(
+                f"{function}: weight expects {c * groups} input channels (groups={groups}) "
+                f"but x has {channels}"
+            )
+        if x.dtype != weight.dtype:
+            raise TypeError(
+                f"{function}: x has dtype {x.dtype}, expected weight's, {weight.dtype}; "
+                "convert one of them with .astype"
+            )
+        rows, cols = _geometry.windows(
+            function, (h, w), (kh, kw), self._stride, self._padding, self._dilation
+        )
+        return _geometry.Conv2d(
+            n, groups, c, k // groups, rows, cols, self._border, self._activation, self._layout,
+            8 * x.itemsize,
+        )  # fmt: skip
+
+    def _packed_for(self, task, geometry):
+        """The weights in the order that the task reads them; one variant packs them once."""
+        algorithm = _plan.conv2d_algorithm(geometry.layout, geometry.c, geometry.k)
+        key = _config.isa(), algorithm
+        if key not in self._packed:
+            packed = np.empty(task.packed_size * self._weight.itemsize, np.uint8)
+            task.pack(_arrays.as_bytes(self._weight), packed)
+            self._packed[key] = packed
+        return self._packed[key]

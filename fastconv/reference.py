@@ -1,0 +1,300 @@
+"""Every operation again in plain NumPy and float64: the specification.
+
+Tests, the benchmark and the documentation compare fastconv with these functions. They are
+written to be read as definitions: one loop over the kernel's elements ("taps"), each of which
+sees a shifted and strided view of the padded input. They share no code with the rest of the
+package, do not check their arguments, and are slow. Floating results are float64 whatever the
+input; integer results are exact sums, rounded half to even and saturated.
+"""
+
+import numpy as np
+
+__all__ = ["avg_pool2d", "conv2d", "filter2d", "gaussian", "laplacian", "max_pool2d", "pad",
+           "sep_filter2d", "sobel"]
+
+# Every accepted border name, and the mode of numpy.pad that defines it.
+_BORDERS = {
+    "constant": "constant", "zeros": "constant",
+    "edge": "edge", "nearest": "edge", "replicate": "edge",
+    "reflect": "reflect", "mirror": "reflect", "reflect101": "reflect",
+    "symmetric": "symmetric", "grid-mirror": "symmetric",
+    "wrap": "wrap", "circular": "wrap", "grid-wrap": "wrap",
+}
+
+
+def pad(x, padding, border="constant", cval=0):
+    """Extend the last two axes by ``((top, bottom), (left, right))`` elements.
+
+    `border` is one name or a pair (rows, columns); "reflect" does not repeat the edge element
+    (SciPy calls that "mirror"), "symmetric" does. `cval` is the value of "constant". A border
+    wider than the array goes on reflecting or wrapping; one element reflects to itself.
+
+    >>> pad(np.array([[1, 2, 3, 4]]), ((0, 0), (2, 2)), "reflect")
+    array([[3, 2, 1, 2, 3, 4, 3, 2]])
+    """
+    x = np.asarray(x)
+    for axis, widths, name in zip((-2, -1), padding, _pair(border), strict=True):
+        value = {"constant_values": cval} if _BORDERS[name] == "constant" else {}
+        all_widths = [(0, 0)] * x.ndim
+        all_widths[axis] = tuple(widths)
+        x = np.pad(x, all_widths, _BORDERS[name], **value)
+    return x
+
+
+@np.errstate(invalid="ignore")
+def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
+           padding_mode="zeros", activation=None, layout="NCHW"):
+    """Cross-correlate a batch of images with K kernels, as CNNs do.
+
+    y[n, k, p, q] = bias[k] + sum over c, i, j of
+    weight[k, c, i, j] * padded[n, c of k's group, p*stride + i*dilation, q*stride + j*dilation]
+
+    x is (N, C, H, W), or (N, H, W, C) with layout="NHWC"; weight is (K, C/groups, kh, kw).
+
+    >>> conv2d(np.ones((1, 1, 2, 3)), np.ones((1, 1, 3, 3)), padding="same")[0, 0]
+    array([[4., 6., 4.],
+           [4., 6., 4.]])
+    """
+    x = _move_channels(np.asarray(x, np.float64), layout, -1, 1)
+    weight = np.asarray(weight, np.float64)
+    kernels, per_group, *kernel_size = weight.shape
+    size, pads, _ = _geometry(x, kernel_size, stride, padding, dilation)
+    weight = weight.reshape(groups, kernels // groups, per_group, *kernel_size)
+    y = np.zeros((len(x), groups, kernels // groups, size[0] * size[1]))
+    padded = pad(x, pads, padding_mode)
+    for tap, window in _taps(padded, kernel_size, size, stride, dilation):
+        pixels = window.reshape(len(x), groups, per_group, size[0] * size[1])
+        y += weight[(..., *tap)] @ pixels
+    y = y.reshape(len(x), kernels, *size)
+    y += 0 if bias is None else np.asarray(bias, np.float64)[:, None, None]
+    y = np.maximum(y, 0) if activation == "relu" else y
+    return _move_channels(y, layout, 1, -1)
+
+
+def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
+               return_indices=False, *, layout="NCHW"):
+    """Give the greatest element of each window; padding never wins.
+
+    y[n, c, p, q] = max over i, j of x[n, c, p*stride + i*dilation - top, ...]
+
+    A NaN in the window gives NaN. Indices are flat in the sample's (H, W) plane: the first of
+    equal elements, the last of several NaNs, -1 where a window holds nothing but padding.
+    Integer input gives the same integer dtype.
+
+    >>> max_pool2d(np.arange(8.0).reshape(1, 1, 2, 4), 2)
+    array([[[[5., 7.]]]])
+    """
+    x = np.asarray(x)
+    x = _move_channels(x if _is_integer(x) else x.astype(np.float64), layout, -1, 1)
+    lowest = np.iinfo(x.dtype).min if _is_integer(x) else -np.inf
+    stride = kernel_size if stride is None else stride
+    size, _, reach = _geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
+    positions = pad(np.arange(x.shape[-2] * x.shape[-1]).reshape(x.shape[-2:]), reach, cval=-1)
+    y = np.full((*x.shape[:2], *size), lowest, x.dtype)
+    indices = np.full(y.shape, -1)
+    windows = _taps(pad(x, reach, cval=lowest), kernel_size, size, stride, dilation)
+    places = _taps(positions, kernel_size, size, stride, dilation)
+    for (_, value), (_, place) in zip(windows, places, strict=True):
+        better = (place >= 0) & ((indices < 0) | (value > y) | np.isnan(value))
+        y = np.where(better, value, y)
+        indices = np.where(better, place, indices)
+    y, indices = (_move_channels(each, layout, 1, -1) for each in (y, indices))
+    return (y, indices) if return_indices else y
+
+
+@np.errstate(invalid="ignore")
+def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+               divisor_override=None, *, dilation=1, layout="NCHW"):
+    """Give the mean of each window.
+
+    y[n, c, p, q] = (sum over i, j of x[n, c, p*stride + i*dilation - top, ...]) / divisor
+
+    The divisor counts the window's elements that lie on the image, and with `count_include_pad`
+    those on the declared padding too, but never those beyond it (`ceil_mode` makes such);
+    `divisor_override` replaces it.
+
+    >>> avg_pool2d(np.arange(8.0).reshape(1, 1, 2, 4), 2)
+    array([[[[2.5, 4.5]]]])
+    """
+    x = _move_channels(np.asarray(x, np.float64), layout, -1, 1)
+    stride = kernel_size if stride is None else stride
+    size, pads, reach = _geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
+    counted = pad(np.ones(x.shape[-2:]), pads, cval=float(count_include_pad))
+    counted = pad(counted, np.subtract(reach, pads))
+    total, divisor = (
+        sum(window for _, window in _taps(padded, kernel_size, size, stride, dilation))
+        for padded in (pad(x, reach), counted)
+    )
+    y = total / (divisor if divisor_override is None else divisor_override)
+    return _move_channels(y, layout, 1, -1)
+
+
+def filter2d(image, kernel, *, border="reflect", cval=0, anchor=None, scale=1, delta=0,
+             channel_axis=None, out_dtype=None):
+    """Correlate every image of (..., H, W) with a kernel, or with each kernel of a bank.
+
+    y[p, q] = delta + scale * sum over i, j of
+    kernel[i, j] * image[p + i - anchor[0], q + j - anchor[1]]
+
+    A bank (M, kh, kw) gives (..., M, H, W). With `channel_axis` -1 the image is (..., H, W, C) and
+    the result ends in C too. `border` "valid" keeps only the outputs whose window lies inside.
+    An integer kernel on an integer image is summed in int64, anything else in float64; an integer
+    `out_dtype` (the image's own by default) is rounded half to even, then saturated; NaN gives 0.
+
+    >>> filter2d(np.array([[0, 10, 20, 200]], np.uint8), np.array([[-1, 0, 2]]))
+    array([[ 10,  40, 255,  20]], dtype=uint8)
+    """
+    kernel = np.asarray(kernel)
+    results = [
+        _filter(image, [each], border, cval, anchor, scale, delta, channel_axis, out_dtype)
+        for each in kernel.reshape(-1, *kernel.shape[-2:])
+    ]
+    bank_axis = -3 if channel_axis is None else -4
+    return results[0] if kernel.ndim == 2 else np.stack(results, bank_axis)
+
+
+def sep_filter2d(image, kernel_y, kernel_x, **options):
+    """Correlate with the outer product of two 1-D kernels, unrounded in between.
+
+    The same as filter2d with kernel[i, j] = kernel_y[i] * kernel_x[j], and its options.
+
+    >>> sep_filter2d(np.array([[1, 2, 3]], np.int16), [2], [1, 10, 100], border="zeros")
+    array([[420, 642,  64]], dtype=int16)
+    """
+    return _filter(image, [np.asarray(kernel_y)[:, None], np.asarray(kernel_x)[None]], **options)
+
+
+def gaussian(image, sigma, *, truncate=4.0, radius=None, **options):
+    """Blur with weights exp(-(i/sigma)**2 / 2), |i| <= radius, divided by their sum.
+
+    The radius is int(truncate*sigma + 0.5) unless given, as in SciPy; `sigma` and `radius` are one
+    number or a pair (y, x), in pixels. Sigma 0 leaves the axis as it is. Options as filter2d.
+
+    >>> gaussian(np.array([[0.0, 0, 4, 0, 0]]), (0, 1), radius=1).round(3)
+    array([[0.   , 1.096, 1.807, 1.096, 0.   ]])
+    """
+    kernels = []
+    for s, r in zip(_pair(sigma), _pair(radius), strict=True):
+        r = int(truncate * s + 0.5) if r is None else r
+        i = np.arange(-r, r + 1)
+        weights = np.exp(-0.5 * (i / s) ** 2) if s > 0 else (i == 0).astype(np.float64)
+        kernels.append(weights / weights.sum())
+    return sep_filter2d(image, *kernels, **options)
+
+
+def sobel(image, dx=1, dy=0, *, ksize=3, out_dtype=None, **options):
+    """Differentiate dx times along the rows and dy times down the columns, smoothing across.
+
+    A derivative kernel of order d is [-1, 1] d times and [1, 1] ksize - d - 1 times, convolved
+    (OpenCV's getDerivKernels): [1, 2, 1] and [-1, 0, 1] for ksize 3. Ksize 1 means 3 taps along
+    a differentiated axis and none across. By default uint8 gives int16, uint16 and int16 floats.
+    Options as filter2d.
+
+    >>> sobel(np.array([[0, 0, 10, 10]], np.uint8))
+    array([[ 0, 40, 40,  0]], dtype=int16)
+    """
+    kernel_y, kernel_x = _derivative(dy, ksize), _derivative(dx, ksize)
+    return sep_filter2d(image, kernel_y, kernel_x, out_dtype=_signed(image, out_dtype), **options)
+
+
+def laplacian(image, *, ksize=1, out_dtype=None, **options):
+    """Add the second derivatives along both axes, each as sobel's with the same ksize.
+
+    Ksize 1 is [[0, 1, 0], [1, -4, 1], [0, 1, 0]], 3 is [[2, 0, 2], [0, -8, 0], [2, 0, 2]].
+    Data types as sobel, options as filter2d.
+
+    >>> laplacian(np.array([[0, 0, 10, 10]], np.uint8))
+    array([[  0,  10, -10,   0]], dtype=int16)
+    """
+    smooth = [0, 1, 0] if ksize == 1 else _derivative(0, ksize)
+    along_x = np.multiply.outer(smooth, _derivative(2, ksize))
+    return filter2d(image, along_x + along_x.T, out_dtype=_signed(image, out_dtype), **options)
+
+
+def _pair(value):
+    return (value, value) if np.ndim(value) == 0 else tuple(value)
+
+
+def _is_integer(x):
+    return np.issubdtype(x.dtype, np.integer)
+
+
+def _move_channels(x, layout, source, target):
+    return np.moveaxis(x, source, target) if layout == "NHWC" else x
+
+
+def _geometry(x, kernel_size, stride, padding, dilation, ceil_mode=False):
+    """Give the output's size, the padding as ((top, bottom), (left, right)), and the reach: the
+    padding lengthened to what the last window of ceil_mode covers.
+    """
+    size, pads, reach = [], [], []
+    for axis in (0, 1):
+        n, k = x.shape[axis - 2], _pair(kernel_size)[axis]
+        s, d = _pair(stride)[axis], _pair(dilation)[axis]
+        extent = d * (k - 1) + 1
+        if padding == "same":
+            total = max(0, (-(-n // s) - 1) * s + extent - n)
+            before, after = total // 2, total - total // 2
+        else:
+            before, after = (0, 0) if padding == "valid" else _pair(_pair(padding)[axis])
+        room = n + before + after - extent
+        outputs = 1 + (-(-room // s) if ceil_mode else room // s)
+        if ceil_mode and (outputs - 1) * s >= n + before:
+            outputs -= 1  # the last window would start in the padding after the data
+        size.append(max(0, outputs))
+        pads.append((before, after))
+        reach.append((before, max(after, (outputs - 1) * s + extent - n - before)))
+    return size, pads, reach
+
+
+def _taps(padded, kernel_size, size, stride=1, dilation=1):
+    """Yield each kernel element's place (i, j) and the view it sees: one element per output."""
+    for tap in np.ndindex(*_pair(kernel_size)):
+        rows, columns = (
+            slice(i * d, i * d + n * s, s)
+            for i, d, n, s in zip(tap, _pair(dilation), size, _pair(stride), strict=True)
+        )
+        yield tap, padded[..., rows, columns]
+
+
+@np.errstate(invalid="ignore")
+def _filter(image, passes, border="reflect", cval=0, anchor=None, scale=1, delta=0,
+            channel_axis=None, out_dtype=None):
+    """Pad once, correlate with each 2-D kernel of `passes` in turn, then scale and round once."""
+    image = np.asarray(image)
+    exact = all(map(_is_integer, [image, *passes])) and float(cval).is_integer()
+    y = image.astype(np.int64 if exact else np.float64)
+    if channel_axis is not None:
+        y = np.moveaxis(y, -1, -3)
+    if border != "valid":
+        height, width = (1 + sum(kernel.shape[axis] - 1 for kernel in passes) for axis in (0, 1))
+        row, column = (height // 2, width // 2) if anchor is None else anchor
+        y = pad(y, ((row, height - 1 - row), (column, width - 1 - column)), border, cval)
+    for kernel in passes:
+        size = [max(0, n - k + 1) for n, k in zip(y.shape[-2:], kernel.shape, strict=True)]
+        kernel = kernel.astype(y.dtype)
+        y = sum(kernel[tap] * window for tap, window in _taps(y, kernel.shape, size))
+    y = _to_dtype(y * scale + delta, image.dtype if out_dtype is None else np.dtype(out_dtype))
+    return y if channel_axis is None else np.moveaxis(y, -3, -1)
+
+
+def _to_dtype(y, dtype):
+    """Round half to even and saturate for an integer dtype (NaN gives 0), else give float64."""
+    if not np.issubdtype(dtype, np.integer):
+        return y.astype(np.float64)
+    saturated = np.clip(np.rint(y), np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return np.where(np.isnan(y), 0, saturated).astype(dtype)
+
+
+def _derivative(order, ksize):
+    ksize = max(3, ksize) if order else ksize
+    kernel = np.array([1])
+    for factor in [[-1, 1]] * order + [[1, 1]] * (ksize - order - 1):
+        kernel = np.convolve(kernel, factor)
+    return kernel
+
+
+def _signed(image, out_dtype):
+    """Give integer images a dtype with room for negative derivatives, unless one is asked for."""
+    wider = {"uint8": np.int16, "uint16": np.float32, "int16": np.float32}
+    return wider.get(np.asarray(image).dtype.name) if out_dtype is None else out_dtype

@@ -1,0 +1,115 @@
+"""Build the one extension module: each ISA's files with that ISA's flags, OpenMP where there is one.
+
+Environment: FASTCONV_DEBUG=1 (assertions, no optimisation), FASTCONV_SANITIZE=address,undefined,
+FASTCONV_OPENMP=0 (never use OpenMP).
+"""
+
+import os
+import platform
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("FASTCONV_DEBUG") == "1"
+SANITIZE = os.environ.get("FASTCONV_SANITIZE", "")
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+
+SHARED = ["cpu", "dispatch", "parallel"]
+ELEMENTS = ["f32", "f64", "u8"]
+# ISA: (machines, gcc and clang flags, MSVC flags)
+X86, ARM64 = {"x86_64", "amd64"}, {"aarch64", "arm64"}
+ISAS = {
+    "scalar": (X86 | ARM64, [], []),
+    "avx2": (X86, ["-mavx2", "-mfma"], ["/arch:AVX2"]),
+    "avx512": (
+        X86,
+        ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
+        ["/arch:AVX512"],
+    ),
+    "neon": (ARM64, [], []),
+}
+
+# Contraction off: a multiply-add is fused where the source says so, and nowhere else. Neither of
+# the other two changes a value.
+UNIX_FLAGS = ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
+UNIX_FLAGS += ["-Og", "-g", "-UNDEBUG"] if DEBUG or SANITIZE else ["-O3", "-g0"]
+MSVC_FLAGS = ["/std:c11", "/fp:precise", *(["/Od", "/UNDEBUG"] if DEBUG else ["/O2"])]
+SANITIZE_FLAGS = (
+    [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
+    if SANITIZE
+    else []
+)
+OPENMP_FLAGS = {"msvc": (["/openmp"], []), "unix": (["-fopenmp"], ["-fopenmp"])}
+
+
+class BuildExt(build_ext):
+    """Compile the C core variant by variant and hand its objects to the extension."""
+
+    def build_extension(self, ext):
+        msvc = self.compiler.compiler_type == "msvc"
+        flags = (MSVC_FLAGS if msvc else UNIX_FLAGS) + SANITIZE_FLAGS
+        ext.extra_link_args = list(SANITIZE_FLAGS)
+        openmp, openmp_link = self.find_openmp()
+        ext.extra_link_args += openmp_link
+        # Cython's own file: never ISA flags, and it knows nothing of threads.
+        ext.extra_compile_args = [*flags, *([] if msvc else ["-Wno-unused-function"])]
+
+        ext.extra_objects = self.compile_core([f"src_c/{name}.c" for name in SHARED], flags + openmp)
+        for isa, (machines, unix_flags, msvc_flags) in ISAS.items():
+            if platform.machine().lower() in machines:
+                sources = [f"src_c/isa/{isa}_{element}.c" for element in ELEMENTS]
+                isa_flags = flags + (msvc_flags if msvc else unix_flags)
+                ext.extra_objects += self.compile_core(sources, isa_flags)
+        super().build_extension(ext)
+
+    def compile_core(self, sources, flags):
+        return self.compiler.compile(
+            sources,
+            output_dir=self.build_temp,
+            include_dirs=["src_c"],
+            extra_postargs=flags,
+        )
+
+    def find_openmp(self):
+        """Flags to compile and link with OpenMP, or none where a trial program does not build."""
+        kind = "msvc" if self.compiler.compiler_type == "msvc" else "unix"
+        compile_flags, link_flags = OPENMP_FLAGS[kind]
+        if os.environ.get("FASTCONV_OPENMP") == "0":
+            return [], []
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder, "trial.c")
+            source.write_text(
+                "extern int omp_get_max_threads(void);\n"
+                "int main(void) { return omp_get_max_threads() < 1; }\n"
+            )
+            try:
+                objects = self.compiler.compile(
+                    [str(source)], output_dir=folder, extra_postargs=compile_flags
+                )
+                self.compiler.link_executable(
+                    objects, str(Path(folder, "trial")), extra_postargs=link_flags
+                )
+            except Exception as error:  # each compiler class raises its own
+                print(f"fastconv: building without OpenMP ({error})", file=sys.stderr)
+                return [], []
+        return compile_flags, link_flags
+
+
+core = Extension(
+    "fastconv._core",
+    ["fastconv/_core.pyx"],
+    include_dirs=["src_c"],
+    depends=["setup.py", *sorted(str(path) for path in Path("src_c").rglob("*.[ch]"))],
+    define_macros=[] if FREE_THREADED else [("Py_LIMITED_API", "0x030B0000")],
+    py_limited_api=not FREE_THREADED,
+)
+setup(
+    ext_modules=cythonize([core], build_dir="build"),
+    cmdclass={"build_ext": BuildExt},
+    options={} if FREE_THREADED else {"bdist_wheel": {"py_limited_api": "cp311"}},
+)

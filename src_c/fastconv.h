@@ -1,0 +1,101 @@
+/* What the world above sees of the C core: parameters in, one table of algorithms per variant.
+ *
+ * A kernel is void, never allocates, never fails and checks nothing: geometry and plan have. It
+ * computes the work units [begin, end) of a call with a scratch area of its own. A unit writes
+ * outputs that no other unit writes, so any split over threads gives the same bits. */
+#ifndef FASTCONV_H
+#define FASTCONV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum fc_dtype { FC_UINT8, FC_UINT16, FC_INT16, FC_FLOAT32, FC_FLOAT64 };
+enum fc_border { FC_CONSTANT, FC_EDGE, FC_REFLECT, FC_SYMMETRIC, FC_WRAP };
+enum fc_activation { FC_LINEAR, FC_RELU };
+enum fc_pooling { FC_MAX_POOL, FC_AVG_POOL };
+
+enum fc_algorithm_id {
+    FC_CONV_DIRECT_PIXEL,
+    FC_CONV_DIRECT_CHANNEL,
+    FC_CONV_DEPTHWISE,
+    FC_FILTER2D,
+    FC_FILTER_SEPARABLE,
+    FC_POOL,
+    FC_POOL_ARGMAX,
+    FC_FMA_PEAK,
+    FC_ALGORITHM_COUNT
+};
+
+/* Sizes count elements. Channels c and k are per group. A block is what one unit covers. */
+struct fc_conv2d {
+    const void *x, *weight, *bias; /* weight as `pack` left it; bias may be NULL */
+    void *out;
+    ptrdiff_t n, groups, c, k, h, w, oh, ow, kh, kw;
+    ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left;
+    ptrdiff_t block_rows, block_cols, block_c, block_k;
+    int border_h, border_w, activation;
+};
+
+/* planes images of (h, w, c); out holds m results per plane. */
+struct fc_filter2d {
+    const void *x, *kernel; /* kernel: (m, kh, kw); separable: kh down the rows, then kw along */
+    void *out;
+    ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left;
+    ptrdiff_t block_rows, block_cols;
+    double cval, scale, delta;
+    int border_h, border_w, dtype, out_dtype;
+};
+
+/* planes images of (h, w, c): NCHW has c = 1 and n * channels planes, NHWC has n planes. */
+struct fc_pool2d {
+    const void *x;
+    void *out;
+    int64_t *indices;
+    ptrdiff_t planes, h, w, c, oh, ow, kh, kw;
+    ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left, bottom, right;
+    ptrdiff_t block_rows;
+    double divisor; /* 0: the window's own size */
+    int pooling, count_include_pad;
+};
+
+/* FC_FMA_PEAK: each unit does FC_PEAK_STEPS * FC_PEAK_CHAINS multiply-adds of whole vectors. */
+enum { FC_PEAK_STEPS = 4096, FC_PEAK_CHAINS = 12 };
+struct fc_fma_peak {
+    ptrdiff_t units;
+    double scale;
+};
+
+typedef void fc_kernel(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch);
+
+struct fc_algorithm {
+    fc_kernel *run;
+    ptrdiff_t (*units)(const void *params);
+    size_t (*scratch)(const void *params);  /* bytes per thread */
+    ptrdiff_t (*packed)(const void *params); /* elements of packed weights; NULL: never packed */
+    void (*pack)(const void *params, void *packed); /* params->weight in the caller's layout */
+};
+
+/* One variant: an instruction set and an element type. */
+struct fc_kernels {
+    const char *isa;
+    int bits;        /* 32, 64: float, double; 8: uint8_t */
+    int lanes;       /* elements per vector */
+    struct fc_algorithm algorithm[FC_ALGORITHM_COUNT];
+};
+
+/* dispatch.c: the instruction sets of this build that this processor runs, best first; NULL past
+ * the end. */
+const char *fc_isa_name(int index);
+
+/* The table of a variant; NULL where there is none. */
+const struct fc_kernels *fc_find_kernels(const char *isa, int bits);
+
+/* cpu.c */
+int fc_cpu_has_avx2_fma(void);
+int fc_cpu_has_avx512(void); /* F, BW, DQ and VL */
+
+/* parallel.c: compute a whole call on at most `threads` threads; -1 when memory ran out, else 0. */
+int fc_run(const struct fc_algorithm *algorithm, const void *params, int threads);
+int fc_openmp_max_threads(void); /* what the OpenMP runtime would take; 0 without OpenMP */
+
+#endif

@@ -1,0 +1,51 @@
+/* Every algorithm of a variant, and the table that dispatch.c finds it by. The stub that includes
+ * this has set FC_ISA and FC_BITS and included the ISA's simd header. */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "../fastconv.h"
+
+#include "layout.h"
+#include "pool.h"
+#include "pool_argmax.h"
+#if FC_BITS != 8
+#include "border.h"
+#include "convert.h"
+#include "conv_direct_pixel.h"
+#include "rows_nhwc.h"
+#include "conv_direct_channel.h"
+#include "conv_depthwise.h"
+#include "filter_strip.h"
+#include "filter2d.h"
+#include "filter_separable.h"
+#include "fma_peak.h"
+#endif
+
+#define FC_TEXT_(x) #x
+#define FC_TEXT(x) FC_TEXT_(x)
+#define FC_TABLE__(isa, bits) fc_kernels_##isa##_##bits
+#define FC_TABLE_(isa, bits) FC_TABLE__(isa, bits)
+#define FC_TABLE FC_TABLE_(FC_ISA, FC_BITS)
+
+#define FC_CONV(name) \
+    {name, name##_units, name##_scratch, name##_packed, name##_pack}
+
+extern const struct fc_kernels FC_TABLE;
+const struct fc_kernels FC_TABLE = {
+    .isa = FC_TEXT(FC_ISA),
+    .bits = FC_BITS,
+    .lanes = LANES,
+    .algorithm = {
+        [FC_POOL] = {pool, pool_units, pool_scratch, NULL, NULL},
+        [FC_POOL_ARGMAX] = {pool_argmax, pool_units, pool_argmax_scratch, NULL, NULL},
+#if FC_BITS != 8
+        [FC_CONV_DIRECT_PIXEL] = FC_CONV(conv_direct_pixel),
+        [FC_CONV_DIRECT_CHANNEL] = FC_CONV(conv_direct_channel),
+        [FC_CONV_DEPTHWISE] = FC_CONV(conv_depthwise),
+        [FC_FILTER2D] = {filter2d, filter_units, filter_scratch, NULL, NULL},
+        [FC_FILTER_SEPARABLE] = {filter_separable, filter_units, filter_scratch, NULL, NULL},
+        [FC_FMA_PEAK] = {fma_peak, fma_peak_units, fma_peak_scratch, NULL, NULL},
+#endif
+    },
+};

@@ -1,0 +1,40 @@
+/* What lies outside an image, for any distance from it. */
+
+/* The source index that stands at position i of a line of n > 0 elements, or -1 for the constant. */
+FC_INLINE ptrdiff_t border_index(ptrdiff_t i, ptrdiff_t n, int border)
+{
+    ptrdiff_t period;
+    if (i >= 0 && i < n)
+        return i;
+    switch (border) {
+    case FC_EDGE:
+        return i < 0 ? 0 : n - 1;
+    case FC_WRAP:
+        i %= n;
+        return i < 0 ? i + n : i;
+    case FC_REFLECT: /* c b | a b c d | c b */
+        if (n == 1)
+            return 0;
+        period = 2 * (n - 1);
+        i %= period;
+        i = i < 0 ? i + period : i;
+        return i < n ? i : period - i;
+    case FC_SYMMETRIC: /* b a | a b c d | d c */
+        period = 2 * n;
+        i %= period;
+        i = i < 0 ? i + period : i;
+        return i < n ? i : period - 1 - i;
+    default:
+        return -1;
+    }
+}
+
+/* The part [*a, *b) of positions 0..count-1 whose source index first + i * step lies in [0, n). */
+FC_INLINE void border_inside(ptrdiff_t first, ptrdiff_t step, ptrdiff_t count, ptrdiff_t n,
+                             ptrdiff_t *a, ptrdiff_t *b)
+{
+    const ptrdiff_t begin = first < 0 ? (-first + step - 1) / step : 0;
+    const ptrdiff_t end = first < n ? (n - first + step - 1) / step : 0;
+    *a = FC_MIN(begin, count);
+    *b = FC_MAX(FC_MIN(end, count), *a);
+}

@@ -1,0 +1,63 @@
+/* Between the caller's element types and the type that a kernel computes in. The loops are plain:
+ * with the variant's flags every compiler turns them into vectors, and each step is exact or
+ * rounded once, so the bits do not depend on how. */
+
+FC_INLINE size_t dtype_size(int dtype)
+{
+    switch (dtype) {
+    case FC_UINT8: return 1;
+    case FC_UINT16:
+    case FC_INT16: return 2;
+    case FC_FLOAT32: return 4;
+    default: return 8;
+    }
+}
+
+#define LOAD_AS(type)                                                                          \
+    do {                                                                                       \
+        const type *const from = src;                                                          \
+        for (ptrdiff_t i = 0; i < n; i++)                                                      \
+            dst[i] = (real)from[i];                                                            \
+    } while (0)
+
+/* n elements of the caller's type, widened (float64 read as float32 is rounded). */
+static void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)
+{
+    switch (dtype) {
+    case FC_UINT8: LOAD_AS(uint8_t); break;
+    case FC_UINT16: LOAD_AS(uint16_t); break;
+    case FC_INT16: LOAD_AS(int16_t); break;
+    case FC_FLOAT32: LOAD_AS(float); break;
+    default: LOAD_AS(double); break;
+    }
+}
+
+/* Half to even, then into [low, high]; a NaN becomes 0. */
+#define STORE_ROUNDED(type, low, high)                                                         \
+    do {                                                                                       \
+        type *const to = dst;                                                                  \
+        for (ptrdiff_t i = 0; i < n; i++) {                                                    \
+            const real number = src[i] == src[i] ? src[i] : 0;                                 \
+            const real capped = number < (high) ? number : (high);                             \
+            to[i] = (type)(int32_t)real_rint(capped > (low) ? capped : (low));                 \
+        }                                                                                      \
+    } while (0)
+#define STORE_AS(type)                                                                         \
+    do {                                                                                       \
+        type *const to = dst;                                                                  \
+        for (ptrdiff_t i = 0; i < n; i++)                                                      \
+            to[i] = (type)src[i];                                                              \
+    } while (0)
+
+FC_INLINE real real_rint(real x) { return FC_BITS == 32 ? (real)rintf((float)x) : (real)rint(x); }
+
+static void store_from_real(void *dst, const real *src, int dtype, ptrdiff_t n)
+{
+    switch (dtype) {
+    case FC_UINT8: STORE_ROUNDED(uint8_t, 0, UINT8_MAX); break;
+    case FC_UINT16: STORE_ROUNDED(uint16_t, 0, UINT16_MAX); break;
+    case FC_INT16: STORE_ROUNDED(int16_t, INT16_MIN, INT16_MAX); break;
+    case FC_FLOAT32: STORE_AS(float); break;
+    default: STORE_AS(double); break;
+    }
+}

@@ -1,0 +1,40 @@
+/* Small sums that every kernel needs. */
+
+FC_INLINE ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+FC_INLINE ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
+
+/* At least n elements, in an odd number of 64-byte lines: rows or planes that far apart never pile
+ * up in a few cache sets, as powers of two do. */
+FC_INLINE ptrdiff_t odd_lines(ptrdiff_t n)
+{
+    const ptrdiff_t line = 64 / (ptrdiff_t)sizeof(real);
+    return (ceil_div(n, line) | 1) * line;
+}
+
+/* The bytes that take() takes. */
+FC_INLINE size_t taken(ptrdiff_t count, size_t size) { return ((size_t)count * size + 63) / 64 * 64; }
+
+/* Cut the next count elements of the given size off a scratch area; areas stay 64-byte aligned. */
+FC_INLINE void *take(char **scratch, ptrdiff_t count, size_t size)
+{
+    char *const area = *scratch;
+    *scratch = area + taken(count, size);
+    return area;
+}
+
+/* Does x replace acc as the maximum? A NaN does. (v_max, for one element) */
+FC_INLINE int exceeds(real x, real acc)
+{
+#if FC_BITS == 8
+    return x > acc;
+#else
+    return x > acc || isnan(x);
+#endif
+}
+
+#if FC_BITS != 8
+FC_INLINE vec activate(vec v, int activation)
+{
+    return activation == FC_RELU ? v_max(v_set1(0), v) : v;
+}
+#endif

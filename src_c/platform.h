@@ -1,0 +1,42 @@
+/* Every difference between compilers and processors, and nothing else. */
+#ifndef FC_PLATFORM_H
+#define FC_PLATFORM_H
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define FC_X86 1
+#elif defined(__aarch64__) || defined(_M_ARM64)
+#define FC_ARM64 1
+#endif
+
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FC_INLINE static __forceinline
+#define FC_UNROLL
+#define FC_UNUSED
+#else
+#define FC_INLINE static inline __attribute__((always_inline, unused))
+#define FC_UNUSED __attribute__((unused))
+/* Register tiles are arrays; only full unrolling turns them into registers. */
+#if defined(__clang__)
+#define FC_UNROLL _Pragma("unroll")
+#else
+#define FC_UNROLL _Pragma("GCC unroll 32")
+#endif
+#endif
+
+/* Exchange a pointer atomically and return the old value. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#include <intrin.h>
+#define FC_EXCHANGE_POINTER(location, value) _InterlockedExchangePointer((location), (value))
+#else
+#define FC_EXCHANGE_POINTER(location, value) \
+    __atomic_exchange_n((location), (value), __ATOMIC_ACQ_REL)
+#endif
+
+#define FC_MIN(a, b) ((a) < (b) ? (a) : (b))
+#define FC_MAX(a, b) ((a) > (b) ? (a) : (b))
+
+#endif

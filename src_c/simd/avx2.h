@@ -1,0 +1,97 @@
+/* AVX2 with FMA: 32-byte vectors, 16 registers. Names as in scalar.h. */
+#include <immintrin.h>
+#include <string.h>
+
+#include "../platform.h"
+
+#define VEC_REGS 16
+
+#if FC_BITS != 8
+/* All ones in the first n lanes: a window into ones followed by zeros. */
+FC_INLINE __m256i v_first(ptrdiff_t n)
+{
+    static const int32_t ones_zeros[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+    return _mm256_loadu_si256((const __m256i *)(ones_zeros + 8 - n * (FC_BITS / 32)));
+}
+#endif
+
+#if FC_BITS == 32
+
+typedef float real;
+typedef __m256 vec;
+#define LANES 8
+
+FC_INLINE vec v_set1(real x) { return _mm256_set1_ps(x); }
+FC_INLINE vec v_load(const real *p) { return _mm256_loadu_ps(p); }
+FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_ps(p, v); }
+FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm256_maskload_ps(p, v_first(n)); }
+FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm256_maskstore_ps(p, v_first(n), v); }
+FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
+FC_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
+FC_INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
+FC_INLINE vec v_max(vec acc, vec x)
+{
+    /* vmaxps gives its second operand for a NaN in either. */
+    return _mm256_blendv_ps(_mm256_max_ps(x, acc), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+FC_INLINE vec v_even(vec a, vec b)
+{
+    const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xd8));
+}
+
+#elif FC_BITS == 64
+
+typedef double real;
+typedef __m256d vec;
+#define LANES 4
+
+FC_INLINE vec v_set1(real x) { return _mm256_set1_pd(x); }
+FC_INLINE vec v_load(const real *p) { return _mm256_loadu_pd(p); }
+FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_pd(p, v); }
+FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm256_maskload_pd(p, v_first(n)); }
+FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm256_maskstore_pd(p, v_first(n), v); }
+FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_pd(a, b); }
+FC_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_pd(a, b); }
+FC_INLINE vec v_div(vec a, vec b) { return _mm256_div_pd(a, b); }
+FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
+FC_INLINE vec v_max(vec acc, vec x)
+{
+    return _mm256_blendv_pd(_mm256_max_pd(x, acc), x, _mm256_cmp_pd(x, x, _CMP_UNORD_Q));
+}
+FC_INLINE vec v_even(vec a, vec b)
+{
+    return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8);
+}
+
+#else
+
+typedef uint8_t real;
+typedef __m256i vec;
+#define LANES 32
+
+FC_INLINE vec v_set1(real x) { return _mm256_set1_epi8((char)x); }
+FC_INLINE vec v_load(const real *p) { return _mm256_loadu_si256((const __m256i *)p); }
+FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_si256((__m256i *)p, v); }
+FC_INLINE vec v_load_n(const real *p, ptrdiff_t n)
+{
+    real lanes[LANES] = {0};
+    memcpy(lanes, p, (size_t)n);
+    return v_load(lanes);
+}
+FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n)
+{
+    real lanes[LANES];
+    v_store(lanes, v);
+    memcpy(p, lanes, (size_t)n);
+}
+FC_INLINE vec v_max(vec acc, vec x) { return _mm256_max_epu8(acc, x); }
+FC_INLINE vec v_even(vec a, vec b)
+{
+    const __m256i low = _mm256_set1_epi16(0xff);
+    const __m256i mixed = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
+    return _mm256_permute4x64_epi64(mixed, 0xd8);
+}
+
+#endif

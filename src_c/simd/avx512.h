@@ -1,0 +1,84 @@
+/* AVX-512 F, BW, DQ, VL: 64-byte vectors, 32 registers. Names as in scalar.h. */
+#include <immintrin.h>
+
+#include "../platform.h"
+
+#define VEC_REGS 32
+
+#if FC_BITS == 32
+
+typedef float real;
+typedef __m512 vec;
+#define LANES 16
+
+FC_INLINE __mmask16 v_first(ptrdiff_t n) { return (__mmask16)((1u << n) - 1); }
+
+FC_INLINE vec v_set1(real x) { return _mm512_set1_ps(x); }
+FC_INLINE vec v_load(const real *p) { return _mm512_loadu_ps(p); }
+FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_ps(p, v); }
+FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_ps(v_first(n), p); }
+FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, v_first(n), v); }
+FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
+FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
+FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
+FC_INLINE vec v_max(vec acc, vec x)
+{
+    /* vmaxps gives its second operand for a NaN in either. */
+    return _mm512_mask_mov_ps(_mm512_max_ps(x, acc), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
+}
+FC_INLINE vec v_even(vec a, vec b)
+{
+    const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_ps(a, even, b);
+}
+
+#elif FC_BITS == 64
+
+typedef double real;
+typedef __m512d vec;
+#define LANES 8
+
+FC_INLINE __mmask8 v_first(ptrdiff_t n) { return (__mmask8)((1u << n) - 1); }
+
+FC_INLINE vec v_set1(real x) { return _mm512_set1_pd(x); }
+FC_INLINE vec v_load(const real *p) { return _mm512_loadu_pd(p); }
+FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_pd(p, v); }
+FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd(v_first(n), p); }
+FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_pd(p, v_first(n), v); }
+FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_pd(a, b); }
+FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
+FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
+FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
+FC_INLINE vec v_max(vec acc, vec x)
+{
+    return _mm512_mask_mov_pd(_mm512_max_pd(x, acc), _mm512_cmp_pd_mask(x, x, _CMP_UNORD_Q), x);
+}
+FC_INLINE vec v_even(vec a, vec b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
+}
+
+#else
+
+typedef uint8_t real;
+typedef __m512i vec;
+#define LANES 64
+
+FC_INLINE __mmask64 v_first(ptrdiff_t n) { return ((__mmask64)1 << n) - 1; }
+
+FC_INLINE vec v_set1(real x) { return _mm512_set1_epi8((char)x); }
+FC_INLINE vec v_load(const real *p) { return _mm512_loadu_si512(p); }
+FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_si512(p, v); }
+FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_epi8(v_first(n), p); }
+FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_epi8(p, v_first(n), v); }
+FC_INLINE vec v_max(vec acc, vec x) { return _mm512_max_epu8(acc, x); }
+FC_INLINE vec v_even(vec a, vec b)
+{
+    /* packus works within 128-bit lanes and leaves the quadwords as a0 b0 a1 b1 ... */
+    const __m512i low = _mm512_set1_epi16(0xff);
+    const __m512i mixed = _mm512_packus_epi16(_mm512_and_si512(a, low), _mm512_and_si512(b, low));
+    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), mixed);
+}
+
+#endif

@@ -1,0 +1,75 @@
+/* NEON on arm64: 16-byte vectors, 32 registers. Names as in scalar.h. */
+#include <arm_neon.h>
+#include <string.h>
+
+#include "../platform.h"
+
+#define VEC_REGS 32
+
+#if FC_BITS == 32
+
+typedef float real;
+typedef float32x4_t vec;
+#define LANES 4
+
+FC_INLINE vec v_set1(real x) { return vdupq_n_f32(x); }
+FC_INLINE vec v_load(const real *p) { return vld1q_f32(p); }
+FC_INLINE void v_store(real *p, vec v) { vst1q_f32(p, v); }
+FC_INLINE vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
+FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f32(a, b); }
+FC_INLINE vec v_div(vec a, vec b) { return vdivq_f32(a, b); }
+FC_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
+FC_INLINE vec v_max(vec acc, vec x)
+{
+    /* Not fmax: it would order the zeros and make every NaN the default one. */
+    const uint32x4_t take = vorrq_u32(vcgtq_f32(x, acc), vmvnq_u32(vceqq_f32(x, x)));
+    return vbslq_f32(take, x, acc);
+}
+FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_f32(a, b); }
+
+#elif FC_BITS == 64
+
+typedef double real;
+typedef float64x2_t vec;
+#define LANES 2
+
+FC_INLINE vec v_set1(real x) { return vdupq_n_f64(x); }
+FC_INLINE vec v_load(const real *p) { return vld1q_f64(p); }
+FC_INLINE void v_store(real *p, vec v) { vst1q_f64(p, v); }
+FC_INLINE vec v_add(vec a, vec b) { return vaddq_f64(a, b); }
+FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f64(a, b); }
+FC_INLINE vec v_div(vec a, vec b) { return vdivq_f64(a, b); }
+FC_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f64(c, a, b); }
+FC_INLINE vec v_max(vec acc, vec x)
+{
+    /* There is no 64-bit vmvn: where x is a number, take x if greater; a NaN is taken as it is. */
+    return vbslq_f64(vceqq_f64(x, x), vbslq_f64(vcgtq_f64(x, acc), x, acc), x);
+}
+FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_f64(a, b); }
+
+#else
+
+typedef uint8_t real;
+typedef uint8x16_t vec;
+#define LANES 16
+
+FC_INLINE vec v_set1(real x) { return vdupq_n_u8(x); }
+FC_INLINE vec v_load(const real *p) { return vld1q_u8(p); }
+FC_INLINE void v_store(real *p, vec v) { vst1q_u8(p, v); }
+FC_INLINE vec v_max(vec acc, vec x) { return vmaxq_u8(acc, x); }
+FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_u8(a, b); }
+
+#endif
+
+FC_INLINE vec v_load_n(const real *p, ptrdiff_t n)
+{
+    real lanes[LANES] = {0};
+    memcpy(lanes, p, (size_t)n * sizeof(real));
+    return v_load(lanes);
+}
+FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n)
+{
+    real lanes[LANES];
+    v_store(lanes, v);
+    memcpy(p, lanes, (size_t)n * sizeof(real));
+}

@@ -1,0 +1,45 @@
+/* One lane: the fallback on any processor, and the definition that every other ISA must match.
+ *
+ * The names that each simd header gives, for FC_BITS 32, 64 and (those marked *) 8:
+ *   real*, vec*, LANES*, VEC_REGS*       element, vector, its length, how many registers there are
+ *   v_set1* v_load* v_store*             broadcast, unaligned load and store
+ *   v_load_n* v_store_n*                 the first n lanes, 0 < n < LANES; the rest loads as 0
+ *   v_max*(acc, x)                       x where x > acc or x is NaN, else acc
+ *   v_even*(a, b)                        elements 0, 2, 4, ... of a followed by b
+ *   v_add v_mul v_div v_fma(a, b, c)     fma is a * b + c, rounded once
+ */
+#include <math.h>
+
+#include "../platform.h"
+
+#define LANES 1
+#define VEC_REGS 16
+
+#if FC_BITS == 32
+typedef float real;
+FC_INLINE real v_fma(real a, real b, real c) { return fmaf(a, b, c); }
+#elif FC_BITS == 64
+typedef double real;
+FC_INLINE real v_fma(real a, real b, real c) { return fma(a, b, c); }
+#else
+typedef uint8_t real;
+#endif
+typedef real vec;
+
+FC_INLINE vec v_set1(real x) { return x; }
+FC_INLINE vec v_load(const real *p) { return *p; }
+FC_INLINE void v_store(real *p, vec v) { *p = v; }
+FC_INLINE vec v_even(vec a, vec b) { (void)b; return a; }
+
+/* With one lane no n lies between 0 and LANES: these are named and never reached. */
+FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { (void)n; return *p; }
+FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { (void)n; *p = v; }
+
+#if FC_BITS == 8
+FC_INLINE vec v_max(vec acc, vec x) { return x > acc ? x : acc; }
+#else
+FC_INLINE vec v_max(vec acc, vec x) { return x > acc || isnan(x) ? x : acc; }
+FC_INLINE vec v_add(vec a, vec b) { return a + b; }
+FC_INLINE vec v_mul(vec a, vec b) { return a * b; }
+FC_INLINE vec v_div(vec a, vec b) { return a / b; }
+#endif
