@@ -21,38 +21,65 @@ CHANNEL_BLOCK = 64
 CACHED_PLANS = 512
 
 
-def conv2d(geometry, threads):
+# Winograd's transforms want this many channels on both sides, and tiles in one image, to pay.
+WINOGRAD_CHANNELS, WINOGRAD_TILES = 16, 16
+# Its weights are four times the kernel's; beyond this they no longer stay in an L3 cache.
+WINOGRAD_WEIGHT_BYTES = 24 * 2**20
+# Transformed input of a block of tiles: with the weights that stream by, about an L2 cache.
+WINOGRAD_BLOCK_BYTES = 1024 * 1024
+
+
+def conv2d(geometry, algorithm, threads):
     """The task of a convolution, and on how many threads."""
     g = geometry
     terms = g.c * g.rows.k * g.cols.k
     flops = 2 * g.n * g.groups * g.k * terms * g.rows.o * g.cols.o
     threads = _share(threads, flops / FLOPS)
-    return _conv2d(g, _config.isa(), threads), threads
-
-
-def conv2d_algorithm(layout, c, k):
-    """The algorithm for c input and k output channels per group."""
-    if layout == "NCHW":
-        return "direct_pixel"  # contiguous pixels: they are the lanes
-    if c == k == 1:
-        return "depthwise"  # contiguous channels that do not mix
-    return "direct_channel"  # contiguous channels that do
+    return _conv2d(g, algorithm, _config.isa(), threads), threads
 
 
 @lru_cache(CACHED_PLANS)
-def _conv2d(g, isa, threads):
-    algorithm = conv2d_algorithm(g.layout, g.c, g.k)
+def conv2d_algorithm(geometry):
+    """The algorithm for a convolution, from the geometry of one sample alone."""
+    g = geometry
+    if g.layout == "NHWC":
+        # Contiguous channels are the lanes: they mix, or each is for itself.
+        return "depthwise" if g.c == g.k == 1 else "direct_channel"
+    if _winograd_pays(g):
+        return "winograd"
+    return "direct_pixel"  # contiguous pixels are the lanes
+
+
+def _winograd_pays(g):
+    windows = (g.rows, g.cols)
+    if any((w.k, w.stride, w.dilation) != (3, 1, 1) for w in windows):
+        return False
+    tiles = -(-g.rows.o // 4) * -(-g.cols.o // 4)
+    weights = 36 * g.groups * g.c * g.k * g.bits // 8
+    return (
+        min(g.c, g.k) >= WINOGRAD_CHANNELS
+        and tiles >= WINOGRAD_TILES
+        and weights <= WINOGRAD_WEIGHT_BYTES
+    )
+
+
+@lru_cache(CACHED_PLANS)
+def _conv2d(g, algorithm, isa, threads):
     blocks = {"block_rows": g.rows.o, "block_cols": g.cols.o, "block_c": g.c, "block_k": g.k}
     if algorithm == "direct_pixel":
         _block_input(blocks, g, g.c)
+    elif algorithm == "winograd":
+        row = 36 * g.c * -(-g.cols.o // 4) * g.bits // 8
+        blocks["block_rows"] = min(g.rows.o, 4 * max(1, WINOGRAD_BLOCK_BYTES // row))
     else:
         _block_input(blocks, g, g.c if algorithm == "direct_channel" else g.groups, cols=False)
     samples = g.n * (1 if algorithm == "depthwise" else g.groups)
-    _spread(blocks, samples * -(-g.cols.o // blocks["block_cols"]), g.rows.o, threads)
-    rows_units = samples * -(-g.rows.o // blocks["block_rows"]) * -(-g.cols.o // blocks["block_cols"])
-    if algorithm != "depthwise" and rows_units < threads:
+    others = samples * -(-g.cols.o // blocks["block_cols"])
+    _spread(blocks, others, g.rows.o, threads, 4 if algorithm == "winograd" else 1)
+    units = others * -(-g.rows.o // blocks["block_rows"])
+    if algorithm != "depthwise" and units < threads:
         # Images of few rows: share the output channels instead.
-        share = -(-g.k // -(-threads // rows_units))
+        share = -(-g.k // -(-threads // units))
         blocks["block_k"] = min(g.k, -(-share // CHANNEL_BLOCK) * CHANNEL_BLOCK)
     sizes = {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k} | blocks | _windows(g.rows, g.cols)
     sizes["activation"] = _core.ACTIVATIONS[g.activation]
@@ -88,13 +115,14 @@ def _set_rows(blocks, rows):
     blocks["block_rows"] = rows
 
 
-def _spread(blocks, others, outputs, threads):
-    """Even out the blocks of rows, with a multiple of `threads` units where there are rows enough."""
-    parts = -(-outputs // blocks["block_rows"])
+def _spread(blocks, others, outputs, threads, multiple=1):
+    """Even out the blocks of rows, into a multiple of `threads` units where there are enough."""
+    outputs = -(-outputs // multiple)
+    parts = -(-outputs * multiple // blocks["block_rows"])
     if others % threads:
         while parts < outputs and others * parts % threads:
             parts += 1
-    blocks["block_rows"] = -(-outputs // parts)
+    blocks["block_rows"] = -(-outputs // parts) * multiple
 
 
 def filter2d(rows, cols, planes, channels, kernels, border, dtypes, bits, separable, numbers, threads):

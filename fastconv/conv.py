@@ -144,7 +144,7 @@ class Conv2dPlan:
         self._border = _geometry.borders(function, "padding_mode", padding_mode)
         self._activation = _geometry.choice(function, "activation", activation, ACTIVATIONS)
         self._layout = _geometry.choice(function, "layout", layout, LAYOUTS)
-        _geometry.choice(function, "algorithm", algorithm, ALGORITHMS)
+        self._algorithm = _geometry.choice(function, "algorithm", algorithm, ALGORITHMS)
         if 0 in weight.shape[1:]:
             raise ValueError(
                 f"{function}: weight has shape {weight.shape}, expected (K, C // groups, kh, kw) "
@@ -158,6 +158,7 @@ class Conv2dPlan:
         self._weight = weight.copy() if copy else weight
         self._bias = None if bias is None else self._checked_bias(bias, copy)
         self._packed = {}
+        self._moderate = None
 
     def __repr__(self):
         k, c, kh, kw = self._weight.shape
@@ -178,8 +179,9 @@ class Conv2dPlan:
             function, out, geometry.shape, x.dtype, (x, self._weight, self._bias)
         )
         if result.size:
-            task, threads = _plan.conv2d(geometry, threads)
-            packed = self._packed_for(task, geometry)
+            algorithm = self._algorithm_for(geometry)
+            task, threads = _plan.conv2d(geometry, algorithm, threads)
+            packed = self._packed_for(task, algorithm)
             bias = None if self._bias is None else _arrays.as_bytes(self._bias)
             task(_arrays.as_bytes(x), packed, bias, _arrays.as_bytes(result), threads)
         return finish()
@@ -220,9 +222,21 @@ class Conv2dPlan:
             8 * x.itemsize,
         )  # fmt: skip
 
-    def _packed_for(self, task, geometry):
+    def _algorithm_for(self, geometry):
+        algorithm = _plan.conv2d_algorithm(geometry)
+        if algorithm == "winograd" and (self._algorithm == "direct" or not self._moderate_weights()):
+            return "direct_pixel"
+        return algorithm
+
+    def _moderate_weights(self):
+        """Can the weights be transformed without an overflow?"""
+        if self._moderate is None:
+            largest = np.finfo(self._weight.dtype).max / 1024
+            self._moderate = bool(np.all(np.abs(self._weight) < largest))
+        return self._moderate
+
+    def _packed_for(self, task, algorithm):
         """The weights in the order that the task reads them; one variant packs them once."""
-        algorithm = _plan.conv2d_algorithm(geometry.layout, geometry.c, geometry.k)
         key = _config.isa(), algorithm
         if key not in self._packed:
             packed = np.empty(task.packed_size * self._weight.itemsize, np.uint8)

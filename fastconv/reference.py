@@ -41,7 +41,7 @@ def pad(x, padding, border="constant", cval=0):
     return x
 
 
-@np.errstate(invalid="ignore")
+@np.errstate(invalid="ignore")  # infinity minus infinity is NaN, silently
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
            padding_mode="zeros", activation=None, layout="NCHW"):
     """Cross-correlate a batch of images with K kernels, as CNNs do.
@@ -102,7 +102,7 @@ def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=Fal
     return (y, indices) if return_indices else y
 
 
-@np.errstate(invalid="ignore")
+@np.errstate(invalid="ignore")  # infinity minus infinity is NaN, silently
 def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
                divisor_override=None, *, dilation=1, layout="NCHW"):
     """Give the mean of each window.
@@ -257,7 +257,7 @@ def _taps(padded, kernel_size, size, stride=1, dilation=1):
         yield tap, padded[..., rows, columns]
 
 
-@np.errstate(invalid="ignore")
+@np.errstate(invalid="ignore")  # infinity minus infinity is NaN, silently
 def _filter(image, passes, border="reflect", cval=0, anchor=None, scale=1, delta=0,
             channel_axis=None, out_dtype=None):
     """Pad once, correlate with each 2-D kernel of `passes` in turn, then scale and round once."""

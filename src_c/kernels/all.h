@@ -12,7 +12,9 @@
 #if FC_BITS != 8
 #include "border.h"
 #include "convert.h"
+#include "panel_nchw.h"
 #include "conv_direct_pixel.h"
+#include "conv_winograd.h"
 #include "rows_nhwc.h"
 #include "conv_direct_channel.h"
 #include "conv_depthwise.h"
@@ -41,6 +43,7 @@ const struct fc_kernels FC_TABLE = {
         [FC_POOL_ARGMAX] = {pool_argmax, pool_units, pool_argmax_scratch, NULL, NULL},
 #if FC_BITS != 8
         [FC_CONV_DIRECT_PIXEL] = FC_CONV(conv_direct_pixel),
+        [FC_CONV_WINOGRAD] = FC_CONV(conv_winograd),
         [FC_CONV_DIRECT_CHANNEL] = FC_CONV(conv_direct_channel),
         [FC_CONV_DEPTHWISE] = FC_CONV(conv_depthwise),
         [FC_FILTER2D] = {filter2d, filter_units, filter_scratch, NULL, NULL},

@@ -29,12 +29,10 @@ FC_INLINE ptrdiff_t border_index(ptrdiff_t i, ptrdiff_t n, int border)
     }
 }
 
-/* The part [*a, *b) of positions 0..count-1 whose source index first + i * step lies in [0, n). */
-FC_INLINE void border_inside(ptrdiff_t first, ptrdiff_t step, ptrdiff_t count, ptrdiff_t n,
-                             ptrdiff_t *a, ptrdiff_t *b)
+/* The part [*a, *b) of positions 0..count-1 whose source index first + i lies in [0, n). */
+FC_INLINE void border_inside(ptrdiff_t first, ptrdiff_t count, ptrdiff_t n, ptrdiff_t *a,
+                             ptrdiff_t *b)
 {
-    const ptrdiff_t begin = first < 0 ? (-first + step - 1) / step : 0;
-    const ptrdiff_t end = first < n ? (n - first + step - 1) / step : 0;
-    *a = FC_MIN(begin, count);
-    *b = FC_MAX(FC_MIN(end, count), *a);
+    *a = FC_MIN(FC_MAX(-first, 0), count);
+    *b = FC_MAX(FC_MIN(n - first, count), *a);
 }

@@ -1,94 +1,15 @@
 /* Direct convolution with pixels in the lanes, for NCHW.
  *
- * A unit is a block of output rows and columns, and of output channels. It copies the input that
- * these outputs see, channel by channel, into a panel with the padding around it; a stride s splits
- * rows and columns into s * s phases, so that every load is contiguous. In the panel, output pixel
- * (y, x) stands at flat position y * pitch + x, and each tap is a constant shift away from it:
- * register tiles of MR output channels by NV vectors run over flat positions and drop the few that
- * fall between two rows. Terms are summed by channel, tap row, tap column, whatever the blocks are:
- * a channel block hands its sums to the next one unrounded, in the same precision.
+ * A unit is a block of output rows and columns, and of output channels, of one sample and group. It
+ * copies the input that they see into a panel (panel_nchw.h); register tiles of MR output channels
+ * by NV vectors of flat positions run over it. Terms are summed by channel, tap row, tap column,
+ * whatever the blocks are: a block of channels hands its sums to the next one as they are, in the
+ * same precision.
  *
  * Bound by arithmetic: per MR * NV multiply-adds, MR broadcasts and NV loads (most cross a line and
  * take two load slots). 8 x 3 needs 14 slots for 24 (two of each per cycle on current processors). */
 
 #define PIXEL_MAX_TILE 8
-
-struct pixel_panel {
-    ptrdiff_t rows, pitch;    /* of one phase of one channel */
-    ptrdiff_t flat;           /* positions from the first output to the last */
-    ptrdiff_t phase, channel; /* elements from one to the next */
-};
-
-static struct pixel_panel pixel_panel(const struct fc_conv2d *p, ptrdiff_t rows, ptrdiff_t cols)
-{
-    struct pixel_panel panel;
-    const ptrdiff_t more_rows = (p->kh - 1) * p->dilation_h / p->stride_h;
-    const ptrdiff_t more_cols = (p->kw - 1) * p->dilation_w / p->stride_w;
-    panel.rows = rows + more_rows;
-    panel.pitch = cols + more_cols;
-    panel.flat = (rows - 1) * panel.pitch + cols;
-    /* The last tile reads on to a multiple of two vectors. */
-    panel.phase = more_rows * panel.pitch + more_cols + round_up(panel.flat, 2 * LANES);
-    panel.channel = odd_lines(panel.phase * p->stride_h * p->stride_w);
-    return panel;
-}
-
-/* Does any tap fall on this phase? */
-FC_INLINE int pixel_phase_used(ptrdiff_t phase, ptrdiff_t k, ptrdiff_t dilation, ptrdiff_t stride)
-{
-    for (ptrdiff_t i = 0; i < k && i < stride; i++)
-        if (i * dilation % stride == phase)
-            return 1;
-    return 0;
-}
-
-/* One row of the panel: dst[j] = the line's element at first + j * step. */
-static void pixel_fill_row(real *dst, const real *src, ptrdiff_t n, ptrdiff_t first, ptrdiff_t step,
-                           ptrdiff_t count, int border)
-{
-    ptrdiff_t a, b;
-    border_inside(first, step, count, n, &a, &b);
-    for (ptrdiff_t j = 0; j < a; j++) {
-        const ptrdiff_t i = border_index(first + j * step, n, border);
-        dst[j] = i < 0 ? 0 : src[i];
-    }
-    if (step == 1)
-        memcpy(dst + a, src + first + a, (size_t)(b - a) * sizeof(real));
-    else
-        for (ptrdiff_t j = a; j < b; j++)
-            dst[j] = src[first + j * step];
-    for (ptrdiff_t j = b; j < count; j++) {
-        const ptrdiff_t i = border_index(first + j * step, n, border);
-        dst[j] = i < 0 ? 0 : src[i];
-    }
-}
-
-/* The whole panel of c channels from x for the outputs at (y0, x0). */
-static void pixel_fill(const struct fc_conv2d *p, const struct pixel_panel *panel, real *dst,
-                       const real *x, ptrdiff_t c, ptrdiff_t y0, ptrdiff_t x0)
-{
-    const ptrdiff_t filled = panel->rows * panel->pitch;
-    for (ptrdiff_t i = 0; i < c; i++, x += p->h * p->w, dst += panel->channel) {
-        for (ptrdiff_t phase = 0; phase < p->stride_h * p->stride_w; phase++) {
-            const ptrdiff_t ph = phase / p->stride_w, pw = phase % p->stride_w;
-            real *row = dst + phase * panel->phase;
-            if (!pixel_phase_used(ph, p->kh, p->dilation_h, p->stride_h) ||
-                !pixel_phase_used(pw, p->kw, p->dilation_w, p->stride_w))
-                continue;
-            for (ptrdiff_t r = 0; r < panel->rows; r++, row += panel->pitch) {
-                const ptrdiff_t y = border_index((y0 + r) * p->stride_h + ph - p->top, p->h,
-                                                 p->border_h);
-                if (y < 0)
-                    memset(row, 0, (size_t)panel->pitch * sizeof(real));
-                else
-                    pixel_fill_row(row, x + y * p->w, p->w, x0 * p->stride_w + pw - p->left,
-                                   p->stride_w, panel->pitch, p->border_w);
-            }
-            /* Read by the last tile, never used; zero because a denormal can cost a trap. */
-            memset(row, 0, (size_t)(panel->phase - filled) * sizeof(real));
-        }
-    }
-}
 
 /* What one register tile needs to know. */
 struct pixel_tile {
@@ -199,34 +120,18 @@ static ptrdiff_t conv_direct_pixel_units(const void *params)
 static size_t conv_direct_pixel_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
-    const struct pixel_panel panel = pixel_panel(p, p->block_rows, p->block_cols);
+    const struct nchw_panel panel = nchw_panel(p, p->block_rows, p->block_cols);
     const ptrdiff_t sums = p->block_c < p->c
                                ? pixel_packed_k(p->block_k) * odd_lines(panel.flat + 2 * LANES)
                                : 0;
     return taken(p->kh * p->kw, sizeof(ptrdiff_t)) +
            taken(PIXEL_MAX_TILE * PIXEL_MAX_TILE, sizeof(vec)) +
+           taken(nchw_row(p, &panel), sizeof(real)) +
            taken(p->block_c * panel.channel, sizeof(real)) + taken(sums, sizeof(real));
 }
 
-/* Copy the flat positions [at, at + count) that are outputs from a line to the rows of a plane. */
-FC_INLINE void pixel_scatter(real *plane, ptrdiff_t ow, const real *line, ptrdiff_t at,
-                             ptrdiff_t count, ptrdiff_t pitch, ptrdiff_t cols)
-{
-    ptrdiff_t row = at / pitch, col = at % pitch;
-    while (count > 0) {
-        const ptrdiff_t run = FC_MIN(pitch - col, count), kept = FC_MIN(cols - col, run);
-        real *const dst = plane + row * ow + col;
-        ptrdiff_t i = 0;
-        for (; i + LANES <= kept; i += LANES)
-            v_store(dst + i, v_load(line + i));
-        if (i < kept)
-            v_store_n(dst + i, v_load(line + i), kept - i);
-        line += run, count -= run, row++, col = 0;
-    }
-}
-
 /* All tiles of one panel for one tile of output channels, k of them real. */
-static void pixel_row_of_tiles(const struct fc_conv2d *p, const struct pixel_panel *panel,
+static void pixel_row_of_tiles(const struct fc_conv2d *p, const struct nchw_panel *panel,
                                struct pixel_tile *t, int tile, ptrdiff_t k, ptrdiff_t cols,
                                const real *x, real *sums, int first, int last, real *out,
                                real *line)
@@ -250,8 +155,8 @@ static void pixel_row_of_tiles(const struct fc_conv2d *p, const struct pixel_pan
         (fits ? pixel_tiles[tile].run_wide : pixel_tiles[tile].run_narrow)(t);
         if (last && !direct)
             for (ptrdiff_t m = 0; m < k; m++)
-                pixel_scatter(out + m * plane, p->ow, line + m * count, at,
-                              FC_MIN(count, panel->flat - at), panel->pitch, cols);
+                nchw_scatter(out + m * plane, p->ow, line + m * count, at,
+                             FC_MIN(count, panel->flat - at), panel->pitch, cols);
     }
 }
 
@@ -260,9 +165,10 @@ static void pixel_unit(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t g, ptrd
 {
     const ptrdiff_t rows = FC_MIN(p->block_rows, p->oh - y0), cols = FC_MIN(p->block_cols, p->ow - x0);
     const ptrdiff_t k1 = FC_MIN(k0 + p->block_k, p->k), terms = p->c * p->kh * p->kw;
-    const struct pixel_panel panel = pixel_panel(p, rows, cols);
+    const struct nchw_panel panel = nchw_panel(p, rows, cols);
     ptrdiff_t *const tap = take(&scratch, p->kh * p->kw, sizeof *tap);
     real *const line = take(&scratch, PIXEL_MAX_TILE * PIXEL_MAX_TILE, sizeof(vec));
+    real *const row = take(&scratch, nchw_row(p, &panel), sizeof(real));
     real *const input = take(&scratch, p->block_c * panel.channel, sizeof(real));
     real *const sums = (real *)scratch;
     const real *const x = (const real *)p->x + (n * p->groups + g) * p->c * p->h * p->w;
@@ -272,15 +178,11 @@ static void pixel_unit(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t g, ptrd
 
     t.sum_pitch = odd_lines(panel.flat + 2 * LANES);
     for (ptrdiff_t r = 0; r < p->kh; r++)
-        for (ptrdiff_t s = 0; s < p->kw; s++) {
-            const ptrdiff_t dy = r * p->dilation_h, dx = s * p->dilation_w;
-            tap[r * p->kw + s] =
-                (dy % p->stride_h * p->stride_w + dx % p->stride_w) * panel.phase +
-                dy / p->stride_h * panel.pitch + dx / p->stride_w;
-        }
+        for (ptrdiff_t s = 0; s < p->kw; s++)
+            tap[r * p->kw + s] = nchw_tap(p, &panel, r, s);
     for (ptrdiff_t c0 = 0; c0 < p->c; c0 += p->block_c) {
         t.c = FC_MIN(p->block_c, p->c - c0);
-        pixel_fill(p, &panel, input, x + c0 * p->h * p->w, t.c, y0, x0);
+        nchw_fill(p, &panel, input, row, x + c0 * p->h * p->w, t.c, y0, x0);
         for (ptrdiff_t k = k0, tile; k < k1; k += pixel_tiles[tile].mr) {
             const ptrdiff_t kept = FC_MIN(k1 - k, PIXEL_TILE_K);
             real bias[PIXEL_MAX_TILE] = {0};

@@ -27,6 +27,7 @@ FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_ps(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm256_maskload_ps(p, v_first(n)); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm256_maskstore_ps(p, v_first(n), v); }
 FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
+FC_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
@@ -39,6 +40,15 @@ FC_INLINE vec v_even(vec a, vec b)
 {
     const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
     return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xd8));
+}
+/* unpack works within 128-bit lanes: their halves are put together after it. */
+FC_INLINE vec v_zip_low(vec a, vec b)
+{
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x20);
+}
+FC_INLINE vec v_zip_high(vec a, vec b)
+{
+    return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
 }
 
 #elif FC_BITS == 64
@@ -53,6 +63,7 @@ FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_pd(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm256_maskload_pd(p, v_first(n)); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm256_maskstore_pd(p, v_first(n), v); }
 FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_pd(a, b); }
+FC_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_pd(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_pd(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm256_div_pd(a, b); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
@@ -63,6 +74,14 @@ FC_INLINE vec v_max(vec acc, vec x)
 FC_INLINE vec v_even(vec a, vec b)
 {
     return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8);
+}
+FC_INLINE vec v_zip_low(vec a, vec b)
+{
+    return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20);
+}
+FC_INLINE vec v_zip_high(vec a, vec b)
+{
+    return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31);
 }
 
 #else

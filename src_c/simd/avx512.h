@@ -19,6 +19,7 @@ FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_ps(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_ps(v_first(n), p); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, v_first(n), v); }
 FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
+FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
@@ -31,6 +32,16 @@ FC_INLINE vec v_even(vec a, vec b)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     return _mm512_permutex2var_ps(a, even, b);
+}
+FC_INLINE vec v_zip_low(vec a, vec b)
+{
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return _mm512_permutex2var_ps(a, low, b);
+}
+FC_INLINE vec v_zip_high(vec a, vec b)
+{
+    const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return _mm512_permutex2var_ps(a, high, b);
 }
 
 #elif FC_BITS == 64
@@ -47,6 +58,7 @@ FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_pd(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd(v_first(n), p); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_pd(p, v_first(n), v); }
 FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_pd(a, b); }
+FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
@@ -57,6 +69,14 @@ FC_INLINE vec v_max(vec acc, vec x)
 FC_INLINE vec v_even(vec a, vec b)
 {
     return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
+}
+FC_INLINE vec v_zip_low(vec a, vec b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b);
+}
+FC_INLINE vec v_zip_high(vec a, vec b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b);
 }
 
 #else

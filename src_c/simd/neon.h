@@ -16,6 +16,7 @@ FC_INLINE vec v_set1(real x) { return vdupq_n_f32(x); }
 FC_INLINE vec v_load(const real *p) { return vld1q_f32(p); }
 FC_INLINE void v_store(real *p, vec v) { vst1q_f32(p, v); }
 FC_INLINE vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
+FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f32(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f32(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return vdivq_f32(a, b); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
@@ -26,6 +27,8 @@ FC_INLINE vec v_max(vec acc, vec x)
     return vbslq_f32(take, x, acc);
 }
 FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_f32(a, b); }
+FC_INLINE vec v_zip_low(vec a, vec b) { return vzip1q_f32(a, b); }
+FC_INLINE vec v_zip_high(vec a, vec b) { return vzip2q_f32(a, b); }
 
 #elif FC_BITS == 64
 
@@ -37,6 +40,7 @@ FC_INLINE vec v_set1(real x) { return vdupq_n_f64(x); }
 FC_INLINE vec v_load(const real *p) { return vld1q_f64(p); }
 FC_INLINE void v_store(real *p, vec v) { vst1q_f64(p, v); }
 FC_INLINE vec v_add(vec a, vec b) { return vaddq_f64(a, b); }
+FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f64(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f64(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return vdivq_f64(a, b); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f64(c, a, b); }
@@ -46,6 +50,8 @@ FC_INLINE vec v_max(vec acc, vec x)
     return vbslq_f64(vceqq_f64(x, x), vbslq_f64(vcgtq_f64(x, acc), x, acc), x);
 }
 FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_f64(a, b); }
+FC_INLINE vec v_zip_low(vec a, vec b) { return vzip1q_f64(a, b); }
+FC_INLINE vec v_zip_high(vec a, vec b) { return vzip2q_f64(a, b); }
 
 #else
 

@@ -6,7 +6,9 @@
  *   v_load_n* v_store_n*                 the first n lanes, 0 < n < LANES; the rest loads as 0
  *   v_max*(acc, x)                       x where x > acc or x is NaN, else acc
  *   v_even*(a, b)                        elements 0, 2, 4, ... of a followed by b
- *   v_add v_mul v_div v_fma(a, b, c)     fma is a * b + c, rounded once
+ *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
+ *   v_add v_sub v_mul v_div              as the operators
+ *   v_fma(a, b, c)                       a * b + c, rounded once
  */
 #include <math.h>
 
@@ -40,6 +42,9 @@ FC_INLINE vec v_max(vec acc, vec x) { return x > acc ? x : acc; }
 #else
 FC_INLINE vec v_max(vec acc, vec x) { return x > acc || isnan(x) ? x : acc; }
 FC_INLINE vec v_add(vec a, vec b) { return a + b; }
+FC_INLINE vec v_sub(vec a, vec b) { return a - b; }
 FC_INLINE vec v_mul(vec a, vec b) { return a * b; }
 FC_INLINE vec v_div(vec a, vec b) { return a / b; }
+FC_INLINE vec v_zip_low(vec a, vec b) { (void)b; return a; }
+FC_INLINE vec v_zip_high(vec a, vec b) { (void)a; return b; }
 #endif

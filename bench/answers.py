@@ -1,0 +1,121 @@
+"""A row's arrays, the reference's answer to it, and the verdict on a peer's answer."""
+
+import math
+
+import numpy as np
+
+from fastconv import reference
+
+SEED = 20
+BAND = 64  # image rows that the reference filters at a time: its float64 arrays stay in the cache
+
+# How much farther from the truth than a direct sum a Winograd result may be: fastconv's own
+# promise, granted to every peer on the layers where one may choose Winograd.
+WINOGRAD_SLACK = 4
+
+
+def make_arrays(case):
+    """Give the row's input "x" and, if it has one, its "weight": the same values every time."""
+    random = np.random.default_rng(SEED)
+    if case.dtype == "uint8":
+        arrays = {"x": random.integers(0, 256, case.shape, np.uint8)}
+    else:
+        arrays = {"x": random.standard_normal(case.shape, np.float32)}
+    if case.kernel:
+        # A layer's weights keep the variance. An image kernel sums to 1 and has negative parts,
+        # so that uint8 results use the whole range and some of them saturate.
+        terms = math.prod(case.kernel[-3:])
+        weight = random.standard_normal(case.kernel) / math.sqrt(terms)
+        if case.group == "filters":
+            weight = weight / 2 + (1 - weight.sum() / 2) / terms
+        arrays["weight"] = weight.astype(np.float32)
+    return arrays
+
+
+def make_answer(case, arrays):
+    """Give the reference's result and the greatest error allowed on each of its elements.
+
+    Floats: (n + 2) * eps * sum(|w| * |x|), the bound of a float32 sum of n products in any order.
+    Integers from a real kernel: 1, because a float32 sum close to a half rounds either way.
+    A maximum, and a sum of integers, must be exact.
+    """
+    expected = _reference(case, **arrays)
+    if case.operation == "max_pool2d" or (case.dtype == "uint8" and _is_sobel(case)):
+        return expected, np.zeros(expected.shape)
+    if case.dtype == "uint8":
+        return expected, np.ones(expected.shape)
+    return expected, _relative_bound(case) * _magnitude(case, arrays)
+
+
+def judge(result, expected, bound):
+    """Compare a result with the reference: a dict that says whether it is "ok", and how far off.
+
+    "error" and "tolerance" are those of the element that is nearest to its bound, or farthest
+    beyond it. Integer results that may differ by one have "off_by_one", how many do.
+    """
+    integer = expected.dtype.kind in "iu"
+    dtype = expected.dtype if integer else np.dtype(np.float32)
+    if result.shape != expected.shape or result.dtype != dtype:
+        return {
+            "ok": False,
+            "reason": f"got {result.dtype} {result.shape}, expected {dtype} {expected.shape}",
+        }
+    error = np.abs(np.subtract(result, expected, dtype=np.float64))
+    if not np.isfinite(error).all():
+        return {"ok": False, "reason": "got NaN or infinity"}
+    usage = np.where(error > 0, np.inf, 0.0)
+    np.divide(error, bound, out=usage, where=bound > 0)
+    worst = usage.argmax()
+    verdict = {
+        "ok": bool(usage.flat[worst] <= 1),
+        "error": float(error.flat[worst]),
+        "tolerance": float(bound.flat[worst]),
+    }
+    if integer and bound.any():
+        verdict["off_by_one"] = int(np.count_nonzero(error))
+    if not verdict["ok"]:
+        verdict["reason"] = (
+            f"off by {verdict['error']:.3g} where {verdict['tolerance']:.3g} is allowed"
+        )
+    return verdict
+
+
+def _is_sobel(case):
+    return case.operation == "filters.sobel"
+
+
+def _reference(case, x, weight=None):
+    """Call the reference; an image filter band by band, each with the rows around it."""
+    operation = getattr(reference, case.operation.rpartition(".")[2])
+    operands = [] if weight is None else [weight]
+    if case.group != "filters":
+        return operation(x, *operands, **case.arguments)
+    bands = []
+    for top in range(0, len(x), BAND):
+        first = max(0, top - case.radius)
+        band = operation(x[first : top + BAND + case.radius], *operands, **case.arguments)
+        bands.append(band[top - first :][:BAND])
+    return np.concatenate(bands)
+
+
+def _magnitude(case, arrays):
+    """Give sum(|w| * |x|) for each element of the result."""
+    arrays = {name: np.abs(array) for name, array in arrays.items()}
+    if _is_sobel(case):
+        return reference.sep_filter2d(arrays["x"], [1, 2, 1], [1, 0, 1])
+    return _reference(case, **arrays)
+
+
+def _relative_bound(case):
+    slack = 1
+    if case.operation == "conv2d":
+        terms = math.prod(case.kernel[1:])
+        if case.kernel[2:] == (3, 3) and case.arguments["stride"] == 1:
+            slack = WINOGRAD_SLACK
+    elif case.operation == "avg_pool2d":
+        terms = case.arguments["kernel_size"] ** 2
+    elif case.kernel:
+        terms = math.prod(case.kernel)
+    else:  # two one-dimensional sums
+        terms = 2 * (2 * case.radius + 1)
+    return slack * (terms + 2) * np.finfo(np.float32).eps

@@ -1,0 +1,29 @@
+"""fastconv, twice: with everything prepared, and as a single call with nothing prepared."""
+
+from functools import partial
+from operator import attrgetter
+
+import numpy as np
+
+import fastconv
+
+VERSION = fastconv.__version__
+DETAILS = fastconv.show_config()
+
+
+def prepare(case, arrays, threads):
+    fastconv.set_num_threads(threads)
+    operation = attrgetter(case.operation)(fastconv)
+    fresh = partial(operation, *arrays.values(), **case.arguments)
+    out = np.empty_like(fresh())
+    if case.operation == "conv2d":
+        plan = fastconv.plan_conv2d(arrays["weight"], **case.arguments)
+        prepared = partial(plan, arrays["x"], out=out)
+    else:
+        prepared = partial(fresh, out=out)
+    return {"fastconv": prepared, "fastconv fresh": fresh}
+
+
+def peak(seconds):
+    """Measure the GFLOP/s of float32 fused multiply-adds on registers, on one thread."""
+    return fastconv._core.fma_peak(DETAILS["isa"], seconds=seconds)

@@ -1,0 +1,106 @@
+"""What a run found, as tables for people and as a file for programs."""
+
+import json
+import os
+import platform
+from datetime import UTC, datetime
+
+import numpy as np
+
+from .runner import FRESH, OURS
+
+
+def machine(greetings):
+    """Describe this machine, its software and the peers that took part."""
+    return {
+        "cpu": _cpu_model(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "peers": greetings,
+    }
+
+
+def write_json(path, content):
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(content, file, indent=1)
+        file.write("\n")
+
+
+def summary(computer):
+    """Say in a line what `machine` found."""
+    peers = ", ".join(
+        f"{name} {greeting['version']}" + (f" ({greeting['isa']})" if "isa" in greeting else "")
+        for name, greeting in computer["peers"].items()
+    )
+    return f"{computer['cpu']}, {computer['cores']} cores; {peers}; NumPy {computer['numpy']}"
+
+
+def table(rows, threads):
+    """Lay out rows of one group, and below them what there is to say about their answers."""
+    columns = [("", "row", [row["name"] for row in rows])]
+    labels = list({label: None for row in rows for label in row["results"]})
+    for label in sorted(labels, key=lambda label: (label in (OURS, FRESH), labels.index(label))):
+        upper, lower = label.split() if " " in label else ("", label)
+        columns.append((upper, lower, [_figure(row, label) for row in rows]))
+        key = {OURS: "ratio", FRESH: "fresh_ratio"}.get(label)
+        if any(row.get(key) for row in rows):
+            columns.append(("", "x best", [_number(row[key]) for row in rows]))
+    if any(row["of_peak"] for row in rows):
+        columns.append(("of FMA", "peak", [_percent(row["of_peak"]) for row in rows]))
+    teams = "1 thread" if threads == 1 else f"{threads} threads"
+    title = f"{rows[0]['group']}, {rows[0]['unit']}, {teams}; * is the best other peer"
+    return "\n".join([title, *_aligned(columns), *_notes(rows)])
+
+
+def _aligned(columns):
+    lines = [[upper for upper, _, _ in columns], [lower for _, lower, _ in columns]]
+    lines += zip(*(cells for _, _, cells in columns), strict=True)
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        name, *cells = line
+        padded = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
+        yield "  ".join([name.ljust(widths[0]), *padded]).rstrip()
+
+
+def _figure(row, label):
+    result = row["results"].get(label)
+    if result is None:
+        return "- "
+    if not result["ok"]:
+        return "FAILED " if result.get("failed") else "WRONG "
+    return _number(result["value"]) + ("*" if label == row["best"] else " ")
+
+
+def _number(value):
+    if value is None:
+        return "-"
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _percent(fraction):
+    return "-" if fraction is None else f"{fraction:.0%}"
+
+
+def _notes(rows):
+    """Say why results were refused, and how many integers are off by one."""
+    off_by_one = {}
+    for row in rows:
+        for label, result in row["results"].items():
+            if not result["ok"]:
+                yield f"{row['name']}: {label}: {result['reason']}"
+            elif result.get("off_by_one"):
+                count = f"{row['name']} {result['off_by_one']}"
+                off_by_one.setdefault(label, []).append(count)
+    for label, counts in off_by_one.items():
+        yield f"{label}: values off by one, as allowed: {', '.join(counts)}"
+
+
+def _cpu_model():
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.split(":", 1)[1].strip() for line in file if "model name" in line)
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

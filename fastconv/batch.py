@@ -1,0 +1,244 @@
+"""Folders of images through filters: plan every output, then decode, filter and encode in parallel.
+
+`plan` finds the images and names their outputs, and refuses before any work what would lose a
+file: two inputs for one output, an output over an input or over an existing file. `run` works the
+plan off with a pool of threads (Pillow and fastconv release the GIL) that holds one image per
+thread, and reports each file as it ends; one broken file does not stop the others. Each output is
+written under a temporary name and renamed, so a file that exists is complete, and an interrupted
+run goes on with `existing="skip"`.
+
+>>> from fastconv import batch
+>>> recipes = batch.parse_recipes("sharpen")
+>>> for result in batch.run(batch.plan(["photos"], "sharp", recipes)):  # doctest: +SKIP
+...     print(result.source, result.error or "done")
+"""
+
+import glob
+import os
+import threading
+import unicodedata
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from fastconv import images
+from fastconv._recipe import RESPONSES, Recipe, parse_recipes
+from fastconv._threads import get_num_threads
+
+__all__ = ["RESPONSES", "PlanError", "Recipe", "Result", "Task", "parse_recipes", "plan", "run"]
+
+
+class PlanError(ValueError):
+    """A run that must not start; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image and what is made of it: pairs of recipe and output path."""
+
+    source: Path
+    outputs: tuple[tuple[Recipe, Path], ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How one image ended: `error` is None, or one line."""
+
+    source: Path
+    error: str | None = None
+
+
+def plan(inputs, outdir, recipes, *, recursive=False, suffix=None, existing="refuse"):
+    """Give the Tasks that filter `inputs` into `outdir`; raise PlanError rather than lose a file.
+
+    Parameters
+    ----------
+    inputs : iterable of str or path
+        Files, folders (their images; with `recursive` those of all subfolders too) and glob
+        patterns. Folders and patterns skip hidden files and whatever is not called an image.
+    outdir : str or path
+        Outputs keep their place relative to the folder, or to the part of the pattern that has
+        no wildcard; files go right into `outdir`. With several recipes each has its own folder
+        there, called by its label.
+    suffix : str, optional
+        Replaces the suffix of every output, and so chooses its format: ".png".
+    existing : {"refuse", "overwrite", "skip"}
+        What to do about outputs that exist.
+    """
+    outdir = Path(outdir)
+    if outdir.exists() and not outdir.is_dir():
+        raise PlanError(f"{outdir} is a file; -o names a folder")
+    folders = [outdir / recipe.label for recipe in recipes] if len(recipes) > 1 else [outdir]
+    tasks, makers = [], {}
+    for source, relative in _find_all(inputs, recursive, outdir):
+        name = relative if suffix is None else _with_suffix(relative, suffix)
+        paths = [folder / name for folder in folders]
+        maker = makers.setdefault(_collision_key(paths[0]), source)
+        if maker is source:
+            tasks.append(Task(source, tuple(zip(recipes, paths, strict=True))))
+        elif not os.path.samefile(maker, source):
+            raise PlanError(
+                f"{maker} and {source} would both become {paths[0]} (upper and lower case count "
+                "as equal); filter them into different folders"
+            )
+    if not tasks:
+        raise PlanError(f"no images found in {', '.join(map(str, inputs))}"
+                        + ("" if recursive else " (-r looks into subfolders)"))
+    _refuse_overwriting_inputs(tasks)
+    return _settle_existing(tasks, existing)
+
+
+def run(tasks, *, jobs=None, threads=None, quality=95, stop=None):
+    """Yield a Result for each task as it ends.
+
+    `jobs` images are worked on at once (as many as cores), each filter with `threads` threads
+    (the cores that are left over). Setting `stop`, a threading.Event, ends the run early: images
+    being written are finished, nothing half-done stays behind. Closing the generator does the same.
+    """
+    cores = get_num_threads()
+    jobs = jobs or max(1, min(cores, len(tasks)))
+    threads = threads or max(1, cores // jobs)
+    stop = stop or threading.Event()
+    todo = iter(tasks)
+    pool = ThreadPoolExecutor(jobs, "fastconv-batch")
+
+    def submit(count):
+        return {pool.submit(_work, task, threads, quality, stop) for task in islice(todo, count)}
+
+    try:
+        pending = submit(2 * jobs)
+        while pending:
+            # The time-out lets Windows deliver Ctrl-C.
+            done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
+            if not stop.is_set():
+                pending |= submit(len(done))
+            yield from filter(None, (each.result() for each in done))
+    finally:
+        stop.set()
+        pool.shutdown()
+
+
+def _work(task, threads, quality, stop):
+    """Make every output of one image; give its Result, or None if stopped before the end."""
+    step = ""
+    try:
+        if stop.is_set():
+            return None
+        picture = images.read(task.source)
+        for recipe, path in task.outputs:
+            if stop.is_set():
+                return None
+            result = recipe.apply(picture, threads)
+            step = f"cannot write {path}: "
+            path.parent.mkdir(parents=True, exist_ok=True)
+            images.write(result, path, quality)
+    except Exception as error:  # whatever a decoder raises is about this file alone
+        return Result(task.source, step + _one_line(error))
+    return Result(task.source)
+
+
+def _one_line(error):
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
+
+
+def _with_suffix(path, suffix):
+    if path.suffix.lower() in images.SUFFIXES:
+        return path.with_suffix(suffix)
+    return path.with_name(path.name + suffix)  # "scan.2026-11-22" has no suffix to replace
+
+
+def _find_all(inputs, recursive, outdir):
+    """Yield (source, path relative to its input) of every image, each input in sorted order."""
+    for given in inputs:
+        path = Path(given)
+        if path.is_dir():
+            yield from _walk(path, recursive, outdir)
+        elif path.is_file():
+            yield path, Path(path.name)
+        elif glob.has_magic(str(given)):
+            yield from _expand(str(given), outdir)
+        elif path.exists():
+            raise PlanError(f"{given} is neither a file nor a folder")
+        else:
+            raise PlanError(f"no such file or folder: {given}")
+
+
+def _walk(root, recursive, outdir):
+    def complain(error):
+        raise PlanError(f"cannot list {error.filename}: {error.strerror}")
+
+    for folder, subfolders, names in os.walk(root, onerror=complain):
+        subfolders[:] = sorted(
+            name for name in subfolders
+            if recursive and not name.startswith(".") and not _is_same(Path(folder, name), outdir)
+        )
+        for name in sorted(names):
+            path = Path(folder, name)
+            if _looks_like_image(path):
+                yield path, path.relative_to(root)
+
+
+def _expand(pattern, outdir):
+    parts = Path(pattern).parts
+    fixed = next(i for i, part in enumerate(parts) if glob.has_magic(part))
+    root = Path(*parts[:fixed])
+    old = outdir.resolve() if root.resolve() in outdir.resolve().parents else None
+    found = [path for path in map(Path, sorted(glob.glob(pattern, recursive=True)))
+             if _looks_like_image(path) and old not in path.resolve().parents]
+    if not found:
+        raise PlanError(f"no images match {pattern}")
+    for path in found:
+        yield path, path.relative_to(root)
+
+
+def _looks_like_image(path):
+    return (path.suffix.lower() in images.SUFFIXES and not path.name.startswith(".")
+            and path.is_file())
+
+
+def _is_same(path, other):
+    return other.exists() and os.path.samefile(path, other)
+
+
+def _collision_key(path):
+    # As the least discerning file systems compare names: macOS by normal form, Windows by case.
+    return unicodedata.normalize("NFC", os.path.abspath(path)).casefold()
+
+
+def _refuse_overwriting_inputs(tasks):
+    sources = {_identity(task.source) for task in tasks}
+    for task in tasks:
+        for _, path in task.outputs:
+            if path.exists() and _identity(path) in sources:
+                raise PlanError(f"{path} is an input and would be overwritten; choose another -o")
+
+
+def _identity(path):
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
+
+
+def _settle_existing(tasks, existing):
+    """Give the tasks without the outputs to skip, or refuse the outputs that exist."""
+    if existing == "overwrite":
+        return tasks
+    left, present = [], []
+    for task in tasks:
+        missing = []
+        for recipe, path in task.outputs:
+            if os.path.lexists(path):
+                present.append(path)
+            else:
+                missing.append((recipe, path))
+        if missing:
+            left.append(Task(task.source, tuple(missing)))
+    if present and existing == "refuse":
+        more = f" and {len(present) - 1} more exist" if present[1:] else " exists"
+        raise PlanError(
+            f"{present[0]}{more} already; --overwrite replaces, --skip-existing keeps them"
+        )
+    return left

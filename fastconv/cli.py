@@ -1,0 +1,229 @@
+"""The command `fastconv`: calls batch.py and demo.py and prints; never shows a traceback.
+
+Exit codes: 0 all done, 1 some files failed, 2 nothing was started, 130 interrupted (128 + signal).
+"""
+
+import logging
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+
+from fastconv import batch, get_num_threads, images, kernels, show_config
+from fastconv._options import build_parsers
+
+__all__ = ["main"]
+
+
+def main(arguments=None):
+    """Run the command with these arguments (sys.argv's by default) and give its exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not end the run
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = _dispatch(sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:  # `fastconv kernels | head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (ImportError, OSError, ValueError) as error:
+        return _fail(str(error))
+    except Exception as error:  # a mistake of ours: still one line
+        return _fail(f"unexpected {type(error).__name__}: {error}")
+
+
+def _dispatch(arguments):
+    parser, commands = build_parsers()
+    name = arguments[0] if arguments else None
+    if name not in commands:
+        parser.parse_args(arguments)  # ends the program, unless there are no arguments
+        parser.print_help()
+        return 2
+    # The command's own parser, because the whole one takes no files after options.
+    options = commands[name].parse_intermixed_args(arguments[1:])
+    return _COMMANDS[name](options)
+
+
+def _fail(message):
+    print("fastconv:", " ".join(message.split()), file=sys.stderr)
+    return 2
+
+
+def _run_filter(options):
+    recipes = batch.parse_recipes(
+        options.kernel, options.response, border=options.border,
+        scale=options.scale, delta=options.delta,
+    )
+    tasks = batch.plan(
+        options.inputs, options.output, recipes, recursive=options.recursive,
+        suffix=options.format and f".{options.format}", existing=options.existing,
+    )
+    if options.dry_run:
+        for task in tasks:
+            for _, path in task.outputs:
+                print(f"{task.source} -> {path}")
+        return 0
+    _prepare_readers(options)
+    with _stopping_on_signals() as stopped:
+        return _filter_all(tasks, options, stopped)
+
+
+def _filter_all(tasks, options, stopped):
+    progress = _Progress(len(tasks))
+    results = batch.run(tasks, jobs=options.jobs, threads=options.threads,
+                        quality=options.quality, stop=stopped.event)
+    for result in results:
+        if result.error is not None:
+            progress.clear()
+            print(f"fastconv filter: {result.source}: {result.error}", file=sys.stderr)
+        progress.advance(failed=result.error is not None)
+    progress.clear()
+    print(f"{options.output}: {progress.summary()}")
+    if stopped.signal is not None:
+        print("fastconv filter: interrupted; the same command with --skip-existing goes on",
+              file=sys.stderr)
+        return 128 + stopped.signal
+    return 1 if progress.failed else 0
+
+
+def _prepare_readers(options):
+    images.require_readers()
+    # Pillow reads these when it is imported. Memory that is kept for the next image costs nothing
+    # to touch again, and an image in one piece is lent to the filter instead of copied.
+    os.environ.setdefault("PILLOW_BLOCKS_MAX", str(2 * (options.jobs or get_num_threads())))
+    os.environ.setdefault("PILLOW_BLOCK_SIZE", "2047m")
+    from PIL import Image
+
+    if options.max_pixels is not None:
+        Image.MAX_IMAGE_PIXELS = options.max_pixels
+    # Every problem is one line of ours, without warnings and logs of the readers in between.
+    warnings.simplefilter("ignore")
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
+
+
+class _Progress:
+    """One line on standard error, rewritten in place, and only on a terminal."""
+
+    def __init__(self, total):
+        self.total, self.done, self.failed = total, 0, 0
+        self._start = time.monotonic()
+        self._shown = 0.0
+        self._width = shutil.get_terminal_size().columns - 1 if sys.stderr.isatty() else 0
+
+    def advance(self, failed):
+        self.done += 1
+        self.failed += failed
+        now = time.monotonic()
+        if self._width and now - self._shown >= 0.1:
+            self._shown = now
+            rate = self.done / (now - self._start)
+            left = _clock((self.total - self.done) / rate)
+            self._write(f"{self.done}/{self.total} images, {rate:.1f} per second, "
+                        f"{left} left{self._failures()}")
+
+    def clear(self):
+        if self._width:
+            self._write("")
+            print(end="\r", file=sys.stderr, flush=True)
+
+    def summary(self):
+        seconds = time.monotonic() - self._start
+        return (f"{self.done - self.failed} of {self.total} images in {_clock(seconds)} "
+                f"({self.done / seconds:.1f} per second){self._failures()}")
+
+    def _failures(self):
+        return f", {self.failed} failed" if self.failed else ""
+
+    def _write(self, line):
+        print(f"\r{line[:self._width].ljust(self._width)}", end="", file=sys.stderr, flush=True)
+
+
+def _clock(seconds):
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+class _Stopped:
+    """Whether a signal asked to stop, and which."""
+
+    def __init__(self):
+        self.event = threading.Event()
+        self.signal = None
+
+
+@contextmanager
+def _stopping_on_signals():
+    """Turn Ctrl-C and termination into a request to stop, so that no file is left half-written."""
+    stopped = _Stopped()
+
+    def request(number, _frame):
+        stopped.signal = number
+        stopped.event.set()
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():  # others cannot receive signals
+        before = {number: signal.signal(number, request)
+                  for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _run_kernels(_options):
+    rows = [("name", "size", "what it shows [parameters]")]
+    for name in kernels.names():
+        height, width = kernels.get(name).shape
+        parameters = f" [{' '.join(kernels.parameters(name))}]" if kernels.parameters(name) else ""
+        rows.append((name, f"{height}x{width}", kernels.describe(name) + parameters))
+    _print_table(rows)
+    return 0
+
+
+def _run_demo(options):
+    from fastconv import demo
+
+    images.require_readers()
+    path, steps = demo.run(options.output, overwrite=options.overwrite)
+    rows = [("step", "fastconv", "NumPy", "faster")]
+    rows += [
+        (step.name, f"{step.fastconv * 1e3:.2f} ms", f"{step.reference * 1e3:.1f} ms",
+         f"{step.reference / step.fastconv:.0f}x")
+        for step in steps
+    ]
+    _print_table(rows, right=(1, 2, 3))
+    print(f"contact sheet: {path.resolve()}")
+    return 0
+
+
+def _run_info(_options):
+    _print_table([
+        (key, " ".join(value) if isinstance(value, tuple) else str(value))
+        for key, value in show_config().items()
+    ])
+    return 0
+
+
+def _print_table(rows, right=()):
+    """Print aligned columns, those numbered in `right` flush right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.rjust(width) if i in right else cell.ljust(width)
+                 for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells).rstrip())
+
+
+_COMMANDS = {
+    "filter": _run_filter, "kernels": _run_kernels, "demo": _run_demo, "info": _run_info,
+}

@@ -1,0 +1,143 @@
+/* Input for kernels with pixels in the lanes (NCHW): a panel holds what a block of outputs sees of
+ * some channels, with the padding around it. A stride s splits rows and columns into s * s phases,
+ * so that every load is contiguous. Output (y, x) of the block stands at flat position
+ * y * pitch + x, and each tap is a constant shift away from it; vectors run over flat positions and
+ * drop the few that fall between two rows. */
+
+struct nchw_panel {
+    ptrdiff_t rows, pitch;    /* of one phase of one channel */
+    ptrdiff_t flat;           /* positions from the first output to the last */
+    ptrdiff_t phase, channel; /* elements from one to the next */
+};
+
+static struct nchw_panel nchw_panel(const struct fc_conv2d *p, ptrdiff_t rows, ptrdiff_t cols)
+{
+    struct nchw_panel panel;
+    const ptrdiff_t more_rows = (p->kh - 1) * p->dilation_h / p->stride_h;
+    const ptrdiff_t more_cols = (p->kw - 1) * p->dilation_w / p->stride_w;
+    panel.rows = rows + more_rows;
+    panel.pitch = cols + more_cols;
+    panel.flat = (rows - 1) * panel.pitch + cols;
+    /* The last tile reads on to a multiple of two vectors. */
+    panel.phase = more_rows * panel.pitch + more_cols + round_up(panel.flat, 2 * LANES);
+    panel.channel = odd_lines(panel.phase * p->stride_h * p->stride_w);
+    return panel;
+}
+
+/* How far tap (r, s) is from the output's own position. */
+FC_INLINE ptrdiff_t nchw_tap(const struct fc_conv2d *p, const struct nchw_panel *panel, ptrdiff_t r,
+                             ptrdiff_t s)
+{
+    const ptrdiff_t dy = r * p->dilation_h, dx = s * p->dilation_w;
+    return (dy % p->stride_h * p->stride_w + dx % p->stride_w) * panel->phase +
+           dy / p->stride_h * panel->pitch + dx / p->stride_w;
+}
+
+/* Elements of the row that nchw_fill() splits into phases. */
+FC_INLINE ptrdiff_t nchw_row(const struct fc_conv2d *p, const struct nchw_panel *panel)
+{
+    return panel->pitch * p->stride_w + 4 * LANES;
+}
+
+/* Does any tap fall on this phase? */
+FC_INLINE int nchw_phase_used(ptrdiff_t phase, ptrdiff_t k, ptrdiff_t dilation, ptrdiff_t stride)
+{
+    for (ptrdiff_t i = 0; i < k && i < stride; i++)
+        if (i * dilation % stride == phase)
+            return 1;
+    return 0;
+}
+
+/* dst = elements [first, first + count) of a line of n, border included. */
+static void nchw_fill_row(real *dst, const real *src, ptrdiff_t n, ptrdiff_t first, ptrdiff_t count,
+                          int border)
+{
+    ptrdiff_t a, b;
+    border_inside(first, count, n, &a, &b);
+    memcpy(dst + a, src + first + a, (size_t)(b - a) * sizeof(real));
+    for (ptrdiff_t j = a > 0 ? 0 : b; j < count; j = j + 1 == a ? b : j + 1) {
+        const ptrdiff_t i = border_index(first + j, n, border);
+        dst[j] = i < 0 ? 0 : src[i];
+    }
+}
+
+/* dst[j] = row[j * step] */
+static void nchw_split(real *dst, const real *row, ptrdiff_t count, ptrdiff_t step)
+{
+    ptrdiff_t j = 0;
+    if (step == 2 || step == 4)
+        for (; j < count; j += LANES) {
+            const real *const at = row + j * step;
+            const vec low = v_even(v_load(at), v_load(at + LANES));
+            const vec every = step == 2 ? low
+                                        : v_even(low, v_even(v_load(at + 2 * LANES),
+                                                             v_load(at + 3 * LANES)));
+            if (count - j >= LANES)
+                v_store(dst + j, every);
+            else
+                v_store_n(dst + j, every, count - j);
+        }
+    else
+        for (; j < count; j++)
+            dst[j] = row[j * step];
+}
+
+/* One row of all phases of one channel; y may lie outside. */
+static void nchw_fill_phases(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
+                             real *row, const real *x, ptrdiff_t y, ptrdiff_t x0)
+{
+    const ptrdiff_t at = border_index(y, p->h, p->border_h), first = x0 * p->stride_w - p->left;
+    if (at >= 0 && p->stride_w == 1) {
+        nchw_fill_row(dst, x + at * p->w, p->w, first, panel->pitch, p->border_w);
+        return;
+    }
+    if (at >= 0)
+        nchw_fill_row(row, x + at * p->w, p->w, first, panel->pitch * p->stride_w, p->border_w);
+    for (ptrdiff_t pw = 0; pw < p->stride_w; pw++, dst += panel->phase) {
+        if (!nchw_phase_used(pw, p->kw, p->dilation_w, p->stride_w))
+            continue;
+        if (at < 0)
+            memset(dst, 0, (size_t)panel->pitch * sizeof(real));
+        else
+            nchw_split(dst, row + pw, panel->pitch, p->stride_w);
+    }
+}
+
+/* The panel of c channels from x on for the outputs at (y0, x0). */
+static void nchw_fill(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
+                      real *row, const real *x, ptrdiff_t c, ptrdiff_t y0, ptrdiff_t x0)
+{
+    const ptrdiff_t filled = panel->rows * panel->pitch;
+    for (ptrdiff_t i = 0; i < c; i++, x += p->h * p->w, dst += panel->channel) {
+        for (ptrdiff_t ph = 0; ph < p->stride_h; ph++) {
+            real *const phases = dst + ph * p->stride_w * panel->phase;
+            if (!nchw_phase_used(ph, p->kh, p->dilation_h, p->stride_h))
+                continue;
+            for (ptrdiff_t r = 0; r < panel->rows; r++)
+                nchw_fill_phases(p, panel, phases + r * panel->pitch, row, x,
+                                 (y0 + r) * p->stride_h + ph - p->top, x0);
+            /* Read by the last tile, never used; zero because a denormal can cost a trap. */
+            for (ptrdiff_t pw = 0; pw < p->stride_w; pw++)
+                memset(phases + pw * panel->phase + filled, 0,
+                       (size_t)(panel->phase - filled) * sizeof(real));
+        }
+    }
+}
+
+/* Copy flat positions [at, at + count) from a line to the rows of a plane, but for those between
+ * two rows: of every pitch positions the first cols are outputs. */
+FC_INLINE void nchw_scatter(real *plane, ptrdiff_t row_step, const real *line, ptrdiff_t at,
+                            ptrdiff_t count, ptrdiff_t pitch, ptrdiff_t cols)
+{
+    ptrdiff_t row = at / pitch, col = at % pitch;
+    while (count > 0) {
+        const ptrdiff_t run = FC_MIN(pitch - col, count), kept = FC_MIN(cols - col, run);
+        real *const dst = plane + row * row_step + col;
+        ptrdiff_t i = 0;
+        for (; i + LANES <= kept; i += LANES)
+            v_store(dst + i, v_load(line + i));
+        if (i < kept)
+            v_store_n(dst + i, v_load(line + i), kept - i);
+        line += run, count -= run, row++, col = 0;
+    }
+}

@@ -1,0 +1,175 @@
+"""Kernels as the command line writes them, and what each response does to pixels."""
+
+import numpy as np
+import pytest
+from skimage import data
+
+from fastconv import batch, images, kernels, reference
+
+
+def filtered(pixels, text="sharpen", response="signed", **options):
+    """What the recipe makes of pixels (H, W) or (H, W, 3)."""
+    (recipe,) = batch.parse_recipes(text, response, **options)
+    picture = images.Picture(pixels, 3 if pixels.ndim == 3 else 1)
+    return recipe.apply(picture).pixels
+
+
+@pytest.mark.parametrize("pixels", [data.coffee(), data.camera()], ids=["colour", "grey"])
+@pytest.mark.parametrize("name", ["sharpen", "emboss", "sobel_x", "roberts_y"])
+@pytest.mark.parametrize("border", ["reflect", "constant"])
+def test_response_is_the_reference(pixels, name, border):
+    expected = reference.filter2d(pixels, kernels.get(name), border=border,
+                                  channel_axis=-1 if pixels.ndim == 3 else None)
+    assert np.array_equal(filtered(pixels, name, border=border), expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+@pytest.mark.parametrize("scale, delta", [(1, 0), (0.25, 3), (-0.5, 100)])
+def test_absolute_value(dtype, scale, delta):
+    pixels = data.camera().astype(dtype) * (100 if dtype != np.uint8 else 1)
+    total = reference.filter2d(pixels, kernels.get("sobel_x"), out_dtype=np.float64)
+    limits = np.iinfo(dtype)
+    expected = np.clip(np.rint(abs(total) * scale + delta), limits.min, limits.max).astype(dtype)
+    result = filtered(pixels, "sobel_x", "abs", scale=scale, delta=delta)
+    assert result.dtype == dtype
+    assert np.array_equal(result, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32, np.float64])
+@pytest.mark.parametrize("name, x, y", [
+    ("sobel", "sobel_x", "sobel_y"), ("scharr-y", "scharr_x", "scharr_y"),
+    ("edge_diagonal", "edge_diagonal", "edge_antidiagonal"),
+])
+def test_magnitude(dtype, name, x, y):
+    pixels = data.coffee().astype(dtype) * dtype(257 if dtype == np.uint16 else 1)
+    gx, gy = (reference.filter2d(pixels, kernels.get(k), channel_axis=-1, out_dtype=np.float64)
+              for k in (x, y))
+    expected = np.sqrt(gx * gx + gy * gy)
+    result = filtered(pixels, name, "magnitude")
+    assert result.dtype == dtype
+    if np.dtype(dtype).kind == "u":
+        expected = np.minimum(np.rint(expected), np.iinfo(dtype).max)
+        assert np.array_equal(result, expected)
+    else:
+        np.testing.assert_allclose(result, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("response", batch.RESPONSES)
+@pytest.mark.parametrize("colours", [1, 3])
+def test_alpha_is_left_alone(response, colours):
+    opacity = data.camera()[:40, :60]
+    colour = data.coffee()[:40, :60, :colours]
+    picture = images.Picture(np.dstack([colour, opacity]), colours, alpha=True)
+    (recipe,) = batch.parse_recipes("sobel_x", response)
+    result = recipe.apply(picture).pixels
+    assert np.array_equal(result[..., -1], opacity)
+    assert np.array_equal(result[..., :-1], filtered(colour, "sobel_x", response))
+
+
+@pytest.mark.parametrize("text, labels", [
+    ("sharpen", ["sharpen"]),
+    ("sobel_x,sobel_y", ["sobel_x", "sobel_y"]),
+    ("gaussian:sigma=2,size=9,sharpen", ["gaussian-sigma=2-size=9", "sharpen"]),
+    ("gaussian:sigma=1,gaussian:sigma=2", ["gaussian-sigma=1", "gaussian-sigma=2"]),
+    ("line-diagonal", ["line-diagonal"]),
+])
+def test_kernel_lists(text, labels):
+    assert [recipe.label for recipe in batch.parse_recipes(text)] == labels
+
+
+def test_kernel_parameters():
+    (recipe,) = batch.parse_recipes("gaussian:sigma=0.8,size=5")
+    assert np.array_equal(recipe.kernel, kernels.get("gaussian", sigma=0.8, size=5))
+
+
+@pytest.mark.parametrize("text, message", [
+    ("sharpn", "did you mean sharpen"),
+    ("", "no kernel or file is called ''"),
+    ("sharpen,", "no kernel or file is called ''"),
+    ("sharpen,sharpen", "given twice"),
+    ("sharpen:sigma=2", "no parameter"),
+    ("gaussian:sigma", "not key=number"),
+    ("gaussian:sigma=wide", "not key=number"),
+    ("gaussian:sigma=nan", "nan"),
+    ("gaussian:size=4", "odd"),
+    ("missing.npy", "No such file"),
+])
+def test_bad_kernels(text, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        batch.parse_recipes(text)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text, message", [
+    ("sharpen", "at right angles"), ("kernel.txt", "is a file"),
+])
+def test_magnitude_needs_a_gradient(tmp_path, monkeypatch, text, message):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kernel.txt").write_text("1")
+    with pytest.raises(ValueError, match=message):
+        batch.parse_recipes(text, "magnitude")
+
+
+@pytest.mark.parametrize("content, expected", [
+    ("1 2 1\n", [[1, 2, 1]]),
+    ("# a comment\n 0, -1,0 \n\n-1,5,-1  # another\n", [[0, -1, 0], [-1, 5, -1]]),
+    ("0.5\t1e-3\n-2 3\n", [[0.5, 1e-3], [-2, 3]]),
+])
+def test_text_kernels(tmp_path, content, expected):
+    (tmp_path / "my.txt").write_text(content)
+    (recipe,) = batch.parse_recipes(str(tmp_path / "my.txt"))
+    assert recipe.label == "my"
+    assert recipe.kernel.dtype == np.array(expected).dtype
+    assert recipe.kernel.tolist() == expected
+
+
+@pytest.mark.parametrize("content, message", [
+    ("", "rows and columns"),
+    ("1 2\n3\n", "line 2 has 1 numbers"),
+    ("1 x\n", "line 1 is not a row"),
+    ("1 2\n3 nan\n", "nan in row 2, column 2"),
+    ("inf\n", "inf in row 1, column 1"),
+])
+def test_bad_text_kernels(tmp_path, content, message):
+    (tmp_path / "my.txt").write_text(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        batch.parse_recipes(str(tmp_path / "my.txt"))
+    assert str(tmp_path / "my.txt") in str(caught.value)
+
+
+def test_npy_kernels(tmp_path):
+    for kernel in (np.ones((3, 5), np.int8), np.ones((2, 2), np.float32), np.eye(3, dtype=bool)):
+        np.save(tmp_path / "k.npy", kernel)
+        (recipe,) = batch.parse_recipes(str(tmp_path / "k.npy"))
+        assert np.array_equal(recipe.kernel, kernel)
+
+
+@pytest.mark.parametrize("kernel, message", [
+    (np.ones(3), "rows and columns"), (np.ones((2, 2, 2)), "rows and columns"),
+    (np.ones((2, 2), complex), "real numbers"), (np.array([[None]]), "k.npy"),
+    (np.array([[np.nan]]), "nan in row 1"), (np.ones((0, 3)), "rows and columns"),
+])
+def test_bad_npy_kernels(tmp_path, kernel, message):
+    np.save(tmp_path / "k.npy", kernel, allow_pickle=True)
+    with pytest.raises(ValueError, match=message):
+        batch.parse_recipes(str(tmp_path / "k.npy"))
+
+
+def test_a_kernel_too_large_is_found_before_the_first_photo(tmp_path):
+    np.save(tmp_path / "k.npy", np.ones((1, 2**15)))
+    with pytest.raises(ValueError, match="kernel"):
+        batch.parse_recipes(str(tmp_path / "k.npy"))
+
+
+def test_damaged_npy_kernel(tmp_path):
+    (tmp_path / "k.npy").write_bytes(b"\x93NUMPY\x01\x00")
+    with pytest.raises(ValueError, match=r"k\.npy"):
+        batch.parse_recipes(str(tmp_path / "k.npy"))
+
+
+def test_kernels_that_differ_only_in_case_collide(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("k.txt", "K.txt"):
+        (tmp_path / name).write_text("1")
+    with pytest.raises(ValueError, match="given twice"):
+        batch.parse_recipes("k.txt,K.txt")

@@ -1,0 +1,99 @@
+"""TIFF in all its kinds: 16 bits and floats stay what they are, or the file is refused."""
+
+import numpy as np
+import pytest
+import tifffile
+from image_files import values
+from PIL import Image
+from skimage import data
+
+from fastconv import images
+
+
+@pytest.fixture
+def photo():
+    return data.coffee()
+
+
+@pytest.mark.parametrize("byteorder", "<>")
+@pytest.mark.parametrize("dtype", ["uint16", "int16", "float32", "float64"])
+@pytest.mark.parametrize("shape", [(31, 17), (31, 17, 3)])
+def test_deep_tiff_round_trip(tmp_path, dtype, shape, byteorder):
+    pixels = (np.random.default_rng(1).random(shape) * 30000).astype(dtype)
+    kind = "rgb" if len(shape) == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "deep.tif", pixels, photometric=kind, byteorder=byteorder)
+    picture = images.read(tmp_path / "deep.tif")
+    assert picture.pixels.dtype == dtype
+    images.write(picture, tmp_path / "out.tif")
+    written = tifffile.imread(tmp_path / "out.tif")
+    assert written.dtype == dtype
+    assert np.array_equal(written, pixels)
+
+
+def test_deep_tiff_with_everything(tmp_path):
+    pixels = np.random.default_rng(2).integers(0, 65536, (9, 14, 4), dtype=np.uint16)
+    tifffile.imwrite(
+        tmp_path / "in.tif", np.moveaxis(pixels, -1, 0), photometric="rgb",
+        planarconfig="separate", extrasamples=["ASSOCALPHA"], compression="zlib",
+        iccprofile=b"profile", resolution=(118.11, 118.11), resolutionunit="CENTIMETER",
+        extratags=[(274, "H", 1, 6, True)],
+    )
+    picture = images.read(tmp_path / "in.tif")
+    assert (picture.colours, picture.alpha, picture.icc) == (3, True, b"profile")
+    assert np.array_equal(picture.pixels, np.rot90(pixels, -1))
+    images.write(picture, tmp_path / "out.tif")
+    with tifffile.TiffFile(tmp_path / "out.tif") as tiff:
+        page = tiff.pages[0]
+        assert page.extrasamples[0] == tifffile.EXTRASAMPLE.ASSOCALPHA
+        assert page.compression == tifffile.COMPRESSION.ADOBE_DEFLATE
+        assert page.iccprofile == b"profile"
+        assert page.get_resolution("INCH") == pytest.approx((300, 300), rel=1e-4)
+        assert 274 not in page.tags or page.tags[274].value == 1
+        assert np.array_equal(page.asarray(), np.rot90(pixels, -1))
+
+
+@pytest.mark.parametrize("compression", ["tiff_lzw", "packbits", "jpeg", "tiff_adobe_deflate"])
+def test_8_bit_tiff_compressions(tmp_path, photo, compression):
+    Image.fromarray(photo).save(tmp_path / "in.tif", compression=compression)
+    picture = images.read(tmp_path / "in.tif")
+    with Image.open(tmp_path / "in.tif") as image:
+        assert np.array_equal(values(picture), np.asarray(image))
+    assert picture.lossless
+
+
+def test_bilevel_tiff(tmp_path):
+    pixels = data.horse()
+    Image.fromarray(pixels).save(tmp_path / "in.tif", compression="group4")
+    assert np.array_equal(images.read(tmp_path / "in.tif").pixels, pixels * np.uint8(255))
+
+
+@pytest.mark.parametrize("dtype", ["uint32", "int8", "complex64", "float16"])
+def test_other_tiff_types_are_refused(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), dtype), photometric="minisblack")
+    with pytest.raises(images.ImageError, match=f"{dtype} pixels"):
+        images.read(tmp_path / "a.tif")
+
+
+def test_inverted_deep_tiff_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), "uint16"), photometric="miniswhite")
+    with pytest.raises(images.ImageError, match="MINISWHITE"):
+        images.read(tmp_path / "a.tif")
+
+
+@pytest.mark.parametrize("options", [{"imagej": True}, {}])
+def test_stacks_are_refused(tmp_path, options):
+    stack = np.zeros((3, 8, 9), np.uint16)
+    tifffile.imwrite(tmp_path / "in.tif", stack, photometric="minisblack", **options)
+    with pytest.raises(images.ImageError, match="has 3 pages"):
+        images.read(tmp_path / "in.tif")
+
+
+def test_a_compression_without_decoder_names_the_package(tmp_path):
+    deep = Image.fromarray(np.arange(600, dtype=np.uint16).reshape(20, 30))
+    deep.save(tmp_path / "lzw.tif", compression="tiff_lzw")
+    try:
+        picture = images.read(tmp_path / "lzw.tif")
+    except images.ImageError as error:
+        assert str(error).endswith("python -m pip install imagecodecs")
+    else:  # imagecodecs is installed
+        assert np.array_equal(picture.pixels, np.asarray(deep))
