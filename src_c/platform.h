@@ -36,6 +36,13 @@
     __atomic_exchange_n((location), (value), __ATOMIC_ACQ_REL)
 #endif
 
+/* A hint; any address is allowed. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#define FC_PREFETCH(address) ((void)(address))
+#else
+#define FC_PREFETCH(address) __builtin_prefetch(address)
+#endif
+
 #define FC_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define FC_MAX(a, b) ((a) > (b) ? (a) : (b))
 

@@ -1,8 +1,10 @@
-/* Max and average pooling. For each output row, the rows of its windows are reduced to one line
- * (whole vectors, whatever the layout), then the line along the row: with pixels in the lanes for
- * NCHW (c = 1), with channels in the lanes for NHWC. Bound by reading the input once. */
+/* Max and average pooling. NCHW has pixels in the lanes, NHWC channels; windows that reach over an
+ * edge, and strides above 2 in NCHW, go one by one. Every output reduces the columns of its window,
+ * each from top to bottom, from left to right. Bound by reading the input once. */
 
-/* What padding holds: never the largest, nothing to a sum. */
+#define POOL_AHEAD (8192 / (ptrdiff_t)sizeof(real)) /* best of 1 to 16 KB, from memory */
+
+/* What a window without data gives: never the largest, nothing to a sum. */
 FC_INLINE real pool_identity(const int max)
 {
 #if FC_BITS == 8
@@ -23,21 +25,19 @@ FC_INLINE vec pool_add(vec acc, vec x, const int max)
 #endif
 }
 
-FC_INLINE real pool_add_one(real acc, real x, const int max)
-{
-    return max ? (exceeds(x, acc) ? x : acc) : (real)(acc + x);
-}
-
-/* Window positions i * dilation, i < k, that land in [low, high) when the window starts at `start`:
- * [*from, *to). */
+/* Of the window's positions start + i * dilation, i < k: those in [low, high), [*from, *to). */
 FC_INLINE void pool_span(ptrdiff_t start, ptrdiff_t k, ptrdiff_t dilation, ptrdiff_t low,
                          ptrdiff_t high, ptrdiff_t *from, ptrdiff_t *to)
 {
-    *from = FC_MIN(k, start < low ? ceil_div(low - start, dilation) : 0);
-    *to = FC_MAX(*from, FC_MIN(k, start < high ? ceil_div(high - start, dilation) : 0));
+    *from = 0;
+    *to = k;
+    if (start < low)
+        *from = FC_MIN(k, ceil_div(low - start, dilation));
+    if (start + (k - 1) * dilation >= high)
+        *to = FC_MAX(*from, start < high ? ceil_div(high - start, dilation) : 0);
 }
 
-/* How many of them the average divides by. */
+/* How many of them an average counts. */
 static ptrdiff_t pool_count(const struct fc_pool2d *p, ptrdiff_t start, ptrdiff_t k,
                             ptrdiff_t dilation, ptrdiff_t before, ptrdiff_t n, ptrdiff_t after)
 {
@@ -49,91 +49,130 @@ static ptrdiff_t pool_count(const struct fc_pool2d *p, ptrdiff_t start, ptrdiff_
     return to - from;
 }
 
-/* line[i] = the reduction of `rows` input rows, step elements apart. */
-FC_INLINE void pool_down(real *line, const real *x, ptrdiff_t step, ptrdiff_t rows, ptrdiff_t count,
-                         const int max)
-{
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        vec acc = v_load(x + i);
-        for (ptrdiff_t r = 1; r < rows; r++)
-            acc = pool_add(acc, v_load(x + r * step + i), max);
-        v_store(line + i, acc);
-    }
-    if (i < count) {
-        vec acc = v_load_n(x + i, count - i);
-        for (ptrdiff_t r = 1; r < rows; r++)
-            acc = pool_add(acc, v_load_n(x + r * step + i, count - i), max);
-        v_store_n(line + i, acc, count - i);
-    }
-}
-
-/* What one output row needs: the padded line, and for an average the divisors. */
+/* The windows of one row of outputs. */
 struct pool_row {
-    const real *line, *divisor; /* divisor[x] * height is what output x divides by */
-    real height;
+    const real *x;         /* their first row that lies in the image, column 0 */
+    ptrdiff_t step, count; /* elements from one such row to the next, and how many */
+    real height;           /* an average divides by height * widths[output] */
+    const real *widths;
     real *out;
 };
 
-FC_INLINE vec pool_finish(const struct pool_row *row, vec acc, vec divisor, const int max)
+FC_INLINE vec pool_column(const real *x, ptrdiff_t step, ptrdiff_t count, const int max)
 {
-#if FC_BITS != 8
-    if (!max)
-        return v_div(acc, v_mul(v_set1(row->height), divisor));
-#endif
-    (void)row, (void)divisor, (void)max;
+    vec acc = v_load(x);
+    for (ptrdiff_t r = 1; r < count; r++)
+        acc = pool_add(acc, v_load(x + r * step), max);
     return acc;
 }
 
-/* Pixels in the lanes; stride 1 or 2. */
-FC_INLINE void pool_along(const struct pool_row *row, ptrdiff_t ow, ptrdiff_t kw,
-                          ptrdiff_t dilation, const int stride, const int max)
+/* LANES windows, `stride` (1 or 2) columns apart, the first at column 0 of x. */
+FC_INLINE vec pool_windows(const real *x, ptrdiff_t step, ptrdiff_t count, ptrdiff_t kw,
+                           ptrdiff_t dilation, const int stride, const int max)
 {
-    for (ptrdiff_t x = 0; x < ow; x += LANES) {
-        const real *const at = row->line + x * stride;
-        vec acc = v_set1(pool_identity(max));
-        for (ptrdiff_t s = 0; s < kw; s++) {
-            const vec first = v_load(at + s * dilation);
-            const vec pixels =
-                stride == 1 ? first : v_even(first, v_load(at + s * dilation + LANES));
-            acc = s == 0 ? pixels : pool_add(acc, pixels, max);
+    vec acc = v_set1(0);
+    for (ptrdiff_t s = 0; s < kw; s++) {
+        const real *const at = x + s * dilation;
+        const vec first = pool_column(at, step, count, max);
+        if (stride == 1) {
+            acc = s ? pool_add(acc, first, max) : first;
+        } else {
+            const vec second = pool_column(at + LANES, step, count, max);
+            const vec even = v_even(first, second);
+            acc = s ? pool_add(acc, even, max) : even;
+            if (dilation == 1 && s + 1 < kw) { /* the same columns hold the next tap too */
+                acc = pool_add(acc, v_odd(first, second), max);
+                s++;
+            }
         }
-        acc = pool_finish(row, acc, max ? acc : v_load(row->divisor + x), max);
-        if (ow - x >= LANES)
-            v_store(row->out + x, acc);
+    }
+    return acc;
+}
+
+FC_INLINE vec pool_finish(vec acc, real height, vec widths, const int max)
+{
+#if FC_BITS != 8
+    if (!max)
+        return v_div(acc, v_mul(v_set1(height), widths));
+#endif
+    (void)height, (void)widths, (void)max;
+    return acc;
+}
+
+/* Output i of NCHW, whatever its window covers: in one lane, for data would mislead branches. */
+FC_INLINE void pool_one(const struct fc_pool2d *p, const struct pool_row *row, ptrdiff_t i,
+                        const int max)
+{
+    const ptrdiff_t start = i * p->stride_w - p->left;
+    vec acc = v_set1(pool_identity(max));
+    ptrdiff_t from, to;
+    pool_span(start, p->kw, p->dilation_w, 0, p->w, &from, &to);
+    for (ptrdiff_t s = from; s < to && row->count > 0; s++) {
+        const real *const x = row->x + start + s * p->dilation_w;
+        vec column = v_load_n(x, 1);
+        for (ptrdiff_t r = 1; r < row->count; r++)
+            column = pool_add(column, v_load_n(x + r * row->step, 1), max);
+        acc = s == from ? column : pool_add(acc, column, max);
+    }
+    v_store_n(row->out + i, pool_finish(acc, row->height, v_set1(row->widths[i]), max), 1);
+}
+
+/* One row of NCHW: outputs [inside, outside) have all their columns in the image. */
+FC_INLINE void pool_row_pixels(const struct fc_pool2d *p, const struct pool_row *row,
+                               ptrdiff_t inside, ptrdiff_t outside, const real *end,
+                               ptrdiff_t count, ptrdiff_t kw, ptrdiff_t dilation, const int stride,
+                               const int max)
+{
+    ptrdiff_t i = 0;
+    for (; i < inside; i++)
+        pool_one(p, row, i, max);
+    for (; i < outside; i += LANES) {
+        const real *const x = row->x + i * stride - p->left;
+        const ptrdiff_t n = outside - i;
+        vec y;
+        /* Lanes to spare read on into the next row, but never past the array. */
+        if (x + (count - 1) * row->step + (kw - 1) * dilation + stride * LANES > end)
+            break;
+        /* Rows that interleave are not the one stream that processors foresee. */
+        for (ptrdiff_t r = 0; r < count; r++)
+            for (int v = 0; v < stride; v++)
+                FC_PREFETCH(x + r * row->step + v * LANES + POOL_AHEAD);
+        y = pool_finish(pool_windows(x, row->step, count, kw, dilation, stride, max), row->height,
+                        max ? v_set1(0) : v_load(row->widths + i), max);
+        if (n >= LANES)
+            v_store(row->out + i, y);
         else
-            v_store_n(row->out + x, acc, ow - x);
+            v_store_n(row->out + i, y, n);
     }
+    for (i = FC_MIN(i, outside); i < p->ow; i++)
+        pool_one(p, row, i, max);
 }
 
-/* Pixels one by one; any stride. */
-FC_INLINE void pool_along_any(const struct pool_row *row, const struct fc_pool2d *p, const int max)
+/* One row of NHWC. */
+FC_INLINE void pool_row_channels(const struct fc_pool2d *p, const struct pool_row *row,
+                                 const int max)
 {
-    for (ptrdiff_t x = 0; x < p->ow; x++) {
-        const real *const at = row->line + x * p->stride_w;
-        real acc = at[0];
-        for (ptrdiff_t s = 1; s < p->kw; s++)
-            acc = pool_add_one(acc, at[s * p->dilation_w], max);
-        row->out[x] = max ? acc : (real)(acc / (real)(row->height * row->divisor[x]));
-    }
-}
-
-/* Channels in the lanes. */
-FC_INLINE void pool_along_channels(const struct pool_row *row, const struct fc_pool2d *p,
-                                   const int max)
-{
-    for (ptrdiff_t x = 0; x < p->ow; x++) {
-        const real *const at = row->line + x * p->stride_w * p->c;
-        const vec divisor = v_set1(max ? 0 : row->divisor[x]);
+    for (ptrdiff_t i = 0; i < p->ow; i++) {
+        const ptrdiff_t start = i * p->stride_w - p->left;
+        const vec width = v_set1(max ? 0 : row->widths[i]);
+        ptrdiff_t from, to;
+        pool_span(start, p->kw, p->dilation_w, 0, p->w, &from, &to);
         for (ptrdiff_t c = 0; c < p->c; c += LANES) {
-            vec acc = v_load(at + c);
-            for (ptrdiff_t s = 1; s < p->kw; s++)
-                acc = pool_add(acc, v_load(at + s * p->dilation_w * p->c + c), max);
-            acc = pool_finish(row, acc, divisor, max);
-            if (p->c - c >= LANES)
-                v_store(row->out + x * p->c + c, acc);
+            const ptrdiff_t n = p->c - c;
+            vec acc = v_set1(pool_identity(max));
+            for (ptrdiff_t s = from; s < to && row->count > 0; s++) {
+                const real *const x = row->x + (start + s * p->dilation_w) * p->c + c;
+                vec column = n >= LANES ? v_load(x) : v_load_n(x, n);
+                for (ptrdiff_t r = 1; r < row->count; r++)
+                    column = pool_add(column, n >= LANES ? v_load(x + r * row->step)
+                                                         : v_load_n(x + r * row->step, n), max);
+                acc = s == from ? column : pool_add(acc, column, max);
+            }
+            acc = pool_finish(acc, row->height, width, max);
+            if (n >= LANES)
+                v_store(row->out + i * p->c + c, acc);
             else
-                v_store_n(row->out + x * p->c + c, acc, p->c - c);
+                v_store_n(row->out + i * p->c + c, acc, n);
         }
     }
 }
@@ -144,77 +183,70 @@ static ptrdiff_t pool_units(const void *params)
     return p->planes * ceil_div(p->oh, p->block_rows);
 }
 
-/* Pixels of the line, from the first window's first to the last window's last. */
-FC_INLINE ptrdiff_t pool_line(const struct fc_pool2d *p)
-{
-    const ptrdiff_t seen = (p->ow - 1) * p->stride_w + (p->kw - 1) * p->dilation_w + 1;
-    return FC_MAX(seen, p->left + p->w);
-}
-
 static size_t pool_scratch(const void *params)
 {
-    const struct fc_pool2d *p = params;
-    /* Whole vectors are read past the last window: two of them with stride 2. */
-    return taken(pool_line(p) * p->c + 3 * LANES, sizeof(real)) + taken(p->ow + LANES, sizeof(real));
+    return taken(((const struct fc_pool2d *)params)->ow + LANES, sizeof(real));
 }
 
-FC_INLINE void pool_output_row(const struct fc_pool2d *p, const real *x, ptrdiff_t y, real *line,
-                               struct pool_row *row, const int max)
+/* kh, kw and stride are constants where a caller knows them. */
+FC_INLINE void pool_run(const struct fc_pool2d *p, ptrdiff_t begin, ptrdiff_t end, real *widths,
+                        const int max, ptrdiff_t kh, ptrdiff_t kw, ptrdiff_t dilation,
+                        const int stride)
 {
-    const ptrdiff_t start = y * p->stride_h - p->top, count = p->w * p->c;
-    ptrdiff_t from, to;
-    real *const inside = line + p->left * p->c;
+    const ptrdiff_t blocks = ceil_div(p->oh, p->block_rows), line = p->w * p->c;
+    const ptrdiff_t last = p->w + p->left - (p->kw - 1) * p->dilation_w - 1;
+    const ptrdiff_t inside = FC_MIN(ceil_div(p->left, p->stride_w), p->ow);
+    const ptrdiff_t outside = FC_MAX(FC_MIN(last < 0 ? 0 : last / p->stride_w + 1, p->ow), inside);
+    const real *const x_end = (const real *)p->x + p->planes * p->h * line;
+    struct pool_row row = {.step = p->dilation_h * line, .height = (real)p->divisor,
+                           .widths = widths};
 
-    pool_span(start, p->kh, p->dilation_h, 0, p->h, &from, &to);
-    if (from == to)
-        for (ptrdiff_t i = 0; i < count; i++)
-            inside[i] = pool_identity(max);
-    else if (to - from == 2)
-        pool_down(inside, x + (start + from * p->dilation_h) * count, p->dilation_h * count, 2,
-                  count, max);
-    else
-        pool_down(inside, x + (start + from * p->dilation_h) * count, p->dilation_h * count,
-                  to - from, count, max);
-
-    if (p->divisor != 0)
-        row->height = (real)p->divisor;
-    else
-        row->height = (real)pool_count(p, start, p->kh, p->dilation_h, p->top, p->h, p->bottom);
-    if (p->c > 1)
-        pool_along_channels(row, p, max);
-    else if (p->stride_w == 2 && p->kw == 2 && p->dilation_w == 1)
-        pool_along(row, p->ow, 2, 1, 2, max);
-    else if (p->stride_w == 2)
-        pool_along(row, p->ow, p->kw, p->dilation_w, 2, max);
-    else if (p->stride_w == 1)
-        pool_along(row, p->ow, p->kw, p->dilation_w, 1, max);
-    else
-        pool_along_any(row, p, max);
-}
-
-FC_INLINE void pool_run(const struct fc_pool2d *p, ptrdiff_t begin, ptrdiff_t end, char *scratch,
-                        const int max)
-{
-    const ptrdiff_t blocks = ceil_div(p->oh, p->block_rows), used = pool_line(p) * p->c;
-    real *const line = take(&scratch, used + 3 * LANES, sizeof(real));
-    real *const divisor = (real *)scratch;
-    struct pool_row row = {line, divisor, 1, NULL};
-
-    for (ptrdiff_t i = 0; i < used + 3 * LANES; i++)
-        line[i] = pool_identity(max);
     for (ptrdiff_t i = 0; i < p->ow + LANES; i++)
-        divisor[i] = i >= p->ow || p->divisor != 0
-                         ? 1
-                         : (real)pool_count(p, i * p->stride_w - p->left, p->kw, p->dilation_w,
-                                            p->left, p->w, p->right);
+        widths[i] = i >= p->ow || p->divisor != 0
+                        ? 1
+                        : (real)pool_count(p, i * p->stride_w - p->left, p->kw, p->dilation_w,
+                                           p->left, p->w, p->right);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const ptrdiff_t plane = unit / blocks, y0 = unit % blocks * p->block_rows;
-        const real *const x = (const real *)p->x + plane * p->h * p->w * p->c;
-        for (ptrdiff_t y = y0; y < FC_MIN(y0 + p->block_rows, p->oh); y++) {
-            row.out = (real *)p->out + (plane * p->oh + y) * p->ow * p->c;
-            pool_output_row(p, x, y, line, &row, max);
+        const ptrdiff_t y1 = FC_MIN(y0 + p->block_rows, p->oh);
+        const real *const x = (const real *)p->x + plane * p->h * line;
+        row.out = (real *)p->out + (plane * p->oh + y0) * p->ow * p->c;
+        for (ptrdiff_t y = y0; y < y1; y++, row.out += p->ow * p->c) {
+            const ptrdiff_t start = y * p->stride_h - p->top;
+            ptrdiff_t from, to;
+            pool_span(start, kh, p->dilation_h, 0, p->h, &from, &to);
+            row.x = x + (start + from * p->dilation_h) * line;
+            row.count = to - from;
+            if (!max && p->divisor == 0)
+                row.height = (real)pool_count(p, start, kh, p->dilation_h, p->top, p->h, p->bottom);
+            if (p->c > 1)
+                pool_row_channels(p, &row, max);
+            else if (row.count == kh && stride)
+                pool_row_pixels(p, &row, inside, outside, x_end, kh, kw, dilation, stride, max);
+            else if (row.count > 0 && stride)
+                pool_row_pixels(p, &row, inside, outside, x_end, row.count, kw, dilation, stride,
+                                max);
+            else
+                for (ptrdiff_t i = 0; i < p->ow; i++)
+                    pool_one(p, &row, i, max);
         }
     }
+}
+
+FC_INLINE void pool_by_size(const struct fc_pool2d *p, ptrdiff_t begin, ptrdiff_t end, real *widths,
+                            const int max)
+{
+    const ptrdiff_t dilation = p->dilation_w;
+    if (p->stride_w == 2 && p->kh == 2 && p->kw == 2 && dilation == 1)
+        pool_run(p, begin, end, widths, max, 2, 2, 1, 2);
+    else if (p->stride_w == 2 && p->kh == 3 && p->kw == 3 && dilation == 1)
+        pool_run(p, begin, end, widths, max, 3, 3, 1, 2);
+    else if (p->stride_w == 2)
+        pool_run(p, begin, end, widths, max, p->kh, p->kw, dilation, 2);
+    else if (p->stride_w == 1)
+        pool_run(p, begin, end, widths, max, p->kh, p->kw, dilation, 1);
+    else
+        pool_run(p, begin, end, widths, max, p->kh, p->kw, dilation, 0);
 }
 
 static void pool(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
@@ -222,9 +254,9 @@ static void pool(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scrat
     const struct fc_pool2d *p = params;
 #if FC_BITS != 8
     if (p->pooling == FC_AVG_POOL) {
-        pool_run(p, begin, end, scratch, 0);
+        pool_by_size(p, begin, end, scratch, 0);
         return;
     }
 #endif
-    pool_run(p, begin, end, scratch, 1);
+    pool_by_size(p, begin, end, scratch, 1);
 }

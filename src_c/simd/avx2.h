@@ -36,11 +36,13 @@ FC_INLINE vec v_max(vec acc, vec x)
     /* vmaxps gives its second operand for a NaN in either. */
     return _mm256_blendv_ps(_mm256_max_ps(x, acc), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 }
-FC_INLINE vec v_even(vec a, vec b)
+/* shuffle works within 128-bit lanes and leaves the quadwords as a0 b0 a1 b1. */
+FC_INLINE vec v_in_order(vec mixed)
 {
-    const __m256d mixed = _mm256_castps_pd(_mm256_shuffle_ps(a, b, 0x88));
-    return _mm256_castpd_ps(_mm256_permute4x64_pd(mixed, 0xd8));
+    return _mm256_castpd_ps(_mm256_permute4x64_pd(_mm256_castps_pd(mixed), 0xd8));
 }
+FC_INLINE vec v_even(vec a, vec b) { return v_in_order(_mm256_shuffle_ps(a, b, 0x88)); }
+FC_INLINE vec v_odd(vec a, vec b) { return v_in_order(_mm256_shuffle_ps(a, b, 0xdd)); }
 /* unpack works within 128-bit lanes: their halves are put together after it. */
 FC_INLINE vec v_zip_low(vec a, vec b)
 {
@@ -75,6 +77,10 @@ FC_INLINE vec v_even(vec a, vec b)
 {
     return _mm256_permute4x64_pd(_mm256_unpacklo_pd(a, b), 0xd8);
 }
+FC_INLINE vec v_odd(vec a, vec b)
+{
+    return _mm256_permute4x64_pd(_mm256_unpackhi_pd(a, b), 0xd8);
+}
 FC_INLINE vec v_zip_low(vec a, vec b)
 {
     return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x20);
@@ -106,11 +112,18 @@ FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n)
     memcpy(p, lanes, (size_t)n);
 }
 FC_INLINE vec v_max(vec acc, vec x) { return _mm256_max_epu8(acc, x); }
+FC_INLINE vec v_pack(vec a, vec b)
+{
+    return _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xd8);
+}
 FC_INLINE vec v_even(vec a, vec b)
 {
     const __m256i low = _mm256_set1_epi16(0xff);
-    const __m256i mixed = _mm256_packus_epi16(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
-    return _mm256_permute4x64_epi64(mixed, 0xd8);
+    return v_pack(_mm256_and_si256(a, low), _mm256_and_si256(b, low));
+}
+FC_INLINE vec v_odd(vec a, vec b)
+{
+    return v_pack(_mm256_srli_epi16(a, 8), _mm256_srli_epi16(b, 8));
 }
 
 #endif

@@ -33,6 +33,11 @@ FC_INLINE vec v_even(vec a, vec b)
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
     return _mm512_permutex2var_ps(a, even, b);
 }
+FC_INLINE vec v_odd(vec a, vec b)
+{
+    const __m512i odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_ps(a, odd, b);
+}
 FC_INLINE vec v_zip_low(vec a, vec b)
 {
     const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
@@ -70,6 +75,10 @@ FC_INLINE vec v_even(vec a, vec b)
 {
     return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
 }
+FC_INLINE vec v_odd(vec a, vec b)
+{
+    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b);
+}
 FC_INLINE vec v_zip_low(vec a, vec b)
 {
     return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b);
@@ -93,12 +102,20 @@ FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_si512(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_epi8(v_first(n), p); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_epi8(p, v_first(n), v); }
 FC_INLINE vec v_max(vec acc, vec x) { return _mm512_max_epu8(acc, x); }
+/* packus works within 128-bit lanes and leaves the quadwords as a0 b0 a1 b1 ... */
+FC_INLINE vec v_pack(vec a, vec b)
+{
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    return _mm512_permutexvar_epi64(order, _mm512_packus_epi16(a, b));
+}
 FC_INLINE vec v_even(vec a, vec b)
 {
-    /* packus works within 128-bit lanes and leaves the quadwords as a0 b0 a1 b1 ... */
     const __m512i low = _mm512_set1_epi16(0xff);
-    const __m512i mixed = _mm512_packus_epi16(_mm512_and_si512(a, low), _mm512_and_si512(b, low));
-    return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), mixed);
+    return v_pack(_mm512_and_si512(a, low), _mm512_and_si512(b, low));
+}
+FC_INLINE vec v_odd(vec a, vec b)
+{
+    return v_pack(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8));
 }
 
 #endif

@@ -27,6 +27,7 @@ FC_INLINE vec v_max(vec acc, vec x)
     return vbslq_f32(take, x, acc);
 }
 FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_f32(a, b); }
+FC_INLINE vec v_odd(vec a, vec b) { return vuzp2q_f32(a, b); }
 FC_INLINE vec v_zip_low(vec a, vec b) { return vzip1q_f32(a, b); }
 FC_INLINE vec v_zip_high(vec a, vec b) { return vzip2q_f32(a, b); }
 
@@ -50,6 +51,7 @@ FC_INLINE vec v_max(vec acc, vec x)
     return vbslq_f64(vceqq_f64(x, x), vbslq_f64(vcgtq_f64(x, acc), x, acc), x);
 }
 FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_f64(a, b); }
+FC_INLINE vec v_odd(vec a, vec b) { return vuzp2q_f64(a, b); }
 FC_INLINE vec v_zip_low(vec a, vec b) { return vzip1q_f64(a, b); }
 FC_INLINE vec v_zip_high(vec a, vec b) { return vzip2q_f64(a, b); }
 
@@ -64,6 +66,7 @@ FC_INLINE vec v_load(const real *p) { return vld1q_u8(p); }
 FC_INLINE void v_store(real *p, vec v) { vst1q_u8(p, v); }
 FC_INLINE vec v_max(vec acc, vec x) { return vmaxq_u8(acc, x); }
 FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_u8(a, b); }
+FC_INLINE vec v_odd(vec a, vec b) { return vuzp2q_u8(a, b); }
 
 #endif
 

@@ -5,7 +5,7 @@
  *   v_set1* v_load* v_store*             broadcast, unaligned load and store
  *   v_load_n* v_store_n*                 the first n lanes, 0 < n < LANES; the rest loads as 0
  *   v_max*(acc, x)                       x where x > acc or x is NaN, else acc
- *   v_even*(a, b)                        elements 0, 2, 4, ... of a followed by b
+ *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_add v_sub v_mul v_div              as the operators
  *   v_fma(a, b, c)                       a * b + c, rounded once
@@ -32,6 +32,7 @@ FC_INLINE vec v_set1(real x) { return x; }
 FC_INLINE vec v_load(const real *p) { return *p; }
 FC_INLINE void v_store(real *p, vec v) { *p = v; }
 FC_INLINE vec v_even(vec a, vec b) { (void)b; return a; }
+FC_INLINE vec v_odd(vec a, vec b) { (void)a; return b; }
 
 /* With one lane no n lies between 0 and LANES: these are named and never reached. */
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { (void)n; return *p; }
