@@ -130,6 +130,13 @@ static size_t conv_direct_pixel_scratch(const void *params)
            taken(p->block_c * panel.channel, sizeof(real)) + taken(sums, sizeof(real));
 }
 
+/* Does the end of a row, `rest` outputs, go up in one or two narrow tiles? Then all its outputs are
+ * stored where they belong; otherwise wide tiles run on into the next row. */
+FC_INLINE int pixel_row_ends_even(ptrdiff_t rest, ptrdiff_t narrow)
+{
+    return rest % narrow == 0 && rest <= 2 * narrow;
+}
+
 /* All tiles of one panel for one tile of output channels, k of them real. */
 static void pixel_row_of_tiles(const struct fc_conv2d *p, const struct nchw_panel *panel,
                                struct pixel_tile *t, int tile, ptrdiff_t k, ptrdiff_t cols,
@@ -138,13 +145,14 @@ static void pixel_row_of_tiles(const struct fc_conv2d *p, const struct nchw_pane
 {
     const ptrdiff_t plane = p->oh * p->ow;
     const ptrdiff_t wide = pixel_tiles[tile].wide * LANES, narrow = pixel_tiles[tile].narrow * LANES;
-    const ptrdiff_t end = round_up(panel->flat, narrow);
+    const int by_row = pixel_row_ends_even(cols % wide, narrow);
+    const ptrdiff_t end = by_row ? panel->flat : round_up(panel->flat, narrow);
     ptrdiff_t count;
 
     t->activation = last ? p->activation : FC_LINEAR;
     for (ptrdiff_t at = 0; at < end; at += count) {
-        const int fits = at + wide <= end;
         const ptrdiff_t col = at % panel->pitch;
+        const int fits = by_row ? col + wide <= cols : at + wide <= end;
         int direct;
         count = fits ? wide : narrow;
         direct = last && k == pixel_tiles[tile].mr && col + count <= cols;
@@ -157,6 +165,8 @@ static void pixel_row_of_tiles(const struct fc_conv2d *p, const struct nchw_pane
             for (ptrdiff_t m = 0; m < k; m++)
                 nchw_scatter(out + m * plane, p->ow, line + m * count, at,
                              FC_MIN(count, panel->flat - at), panel->pitch, cols);
+        if (by_row && col + count == cols)
+            count += panel->pitch - cols; /* nothing to compute between two rows */
     }
 }
 
