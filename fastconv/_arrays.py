@@ -4,9 +4,13 @@ Kernels take contiguous, aligned, native memory. Anything else that is an array 
 (strided, reversed, Fortran-ordered, broadcast, byte-swapped, misaligned) is copied to that form.
 """
 
+import math
 import os
 
 import numpy as np
+
+ALIGNED_BYTES = 2**20
+CACHE_LINE = 64
 
 
 def readable(function, name, value, dtypes, ndim=None):
@@ -38,7 +42,7 @@ def writable(function, out, shape, dtype, inputs):
     """
     if out is None:
         _check_memory(function, "the result", shape, dtype)
-        result = np.empty(shape, dtype)
+        result = _empty(shape, dtype)
         return result, lambda: result
     check_out(function, out, shape, dtype)
     contiguous_native = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
@@ -51,6 +55,16 @@ def writable(function, out, shape, dtype, inputs):
         return out
 
     return temporary, finish
+
+
+def _empty(shape, dtype):
+    """A new array; a large one begins at a cache line, so that kernels can write it past the caches."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    if size < ALIGNED_BYTES:
+        return np.empty(shape, dtype)
+    memory = np.empty(size + CACHE_LINE, np.uint8)
+    start = -memory.ctypes.data % CACHE_LINE
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def check_out(function, out, shape, dtype):

@@ -29,7 +29,7 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t n, groups, c, k, h, w, oh, ow, kh, kw
         ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left
         ptrdiff_t block_rows, block_cols, block_c, block_k
-        int border_h, border_w, activation
+        int border_h, border_w, activation, stream
 
     ctypedef struct fc_filter2d "struct fc_filter2d":
         const void *x

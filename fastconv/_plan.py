@@ -21,6 +21,8 @@ CHANNEL_BLOCK = 64
 CACHED_PLANS = 512
 
 
+# Results at least this large are written past the caches: no line of them is read first.
+STREAM_BYTES = 16 * 2**20
 # Winograd's transforms want this many channels on both sides, and tiles in one image, to pay.
 WINOGRAD_CHANNELS, WINOGRAD_TILES = 16, 16
 # Its weights are four times the kernel's; beyond this they no longer stay in an L3 cache.
@@ -82,6 +84,8 @@ def _conv2d(g, algorithm, isa, threads):
         share = -(-g.k // -(-threads // units))
         blocks["block_k"] = min(g.k, -(-share // CHANNEL_BLOCK) * CHANNEL_BLOCK)
     sizes = {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k} | blocks | _windows(g.rows, g.cols)
+    outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o
+    sizes["stream"] = outputs * g.bits // 8 >= STREAM_BYTES
     sizes["activation"] = _core.ACTIVATIONS[g.activation]
     sizes |= _border(g.border)
     return _core.Conv2d(isa, g.bits, algorithm, sizes)

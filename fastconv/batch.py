@@ -97,7 +97,7 @@ def run(tasks, *, jobs=None, threads=None, quality=95, stop=None):
     being written are finished, nothing half-done stays behind. Closing the generator does the same.
     """
     cores = get_num_threads()
-    jobs = jobs or max(1, min(cores, len(tasks)))
+    jobs = max(1, min(jobs or cores, len(tasks)))
     threads = threads or max(1, cores // jobs)
     stop = stop or threading.Event()
     todo = iter(tasks)
@@ -129,8 +129,8 @@ def _work(task, threads, quality, stop):
         for recipe, path in task.outputs:
             if stop.is_set():
                 return None
-            result = recipe.apply(picture, threads)
             step = f"cannot write {path}: "
+            result = recipe.apply(picture, threads)
             path.parent.mkdir(parents=True, exist_ok=True)
             images.write(result, path, quality)
     except Exception as error:  # whatever a decoder raises is about this file alone

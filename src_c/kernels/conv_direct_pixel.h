@@ -18,7 +18,7 @@ struct pixel_tile {
     real *out;
     const ptrdiff_t *tap;
     ptrdiff_t taps, c, channel, sum_pitch, out_pitch;
-    int activation;
+    int activation, stream;
 };
 
 FC_INLINE void pixel_tile(const struct pixel_tile *t, const int mr, const int nv)
@@ -45,8 +45,14 @@ FC_INLINE void pixel_tile(const struct pixel_tile *t, const int mr, const int nv
         }
     }
     FC_UNROLL for (int m = 0; m < mr; m++)
-        FC_UNROLL for (int v = 0; v < nv; v++)
-            v_store(t->out + m * t->out_pitch + v * LANES, activate(acc[m][v], t->activation));
+        FC_UNROLL for (int v = 0; v < nv; v++) {
+            real *const out = t->out + m * t->out_pitch + v * LANES;
+            const vec y = activate(acc[m][v], t->activation);
+            if (t->stream)
+                v_stream(out, y);
+            else
+                v_store(out, y);
+        }
 }
 
 /* A wide tile for the bulk and a narrow one for the rest, for each number of output channels. */
@@ -160,6 +166,8 @@ static void pixel_row_of_tiles(const struct fc_conv2d *p, const struct nchw_pane
         t->sum = first ? NULL : sums + at;
         t->out = !last ? sums + at : direct ? out + at / panel->pitch * p->ow + col : line;
         t->out_pitch = !last ? t->sum_pitch : direct ? plane : count;
+        t->stream = direct && p->stream && (uintptr_t)t->out % 64 == 0 &&
+                    plane * (ptrdiff_t)sizeof(real) % 64 == 0;
         (fits ? pixel_tiles[tile].run_wide : pixel_tiles[tile].run_narrow)(t);
         if (last && !direct)
             for (ptrdiff_t m = 0; m < k; m++)
@@ -221,4 +229,5 @@ static void conv_direct_pixel(const void *params, ptrdiff_t begin, ptrdiff_t end
         pixel_unit(p, rest / p->groups, g, bk * p->block_k, by * p->block_rows,
                    bx * p->block_cols, scratch);
     }
+    v_stream_end();
 }

@@ -6,6 +6,8 @@
 
 #define VEC_REGS 16
 
+FC_INLINE void v_stream_end(void) { _mm_sfence(); }
+
 #if FC_BITS != 8
 /* All ones in the first n lanes: a window into ones followed by zeros. */
 FC_INLINE __m256i v_first(ptrdiff_t n)
@@ -24,6 +26,7 @@ typedef __m256 vec;
 FC_INLINE vec v_set1(real x) { return _mm256_set1_ps(x); }
 FC_INLINE vec v_load(const real *p) { return _mm256_loadu_ps(p); }
 FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_ps(p, v); }
+FC_INLINE void v_stream(real *p, vec v) { _mm256_stream_ps(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm256_maskload_ps(p, v_first(n)); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm256_maskstore_ps(p, v_first(n), v); }
 FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
@@ -62,6 +65,7 @@ typedef __m256d vec;
 FC_INLINE vec v_set1(real x) { return _mm256_set1_pd(x); }
 FC_INLINE vec v_load(const real *p) { return _mm256_loadu_pd(p); }
 FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_pd(p, v); }
+FC_INLINE void v_stream(real *p, vec v) { _mm256_stream_pd(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm256_maskload_pd(p, v_first(n)); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm256_maskstore_pd(p, v_first(n), v); }
 FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_pd(a, b); }

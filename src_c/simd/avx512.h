@@ -5,6 +5,8 @@
 
 #define VEC_REGS 32
 
+FC_INLINE void v_stream_end(void) { _mm_sfence(); }
+
 #if FC_BITS == 32
 
 typedef float real;
@@ -16,6 +18,7 @@ FC_INLINE __mmask16 v_first(ptrdiff_t n) { return (__mmask16)((1u << n) - 1); }
 FC_INLINE vec v_set1(real x) { return _mm512_set1_ps(x); }
 FC_INLINE vec v_load(const real *p) { return _mm512_loadu_ps(p); }
 FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_ps(p, v); }
+FC_INLINE void v_stream(real *p, vec v) { _mm512_stream_ps(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_ps(v_first(n), p); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, v_first(n), v); }
 FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
@@ -60,6 +63,7 @@ FC_INLINE __mmask8 v_first(ptrdiff_t n) { return (__mmask8)((1u << n) - 1); }
 FC_INLINE vec v_set1(real x) { return _mm512_set1_pd(x); }
 FC_INLINE vec v_load(const real *p) { return _mm512_loadu_pd(p); }
 FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_pd(p, v); }
+FC_INLINE void v_stream(real *p, vec v) { _mm512_stream_pd(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd(v_first(n), p); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_pd(p, v_first(n), v); }
 FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_pd(a, b); }

@@ -6,6 +6,8 @@
 
 #define VEC_REGS 32
 
+FC_INLINE void v_stream_end(void) {} /* v_stream is a plain store */
+
 #if FC_BITS == 32
 
 typedef float real;
@@ -15,6 +17,7 @@ typedef float32x4_t vec;
 FC_INLINE vec v_set1(real x) { return vdupq_n_f32(x); }
 FC_INLINE vec v_load(const real *p) { return vld1q_f32(p); }
 FC_INLINE void v_store(real *p, vec v) { vst1q_f32(p, v); }
+FC_INLINE void v_stream(real *p, vec v) { vst1q_f32(p, v); }
 FC_INLINE vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f32(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f32(a, b); }
@@ -40,6 +43,7 @@ typedef float64x2_t vec;
 FC_INLINE vec v_set1(real x) { return vdupq_n_f64(x); }
 FC_INLINE vec v_load(const real *p) { return vld1q_f64(p); }
 FC_INLINE void v_store(real *p, vec v) { vst1q_f64(p, v); }
+FC_INLINE void v_stream(real *p, vec v) { vst1q_f64(p, v); }
 FC_INLINE vec v_add(vec a, vec b) { return vaddq_f64(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f64(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f64(a, b); }

@@ -9,6 +9,8 @@
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_add v_sub v_mul v_div              as the operators
  *   v_fma(a, b, c)                       a * b + c, rounded once
+ *   v_stream(p, v) v_stream_end()        store past the caches, p aligned to the vector; and what to
+ *                                        call after the last of them
  */
 #include <math.h>
 
@@ -44,6 +46,8 @@ FC_INLINE vec v_max(vec acc, vec x) { return x > acc ? x : acc; }
 FC_INLINE vec v_max(vec acc, vec x) { return x > acc || isnan(x) ? x : acc; }
 FC_INLINE vec v_add(vec a, vec b) { return a + b; }
 FC_INLINE vec v_sub(vec a, vec b) { return a - b; }
+FC_INLINE void v_stream(real *p, vec v) { *p = v; }
+FC_INLINE void v_stream_end(void) {}
 FC_INLINE vec v_mul(vec a, vec b) { return a * b; }
 FC_INLINE vec v_div(vec a, vec b) { return a / b; }
 FC_INLINE vec v_zip_low(vec a, vec b) { (void)b; return a; }
