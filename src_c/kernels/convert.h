@@ -32,14 +32,14 @@ static void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)
     }
 }
 
-/* Half to even, then into [low, high]; a NaN becomes 0. */
+/* Half to even, then into [low, high]; a NaN becomes 0, by the first comparison if low is 0. */
 #define STORE_ROUNDED(type, low, high)                                                         \
     do {                                                                                       \
         type *const to = dst;                                                                  \
         for (ptrdiff_t i = 0; i < n; i++) {                                                    \
-            const real number = src[i] == src[i] ? src[i] : 0;                                 \
-            const real capped = number < (high) ? number : (high);                             \
-            to[i] = (type)(int32_t)real_rint(capped > (low) ? capped : (low));                 \
+            const real number = (low) == 0 || src[i] == src[i] ? src[i] : 0;                   \
+            const real raised = number > (low) ? number : (low);                               \
+            to[i] = (type)(int32_t)real_rint(raised < (high) ? raised : (high));               \
         }                                                                                      \
     } while (0)
 #define STORE_AS(type)                                                                         \

@@ -19,7 +19,10 @@ static void filter_extend(const struct fc_filter2d *p, real *dst, const char *li
     const ptrdiff_t pixel = p->c * (ptrdiff_t)dtype_size(p->dtype);
     ptrdiff_t a, b;
     border_inside(first, count, p->w, &a, &b);
-    load_as_real(dst + a * p->c, line + (first + a) * pixel, p->dtype, (b - a) * p->c);
+    const char *const inside = line + (first + a) * pixel;
+    load_as_real(dst + a * p->c, inside, p->dtype, (b - a) * p->c);
+    for (ptrdiff_t i = 0; i < (b - a) * pixel; i += 64) /* what the next tile fetches */
+        FC_PREFETCH(inside + FILTER_ROWS * p->w * pixel + i);
     for (ptrdiff_t i = a > 0 ? 0 : b; i < count; i = i + 1 == a ? b : i + 1) {
         const ptrdiff_t at = border_index(first + i, p->w, p->border_w);
         if (at >= 0)
