@@ -1,4 +1,4 @@
-"""Build the one extension module: each ISA's files with that ISA's flags, OpenMP where there is one.
+"""Build the one extension module: each ISA's files with its flags, OpenMP where there is one.
 
 Environment: FASTCONV_DEBUG=1 (assertions, no optimisation), FASTCONV_SANITIZE=address,undefined,
 FASTCONV_OPENMP=0 (never use OpenMP).
@@ -59,7 +59,8 @@ class BuildExt(build_ext):
         # Cython's own file: never ISA flags, and it knows nothing of threads.
         ext.extra_compile_args = [*flags, *([] if msvc else ["-Wno-unused-function"])]
 
-        ext.extra_objects = self.compile_core([f"src_c/{name}.c" for name in SHARED], flags + openmp)
+        shared = [f"src_c/{name}.c" for name in SHARED]
+        ext.extra_objects = self.compile_core(shared, flags + openmp)
         for isa, (machines, unix_flags, msvc_flags) in ISAS.items():
             if platform.machine().lower() in machines:
                 sources = [f"src_c/isa/{isa}_{element}.c" for element in ELEMENTS]

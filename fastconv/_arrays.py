@@ -28,9 +28,8 @@ def readable(function, name, value, dtypes, ndim=None):
 def contiguous(function, name, array, dtype=None):
     """The array in the form that kernels read, of its own type or another."""
     dtype = np.dtype(dtype or array.dtype).newbyteorder("=")
-    if array.flags.c_contiguous and array.flags.aligned and array.dtype == dtype:
-        if array.dtype.isnative:
-            return array
+    if _is_plain(array) and array.dtype == dtype:
+        return array
     _check_memory(function, name, array.shape, dtype)
     return np.require(array, dtype, ["C", "A"])
 
@@ -45,8 +44,7 @@ def writable(function, out, shape, dtype, inputs):
         result = _empty(shape, dtype)
         return result, lambda: result
     check_out(function, out, shape, dtype)
-    contiguous_native = out.flags.c_contiguous and out.flags.aligned and out.dtype.isnative
-    if contiguous_native and not any(np.may_share_memory(out, x) for x in inputs):
+    if _is_plain(out) and not any(np.may_share_memory(out, x) for x in inputs):
         return out, lambda: out
     temporary = np.empty(shape, dtype)
 
@@ -58,7 +56,7 @@ def writable(function, out, shape, dtype, inputs):
 
 
 def _empty(shape, dtype):
-    """A new array; a large one begins at a cache line, so that kernels can write it past the caches."""
+    """A new array; a large one begins at a cache line, so that kernels can stream into it."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < ALIGNED_BYTES:
         return np.empty(shape, dtype)
@@ -79,6 +77,10 @@ def check_out(function, out, shape, dtype):
         raise ValueError(f"{function}: out is read-only, expected a writeable array")
     if out.size > 1 and _repeats(out):
         raise ValueError(f"{function}: out has elements that share memory, expected distinct ones")
+
+
+def _is_plain(array):
+    return array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
 
 
 def as_bytes(array):
@@ -111,7 +113,7 @@ def _array(function, name, value):
             "copy it there first, for example with .cpu() or .get()"
         )
     if hasattr(value, "__dask_graph__"):
-        raise TypeError(f"{function}: {name} is a Dask array, expected a NumPy one: call .compute()")
+        raise TypeError(f"{function}: {name} is a Dask array, expected NumPy's: call .compute()")
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:

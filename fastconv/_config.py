@@ -10,7 +10,7 @@ from fastconv import _core, _threads
 
 __version__ = "0.1.0"
 
-_isa = None
+_isa = None  # chosen at the first call, so that a bad FASTCONV_ISA is that call's error
 
 
 def available_isas():
@@ -26,6 +26,8 @@ def available_isas():
 
 def isa():
     """The instruction set in use."""
+    if _isa is None:
+        select_isa(os.environ.get("FASTCONV_ISA") or available_isas()[0])
     return _isa
 
 
@@ -67,6 +69,3 @@ def show_config():
         "openmp": _core.openmp_max_threads() > 0,
         "threads": _threads.get_num_threads(),
     }
-
-
-select_isa(os.environ.get("FASTCONV_ISA") or available_isas()[0])

@@ -19,6 +19,7 @@ BORDERS = {
     "wrap": "wrap", "circular": "wrap", "grid-wrap": "wrap",
 }  # fmt: skip
 
+LAYOUTS = ("NCHW", "NHWC")
 # One dimension of anything: its elements must be countable by a signed 64-bit integer.
 LARGEST = 2**62
 
@@ -133,6 +134,38 @@ class Conv2d(NamedTuple):
     @property
     def shape(self):
         return images(self.layout, self.n, self.groups * self.k, self.rows.o, self.cols.o)
+
+
+class Filter2d(NamedTuple):
+    """An image filter that can be computed: planes of channels, and kernels over each plane."""
+
+    planes: int
+    channels: int
+    kernels: int
+    rows: Window
+    cols: Window
+    border: tuple
+    dtype: str
+    out_dtype: str
+    bits: int  # of the floats to compute in
+    separable: bool
+    scale: float
+    delta: float
+    cval: float
+
+
+class Pool2d(NamedTuple):
+    """A pooling that can be computed; in NCHW each channel is a plane."""
+
+    planes: int
+    channels: int
+    rows: Window
+    cols: Window
+    bits: int
+    pooling: str
+    indices: bool
+    count_include_pad: bool
+    divisor: float  # 0: the window's own size
 
 
 def images(layout, n, channels, h, w):

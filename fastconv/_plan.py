@@ -11,32 +11,35 @@ from fastconv import _config, _core, _threads
 
 # Half of a 1 MB L2 cache: the block of input that a thread works on while weights stream by.
 BLOCK_BYTES = 512 * 1024
-# A team of threads takes about this long to wake; less work than that is not worth sharing.
-SHARED_SECONDS = 50e-6
-# What one core does in a second, roughly: only for the decision to share.
-FLOPS, BYTES = 100e9, 10e9
+# One line of an image filter's ring: a few of them stay in the L1 cache.
+LINE_BYTES = 16 * 1024
+# Fewer columns than this are not worth a block of their own.
+LEAST_COLUMNS = 48
 # Every packed tile of output channels divides this, so a block of them starts at a tile.
 CHANNEL_BLOCK = 64
-
-CACHED_PLANS = 512
-
-
 # Results at least this large are written past the caches: no line of them is read first.
 STREAM_BYTES = 16 * 2**20
-# Winograd's transforms want this many channels on both sides, and tiles in one image, to pay.
-WINOGRAD_CHANNELS, WINOGRAD_TILES = 16, 16
+
+# Winograd's transforms pay from this many channels on both sides, and tiles in one image.
+WINOGRAD_CHANNELS, WINOGRAD_TILES = 16, 24
 # Its weights are four times the kernel's; beyond this they no longer stay in an L3 cache.
 WINOGRAD_WEIGHT_BYTES = 24 * 2**20
 # Transformed input of a block of tiles: with the weights that stream by, about an L2 cache.
 WINOGRAD_BLOCK_BYTES = 1024 * 1024
 
+# A sleeping team of threads takes about this long to wake; less work than that is not shared.
+SHARED_SECONDS = 50e-6
+# What one core does in a second, roughly: only for the decision to share.
+FLOPS, BYTES = 100e9, 10e9
+
+CACHED_PLANS = 512
+
 
 def conv2d(geometry, algorithm, threads):
     """The task of a convolution, and on how many threads."""
     g = geometry
-    terms = g.c * g.rows.k * g.cols.k
-    flops = 2 * g.n * g.groups * g.k * terms * g.rows.o * g.cols.o
-    threads = _share(threads, flops / FLOPS)
+    outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o
+    threads = _share(threads, 2 * outputs * g.c * g.rows.k * g.cols.k / FLOPS)
     return _conv2d(g, algorithm, _config.isa(), threads), threads
 
 
@@ -53,136 +56,114 @@ def conv2d_algorithm(geometry):
 
 
 def _winograd_pays(g):
-    windows = (g.rows, g.cols)
-    if any((w.k, w.stride, w.dilation) != (3, 1, 1) for w in windows):
+    if any((window.k, window.stride, window.dilation) != (3, 1, 1) for window in (g.rows, g.cols)):
         return False
-    tiles = -(-g.rows.o // 4) * -(-g.cols.o // 4)
     weights = 36 * g.groups * g.c * g.k * g.bits // 8
     return (
         min(g.c, g.k) >= WINOGRAD_CHANNELS
-        and tiles >= WINOGRAD_TILES
+        and _parts(g.rows.o, 4) * _parts(g.cols.o, 4) >= WINOGRAD_TILES
         and weights <= WINOGRAD_WEIGHT_BYTES
     )
 
 
 @lru_cache(CACHED_PLANS)
 def _conv2d(g, algorithm, isa, threads):
-    blocks = {"block_rows": g.rows.o, "block_cols": g.cols.o, "block_c": g.c, "block_k": g.k}
-    if algorithm == "direct_pixel":
-        _block_input(blocks, g, g.c)
-    elif algorithm == "winograd":
-        row = 36 * g.c * -(-g.cols.o // 4) * g.bits // 8
-        blocks["block_rows"] = min(g.rows.o, 4 * max(1, WINOGRAD_BLOCK_BYTES // row))
-    else:
-        _block_input(blocks, g, g.c if algorithm == "direct_channel" else g.groups, cols=False)
+    item = g.bits // 8
     samples = g.n * (1 if algorithm == "depthwise" else g.groups)
-    others = samples * -(-g.cols.o // blocks["block_cols"])
-    _spread(blocks, others, g.rows.o, threads, 4 if algorithm == "winograd" else 1)
-    units = others * -(-g.rows.o // blocks["block_rows"])
+    channels = g.groups if algorithm == "depthwise" else g.c
+    block_cols, block_c, multiple = g.cols.o, g.c, 1
+    if algorithm == "direct_pixel":
+        # Columns first, then channels, until one row of outputs has its input in a block.
+        while block_cols > 2 * LEAST_COLUMNS and channels * _input(g, 1, block_cols) > BLOCK_BYTES:
+            block_cols = _parts(block_cols, 2)
+        block_c = max(1, min(g.c, BLOCK_BYTES // _input(g, 1, block_cols)))
+    if algorithm == "winograd":
+        multiple = 4
+        block_rows = 4 * WINOGRAD_BLOCK_BYTES // (36 * g.c * _parts(g.cols.o, 4) * item)
+    else:
+        block_rows = 1
+        while block_rows < g.rows.o and (
+            min(channels, block_c) * _input(g, 2 * block_rows, block_cols) <= BLOCK_BYTES
+        ):
+            block_rows *= 2
+    others = samples * _parts(g.cols.o, block_cols)
+    block_rows = _even_rows(g.rows.o, block_rows, others, threads, multiple)
+    units = others * _parts(g.rows.o, block_rows)
+    block_k = g.k
     if algorithm != "depthwise" and units < threads:
         # Images of few rows: share the output channels instead.
-        share = -(-g.k // -(-threads // units))
-        blocks["block_k"] = min(g.k, -(-share // CHANNEL_BLOCK) * CHANNEL_BLOCK)
-    sizes = {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k} | blocks | _windows(g.rows, g.cols)
-    outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o
-    sizes["stream"] = outputs * g.bits // 8 >= STREAM_BYTES
+        share = _parts(g.k, _parts(threads, units))
+        block_k = min(g.k, _parts(share, CHANNEL_BLOCK) * CHANNEL_BLOCK)
+    sizes = _windows(g.rows, g.cols) | _border(g.border)
+    sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k}
+    sizes |= {"block_rows": block_rows, "block_cols": block_cols}
+    sizes |= {"block_c": block_c, "block_k": block_k}
     sizes["activation"] = _core.ACTIVATIONS[g.activation]
-    sizes |= _border(g.border)
+    sizes["stream"] = g.n * g.groups * g.k * g.rows.o * g.cols.o * item >= STREAM_BYTES
     return _core.Conv2d(isa, g.bits, algorithm, sizes)
 
 
-def _block_input(blocks, g, channels, cols=True):
-    """Shrink a block until its input fits BLOCK_BYTES: columns and channels last."""
-    item = g.bits // 8
-
-    def width(outputs):
-        return (outputs - 1) * g.cols.stride + (g.cols.k - 1) * g.cols.dilation + 1
-
-    def height(outputs):
-        return (outputs - 1) * g.rows.stride + (g.rows.k - 1) * g.rows.dilation + 1
-
-    row = channels * width(g.cols.o) * item
-    least = row * height(1)
-    if cols and least > BLOCK_BYTES:
-        while blocks["block_cols"] > 96 and least > BLOCK_BYTES:
-            blocks["block_cols"] = -(-blocks["block_cols"] // 2)
-            row = channels * width(blocks["block_cols"]) * item
-            least = row * height(1)
-        if least > BLOCK_BYTES:
-            blocks["block_c"] = max(1, channels * BLOCK_BYTES // least)
-            return _set_rows(blocks, 1)
-    rows = (BLOCK_BYTES // row - (height(1) - 1)) // g.rows.stride
-    return _set_rows(blocks, max(1, min(rows, g.rows.o)))
+def _input(g, rows, cols):
+    """Bytes of one channel that a block of outputs sees."""
+    height = (rows - 1) * g.rows.stride + (g.rows.k - 1) * g.rows.dilation + 1
+    width = (cols - 1) * g.cols.stride + (g.cols.k - 1) * g.cols.dilation + 1
+    return height * width * g.bits // 8
 
 
-def _set_rows(blocks, rows):
-    blocks["block_rows"] = rows
-
-
-def _spread(blocks, others, outputs, threads, multiple=1):
-    """Even out the blocks of rows, into a multiple of `threads` units where there are enough."""
-    outputs = -(-outputs // multiple)
-    parts = -(-outputs * multiple // blocks["block_rows"])
-    if others % threads:
-        while parts < outputs and others * parts % threads:
-            parts += 1
-    blocks["block_rows"] = -(-outputs // parts) * multiple
-
-
-def filter2d(rows, cols, planes, channels, kernels, border, dtypes, bits, separable, numbers, threads):
+def filter2d(geometry, threads):
     """The task of an image filter, and on how many threads."""
-    taps = rows.k + cols.k if separable else rows.k * cols.k
-    outputs = planes * kernels * rows.o * cols.o * channels
+    g = geometry
+    taps = g.rows.k + g.cols.k if g.separable else g.rows.k * g.cols.k
+    outputs = g.planes * g.kernels * g.rows.o * g.cols.o * g.channels
     threads = _share(threads, 2 * outputs * taps / FLOPS + outputs * 8 / BYTES)
-    return (
-        _filter2d(
-            rows, cols, planes, channels, kernels, border, dtypes, bits, separable, numbers,
-            _config.isa(), threads,
-        ),
-        threads,
-    )  # fmt: skip
+    return _filter2d(g, _config.isa(), threads), threads
 
 
 @lru_cache(CACHED_PLANS)
-def _filter2d(
-    rows, cols, planes, channels, kernels, border, dtypes, bits, separable, numbers, isa, threads
-):
-    # A ring of rows.k + 3 lines stays in half of the L2 cache, each at most 16 KB.
-    line = min(16 * 1024, BLOCK_BYTES // 2 // (rows.k + 3)) // (channels * bits // 8)
-    parts = -(-cols.o // max(line - cols.k, 32))
-    block_cols = -(-cols.o // parts)
-    blocks = {"block_rows": rows.o, "block_cols": block_cols}
-    _spread(blocks, planes * -(-cols.o // block_cols), rows.o, threads)
-    scale, delta, cval = numbers
-    sizes = {"planes": planes, "c": channels, "m": kernels} | blocks | _windows(rows, cols)
-    sizes |= {"scale": scale, "delta": delta, "cval": cval} | _border(border)
-    sizes["dtype"], sizes["out_dtype"] = (_core.DTYPES[name] for name in dtypes)
-    return _core.Filter2d(isa, bits, "filter_separable" if separable else "filter2d", sizes)
+def _filter2d(g, isa, threads):
+    # A ring of rows.k + 3 lines stays in half of a block.
+    line = min(LINE_BYTES, BLOCK_BYTES // 2 // (g.rows.k + 3)) // (g.channels * g.bits // 8)
+    block_cols = max(line - g.cols.k, LEAST_COLUMNS)
+    block_cols = _parts(g.cols.o, _parts(g.cols.o, block_cols))
+    others = g.planes * _parts(g.cols.o, block_cols)
+    sizes = _windows(g.rows, g.cols) | _border(g.border)
+    sizes |= {"planes": g.planes, "c": g.channels, "m": g.kernels}
+    sizes |= {"block_cols": block_cols}
+    sizes |= {"block_rows": _even_rows(g.rows.o, g.rows.o, others, threads)}
+    sizes |= {"scale": g.scale, "delta": g.delta, "cval": g.cval}
+    sizes |= {"dtype": _core.DTYPES[g.dtype], "out_dtype": _core.DTYPES[g.out_dtype]}
+    return _core.Filter2d(isa, g.bits, "filter_separable" if g.separable else "filter2d", sizes)
 
 
-def pool2d(rows, cols, planes, channels, bits, pooling, count_include_pad, divisor, indices, threads):
+def pool2d(geometry, threads):
     """The task of a pooling, and on how many threads."""
-    work = planes * channels * rows.o * cols.o * max(rows.k * cols.k, rows.stride * cols.stride)
-    threads = _share(threads, work * bits / 8 / BYTES)
-    return (
-        _pool2d(
-            rows, cols, planes, channels, bits, pooling, count_include_pad, divisor, indices,
-            _config.isa(), threads,
-        ),
-        threads,
-    )  # fmt: skip
+    g = geometry
+    read = max(g.rows.k * g.cols.k, g.rows.stride * g.cols.stride) * g.bits / 8
+    threads = _share(threads, g.planes * g.channels * g.rows.o * g.cols.o * read / BYTES)
+    return _pool2d(g, _config.isa(), threads), threads
 
 
 @lru_cache(CACHED_PLANS)
-def _pool2d(
-    rows, cols, planes, channels, bits, pooling, count_include_pad, divisor, indices, isa, threads
-):
-    blocks = {"block_rows": rows.o}
-    _spread(blocks, planes, rows.o, threads)
-    sizes = {"planes": planes, "c": channels} | blocks | _windows(rows, cols)
-    sizes |= {"pooling": _core.POOLINGS[pooling], "count_include_pad": count_include_pad}
-    sizes |= {"divisor": divisor, "bottom": rows.after, "right": cols.after}
-    return _core.Pool2d(isa, bits, "pool_argmax" if indices else "pool", sizes)
+def _pool2d(g, isa, threads):
+    sizes = _windows(g.rows, g.cols)
+    sizes |= {"planes": g.planes, "c": g.channels}
+    sizes |= {"block_rows": _even_rows(g.rows.o, g.rows.o, g.planes, threads)}
+    sizes |= {"bottom": g.rows.after, "right": g.cols.after}
+    sizes |= {"pooling": _core.POOLINGS[g.pooling], "count_include_pad": g.count_include_pad}
+    sizes["divisor"] = g.divisor
+    return _core.Pool2d(isa, g.bits, "pool_argmax" if g.indices else "pool", sizes)
+
+
+def _even_rows(outputs, most, others, threads, multiple=1):
+    """Rows of a block: at most about `most`, evened out, and a share for every thread.
+
+    There are `others` units for each block of rows; a block is a multiple of `multiple` rows.
+    """
+    steps = _parts(outputs, multiple)
+    parts = _parts(steps, max(1, most // multiple))
+    while others * parts % threads and parts < steps:
+        parts += 1
+    return _parts(steps, parts) * multiple
 
 
 def _windows(rows, cols):
@@ -196,6 +177,11 @@ def _windows(rows, cols):
 
 def _border(border):
     return {"border_h": _core.BORDERS[border[0]], "border_w": _core.BORDERS[border[1]]}
+
+
+def _parts(whole, part):
+    """How many parts of a size a whole needs."""
+    return -(-whole // part)
 
 
 def _share(threads, seconds):

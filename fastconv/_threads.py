@@ -35,7 +35,7 @@ def get_num_threads():
     named = os.environ.get("FASTCONV_NUM_THREADS")
     if named:
         if not named.strip().isdecimal() or int(named) < 1:
-            raise ValueError(f"FASTCONV_NUM_THREADS: got {named!r}, expected an integer of at least 1")
+            raise ValueError(f"FASTCONV_NUM_THREADS: got {named!r}, expected a number from 1 on")
         return int(named)
     openmp = _core.openmp_max_threads()
     if os.environ.get("OMP_NUM_THREADS"):

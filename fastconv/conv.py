@@ -7,7 +7,6 @@ from fastconv import _arrays, _config, _core, _geometry, _plan, _threads
 __all__ = ["conv2d", "plan_conv2d"]
 
 DTYPES = ("float32", "float64")
-LAYOUTS = ("NCHW", "NHWC")
 ACTIVATIONS = tuple(_core.ACTIVATIONS)
 ALGORITHMS = ("auto", "direct")
 
@@ -55,7 +54,10 @@ def conv2d(
         Applied to the result in the same pass.
     layout : "NCHW" or "NHWC"
     algorithm : "auto" or "direct"
-        "direct" keeps to sums in one fixed order, today's only choice of "auto" too.
+        "auto" takes Winograd's F(4x4, 3x3) where it pays (3x3, stride 1, NCHW, 16 channels and
+        more). Its rounding errors have at most twice the rms, and four times the maximum, of
+        those of "direct", which sums the terms as they are; a NaN or an infinity reaches the
+        same outputs with both.
     out : array of the result's shape and dtype, optional
         Receives the result; it may overlap x.
     threads : int, optional
@@ -72,8 +74,8 @@ def conv2d(
 
     Notes
     -----
-    The bits of the result depend on neither threads, batch size nor processor. Each is within
-    (n + 2) * eps * sum(abs(w * x)) of the exact sum of its n terms.
+    The bits of the result depend on neither threads, batch size nor processor. A direct sum of n
+    terms is within (n + 2) * eps * sum(abs(w * x)) of the exact one.
 
     Examples
     --------
@@ -143,7 +145,7 @@ class Conv2dPlan:
         self._groups = _geometry.integer(function, "groups", groups, 1)
         self._border = _geometry.borders(function, "padding_mode", padding_mode)
         self._activation = _geometry.choice(function, "activation", activation, ACTIVATIONS)
-        self._layout = _geometry.choice(function, "layout", layout, LAYOUTS)
+        self._layout = _geometry.choice(function, "layout", layout, _geometry.LAYOUTS)
         self._algorithm = _geometry.choice(function, "algorithm", algorithm, ALGORITHMS)
         if 0 in weight.shape[1:]:
             raise ValueError(
@@ -224,9 +226,10 @@ class Conv2dPlan:
 
     def _algorithm_for(self, geometry):
         algorithm = _plan.conv2d_algorithm(geometry)
-        if algorithm == "winograd" and (self._algorithm == "direct" or not self._moderate_weights()):
-            return "direct_pixel"
-        return algorithm
+        if algorithm != "winograd":
+            return algorithm
+        asked = self._algorithm == "auto"
+        return "winograd" if asked and self._moderate_weights() else "direct_pixel"
 
     def _moderate_weights(self):
         """Can the weights be transformed without an overflow?"""

@@ -78,7 +78,7 @@ def filter2d(
     Notes
     -----
     Integer image and kernel are summed exactly; else 8- and 16-bit and float32 images in float32,
-    float64 images (and results) in float64. The bits depend on neither threads, batch nor processor.
+    float64 images and results in float64. The bits depend on neither threads, batch nor processor.
 
     Examples
     --------
@@ -263,7 +263,7 @@ def sobel(
     if ksize % 2 == 0 or ksize > 31:
         raise ValueError(f"sobel: ksize is {ksize}, expected an odd number from 3 to 31")
     dx, dy = (_geometry.integer("sobel", name, n, 0) for name, n in (("dx", dx), ("dy", dy)))
-    if not 0 < dx + dy or max(dx, dy) >= ksize:
+    if not dx + dy > 0 or max(dx, dy) >= ksize:
         raise ValueError(
             f"sobel: dx={dx}, dy={dy}, expected at least one derivative, each of order below "
             f"ksize={ksize}"
@@ -290,8 +290,8 @@ def laplacian(
 ):
     """Sum the second derivatives of every image along both axes.
 
-    ksize 1 is ``[[0, 1, 0], [1, -4, 1], [0, 1, 0]]``, ksize 3 ``[[2, 0, 2], [0, -8, 0], [2, 0, 2]]``
-    (as OpenCV's Laplacian).
+    ksize 1 is ``[[0, 1, 0], [1, -4, 1], [0, 1, 0]]`` and ksize 3
+    ``[[2, 0, 2], [0, -8, 0], [2, 0, 2]]`` (as OpenCV's Laplacian).
 
     Parameters
     ----------
@@ -364,10 +364,11 @@ def _filter(
     shape = (*lead, *bank, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
     result, finish = _arrays.writable(function, out, shape, out_dtype, (image, *kernels))
     if result.size:
-        task, threads = _plan.filter2d(
-            rows, cols, math.prod(lead), channels, math.prod(bank), border,
-            (image.dtype.name, out_dtype.name), bits, separable, numbers, threads,
+        geometry = _geometry.Filter2d(
+            math.prod(lead), channels, math.prod(bank), rows, cols, border, image.dtype.name,
+            out_dtype.name, bits, separable, *numbers,
         )  # fmt: skip
+        task, threads = _plan.filter2d(geometry, threads)
         weights = np.concatenate([k.ravel() for k in kernels]).astype(f"float{bits}")
         task(_arrays.as_bytes(image), _arrays.as_bytes(weights), _arrays.as_bytes(result), threads)
     return finish()

@@ -6,8 +6,6 @@ from fastconv import _arrays, _geometry, _plan, _threads
 
 __all__ = ["avg_pool2d", "max_pool2d"]
 
-LAYOUTS = ("NCHW", "NHWC")
-
 
 def max_pool2d(
     x,
@@ -39,7 +37,7 @@ def max_pool2d(
         Keep a last window that begins inside the image (or the padding before it) and ends outside.
     return_indices : bool
         Also give where each maximum stands: int64, flat in the sample's (H, W) plane, the first of
-        equal elements, the last of several NaNs, -1 (and the lowest value) in a window without data.
+        equal elements, the last of several NaNs; -1 (and the lowest value) in a window of padding.
     layout : "NCHW" or "NHWC"
     out : array of the result's shape and dtype, optional
     threads : int, optional
@@ -63,8 +61,8 @@ def max_pool2d(
            [13., 15.]], dtype=float32)
     """
     return _pool2d(
-        "max_pool2d", ("float32", "float64", "uint8"), x, kernel_size, stride, padding, dilation,
-        ceil_mode, layout, out, threads, return_indices=bool(return_indices),
+        "max_pool2d", "max", ("float32", "float64", "uint8"), x, kernel_size, stride, padding,
+        dilation, ceil_mode, layout, out, threads, return_indices=bool(return_indices),
     )  # fmt: skip
 
 
@@ -120,17 +118,17 @@ def avg_pool2d(
         if divisor == 0:
             raise ValueError("avg_pool2d: divisor_override is 0, expected another number")
     return _pool2d(
-        "avg_pool2d", ("float32", "float64"), x, kernel_size, stride, padding, dilation,
+        "avg_pool2d", "avg", ("float32", "float64"), x, kernel_size, stride, padding, dilation,
         ceil_mode, layout, out, threads, count_include_pad=bool(count_include_pad), divisor=divisor,
     )  # fmt: skip
 
 
 def _pool2d(
-    function, dtypes, x, kernel_size, stride, padding, dilation, ceil_mode, layout, out, threads,
-    *, return_indices=False, count_include_pad=True, divisor=0.0,
+    function, pooling, dtypes, x, kernel_size, stride, padding, dilation, ceil_mode, layout, out,
+    threads, *, return_indices=False, count_include_pad=True, divisor=0.0,
 ):  # fmt: skip
     x = _arrays.readable(function, "x", x, dtypes, (4,))
-    layout = _geometry.choice(function, "layout", layout, LAYOUTS)
+    layout = _geometry.choice(function, "layout", layout, _geometry.LAYOUTS)
     n, channels, h, w = _geometry.sizes(layout, x.shape)
     kernel = _geometry.pair(function, "kernel_size", kernel_size, 1)
     stride = kernel if stride is None else _geometry.pair(function, "stride", stride, 1)
@@ -146,10 +144,11 @@ def _pool2d(
     indices = np.empty(shape, np.int64) if return_indices else None
     if result.size:
         planes, c = (n * channels, 1) if layout == "NCHW" else (n, channels)
-        task, threads = _plan.pool2d(
-            rows, cols, planes, c, 8 * x.itemsize, function[:3], count_include_pad, divisor,
-            return_indices, threads,
+        geometry = _geometry.Pool2d(
+            planes, c, rows, cols, 8 * x.itemsize, pooling, return_indices, count_include_pad,
+            divisor,
         )  # fmt: skip
+        task, threads = _plan.pool2d(geometry, threads)
         places = None if indices is None else _arrays.as_bytes(indices)
         task(_arrays.as_bytes(x), _arrays.as_bytes(result), places, threads)
     return (finish(), indices) if return_indices else finish()
