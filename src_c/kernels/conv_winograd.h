@@ -86,20 +86,24 @@ static ptrdiff_t conv_winograd_packed(const void *params)
     return p->groups * (winograd_packed_group(p) + p->k * p->c * 9);
 }
 
-/* G: three weights, step elements apart, into six, in double: the kernel's polynomial at each point,
- * divided by the point's differences to the others. */
-FC_INLINE void winograd_weight_6(const double *w, ptrdiff_t step, double *u, ptrdiff_t to)
+/* G: the polynomial of three weights at each point, divided by the point's differences to the
+ * others; for a tile of output channels side by side, in double. From one weight to the next `step`
+ * rows of channels, from one result to the next `to`. */
+FC_INLINE void winograd_weight_6(double (*w)[PIXEL_TILE_K], const int step,
+                                 double (*u)[PIXEL_TILE_K], const int to)
 {
     const double a = WINOGRAD_A, b = WINOGRAD_B, a2 = a * a, b2 = b * b;
-    const double scale_a = 1 / (2 * a2 * (a2 - b2)), scale_b = 1 / (2 * b2 * (b2 - a2));
-    const double even_a = w[0] + a2 * w[2 * step], odd_a = a * w[step];
-    const double even_b = w[0] + b2 * w[2 * step], odd_b = b * w[step];
-    u[0] = w[0] / (a2 * b2);
-    u[to] = scale_a * (even_a + odd_a);
-    u[2 * to] = scale_a * (even_a - odd_a);
-    u[3 * to] = scale_b * (even_b + odd_b);
-    u[4 * to] = scale_b * (even_b - odd_b);
-    u[5 * to] = w[2 * step];
+    const double at_0 = 1 / (a2 * b2);
+    const double at_a = 1 / (2 * a2 * (a2 - b2)), at_b = 1 / (2 * b2 * (b2 - a2));
+    for (int m = 0; m < PIXEL_TILE_K; m++) {
+        const double low = w[0][m], middle = w[step][m], high = w[2 * step][m];
+        u[0][m] = at_0 * low;
+        u[to][m] = at_a * (low + a2 * high + a * middle);
+        u[2 * to][m] = at_a * (low + a2 * high - a * middle);
+        u[3 * to][m] = at_b * (low + b2 * high + b * middle);
+        u[4 * to][m] = at_b * (low + b2 * high - b * middle);
+        u[5 * to][m] = high;
+    }
 }
 
 static void conv_winograd_pack(const void *params, void *packed)
@@ -110,19 +114,20 @@ static void conv_winograd_pack(const void *params, void *packed)
     real *dst = packed;
     for (ptrdiff_t g = 0; g < p->groups; g++)
         for (ptrdiff_t k = 0; k < p->k; k += PIXEL_TILE_K, dst += winograd_tile_weights(p))
-            for (ptrdiff_t c = 0; c < p->c; c++)
-                for (ptrdiff_t m = 0; m < PIXEL_TILE_K; m++) {
-                    const ptrdiff_t from = ((g * p->k + k + m) * p->c + c) * 9;
-                    double w[9] = {0}, rows[18], u[WINOGRAD_POINTS];
-                    for (int i = 0; i < 9 && k + m < p->k; i++)
-                        w[i] = weight[from + i];
-                    for (int i = 0; i < 3; i++)
-                        winograd_weight_6(w + 3 * i, 1, rows + 6 * i, 1);
-                    for (int i = 0; i < 6; i++)
-                        winograd_weight_6(rows + i, 6, u + i, 6);
-                    for (ptrdiff_t i = 0; i < WINOGRAD_POINTS; i++)
-                        dst[(i * p->c + c) * PIXEL_TILE_K + m] = (real)u[i];
-                }
+            for (ptrdiff_t c = 0; c < p->c; c++) {
+                double w[9][PIXEL_TILE_K] = {{0}}, rows[18][PIXEL_TILE_K];
+                double u[WINOGRAD_POINTS][PIXEL_TILE_K];
+                for (ptrdiff_t m = 0; m < FC_MIN(PIXEL_TILE_K, p->k - k); m++)
+                    for (int i = 0; i < 9; i++)
+                        w[i][m] = weight[((g * p->k + k + m) * p->c + c) * 9 + i];
+                for (int i = 0; i < 3; i++)
+                    winograd_weight_6(w + 3 * i, 1, rows + 6 * i, 1);
+                for (int i = 0; i < 6; i++)
+                    winograd_weight_6(rows + i, 6, u + i, 6);
+                for (ptrdiff_t i = 0; i < WINOGRAD_POINTS; i++)
+                    for (int m = 0; m < PIXEL_TILE_K; m++)
+                        dst[(i * p->c + c) * PIXEL_TILE_K + m] = (real)u[i][m];
+            }
     memcpy(dst, weight, (size_t)count * sizeof(real));
 }
 
