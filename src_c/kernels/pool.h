@@ -117,35 +117,59 @@ FC_INLINE void pool_one(const struct fc_pool2d *p, const struct pool_row *row, p
     v_store_n(row->out + i, pool_finish(acc, row->height, v_set1(row->widths[i]), max), 1);
 }
 
-/* One row of NCHW: outputs [inside, outside) have all their columns in the image. */
-FC_INLINE void pool_row_pixels(const struct fc_pool2d *p, const struct pool_row *row,
-                               ptrdiff_t inside, ptrdiff_t outside, const real *end,
-                               ptrdiff_t count, ptrdiff_t kw, ptrdiff_t dilation, const int stride,
-                               const int max)
+/* Outputs of NCHW whose windows have all their columns in the image: [inside, outside). */
+struct pool_columns {
+    ptrdiff_t inside, outside;
+};
+
+static struct pool_columns pool_columns(const struct fc_pool2d *p)
 {
-    ptrdiff_t i = 0;
-    for (; i < inside; i++)
-        pool_one(p, row, i, max);
-    for (; i < outside; i += LANES) {
-        const real *const x = row->x + i * stride - p->left;
-        const ptrdiff_t n = outside - i;
-        vec y;
-        /* Lanes to spare read on into the next row, but never past the array. */
-        if (x + (count - 1) * row->step + (kw - 1) * dilation + stride * LANES > end)
-            break;
-        /* Rows that interleave are not the one stream that processors foresee. */
-        for (ptrdiff_t r = 0; r < count; r++)
-            for (int v = 0; v < stride; v++)
-                FC_PREFETCH(x + r * row->step + v * LANES + POOL_AHEAD);
-        y = pool_finish(pool_windows(x, row->step, count, kw, dilation, stride, max), row->height,
-                        max ? v_set1(0) : v_load(row->widths + i), max);
-        if (n >= LANES)
-            v_store(row->out + i, y);
-        else
-            v_store_n(row->out + i, y, n);
+    const ptrdiff_t last = p->w + p->left - (p->kw - 1) * p->dilation_w - 1;
+    struct pool_columns c;
+    c.inside = FC_MIN(ceil_div(p->left, p->stride_w), p->ow);
+    c.outside = FC_MAX(FC_MIN(last < 0 ? 0 : last / p->stride_w + 1, p->ow), c.inside);
+    return c;
+}
+
+/* `rows` rows of NCHW that differ only in where they are: the first is *row, the next one stride_h
+ * rows of input on. count, kw, dilation and stride are constants where the caller knows them. */
+FC_INLINE void pool_rows_pixels(const struct fc_pool2d *p, struct pool_row *row, ptrdiff_t rows,
+                                const struct pool_columns *columns, const real *end,
+                                ptrdiff_t count, ptrdiff_t kw, ptrdiff_t dilation, const int stride,
+                                const int max)
+{
+    const ptrdiff_t inside = columns->inside, outside = columns->outside, ow = p->ow;
+    const ptrdiff_t step = row->step, next = p->stride_h * p->w, first = inside * stride - p->left;
+    const ptrdiff_t whole = inside + (outside - inside) / LANES * LANES, tail = outside - whole;
+    /* Lanes to spare read on into the next row, but never past the array. */
+    const ptrdiff_t reach = first + (count - 1) * step + (kw - 1) * dilation +
+                            stride * (whole - inside + LANES);
+
+    for (; rows > 0; rows--, row->x += next, row->out += ow) {
+        const real *x = row->x + first;
+        ptrdiff_t i = inside;
+        for (ptrdiff_t j = 0; j < inside; j++)
+            pool_one(p, row, j, max);
+        if (row->x + reach <= end) {
+            for (; i < outside; i += LANES, x += stride * LANES) {
+                const vec widths = max ? v_set1(0) : v_load(row->widths + i);
+                vec y;
+                /* Rows that interleave are not the one stream that processors foresee. */
+                for (ptrdiff_t r = 0; r < count; r++)
+                    for (int v = 0; v < stride; v++)
+                        FC_PREFETCH(x + r * step + v * LANES + POOL_AHEAD);
+                y = pool_finish(pool_windows(x, step, count, kw, dilation, stride, max),
+                                row->height, widths, max);
+                if (i < whole)
+                    v_store(row->out + i, y);
+                else
+                    v_store_n(row->out + i, y, tail);
+            }
+            i = outside;
+        }
+        for (; i < ow; i++)
+            pool_one(p, row, i, max);
     }
-    for (i = FC_MIN(i, outside); i < p->ow; i++)
-        pool_one(p, row, i, max);
 }
 
 /* One row of NHWC. */
@@ -194,9 +218,7 @@ FC_INLINE void pool_run(const struct fc_pool2d *p, ptrdiff_t begin, ptrdiff_t en
                         const int stride)
 {
     const ptrdiff_t blocks = ceil_div(p->oh, p->block_rows), line = p->w * p->c;
-    const ptrdiff_t last = p->w + p->left - (p->kw - 1) * p->dilation_w - 1;
-    const ptrdiff_t inside = FC_MIN(ceil_div(p->left, p->stride_w), p->ow);
-    const ptrdiff_t outside = FC_MAX(FC_MIN(last < 0 ? 0 : last / p->stride_w + 1, p->ow), inside);
+    const struct pool_columns columns = pool_columns(p);
     const real *const x_end = (const real *)p->x + p->planes * p->h * line;
     struct pool_row row = {.step = p->dilation_h * line, .height = (real)p->divisor,
                            .widths = widths};
@@ -210,25 +232,29 @@ FC_INLINE void pool_run(const struct fc_pool2d *p, ptrdiff_t begin, ptrdiff_t en
         const ptrdiff_t plane = unit / blocks, y0 = unit % blocks * p->block_rows;
         const ptrdiff_t y1 = FC_MIN(y0 + p->block_rows, p->oh);
         const real *const x = (const real *)p->x + plane * p->h * line;
-        row.out = (real *)p->out + (plane * p->oh + y0) * p->ow * p->c;
-        for (ptrdiff_t y = y0; y < y1; y++, row.out += p->ow * p->c) {
+        ptrdiff_t rows;
+        for (ptrdiff_t y = y0; y < y1; y += rows) {
             const ptrdiff_t start = y * p->stride_h - p->top;
+            const ptrdiff_t below = p->h - 1 - (kh - 1) * p->dilation_h - start;
             ptrdiff_t from, to;
             pool_span(start, kh, p->dilation_h, 0, p->h, &from, &to);
             row.x = x + (start + from * p->dilation_h) * line;
             row.count = to - from;
+            row.out = (real *)p->out + (plane * p->oh + y) * p->ow * p->c;
             if (!max && p->divisor == 0)
                 row.height = (real)pool_count(p, start, kh, p->dilation_h, p->top, p->h, p->bottom);
-            if (p->c > 1)
+            rows = 1;
+            if (p->c > 1) {
                 pool_row_channels(p, &row, max);
-            else if (row.count == kh && stride)
-                pool_row_pixels(p, &row, inside, outside, x_end, kh, kw, dilation, stride, max);
-            else if (row.count > 0 && stride)
-                pool_row_pixels(p, &row, inside, outside, x_end, row.count, kw, dilation, stride,
-                                max);
-            else
+            } else if (stride && row.count == kh) {
+                rows = FC_MIN(below / p->stride_h + 1, y1 - y);
+                pool_rows_pixels(p, &row, rows, &columns, x_end, kh, kw, dilation, stride, max);
+            } else if (stride && row.count > 0) {
+                pool_rows_pixels(p, &row, 1, &columns, x_end, row.count, kw, dilation, stride, max);
+            } else {
                 for (ptrdiff_t i = 0; i < p->ow; i++)
                     pool_one(p, &row, i, max);
+            }
         }
     }
 }
