@@ -108,10 +108,8 @@ int fc_run(const struct fc_algorithm *algorithm, const void *params, int threads
             return -1;
         start = area->start;
     }
-    if (threads == 1) {
-        algorithm->run(params, 0, units, start);
-    } else {
 #ifdef _OPENMP
+    if (threads > 1) {
 #pragma omp parallel num_threads(threads)
         {
             /* The runtime may grant fewer threads than were asked for. */
@@ -119,8 +117,9 @@ int fc_run(const struct fc_algorithm *algorithm, const void *params, int threads
             for (int part = omp_get_thread_num(); part < threads; part += team)
                 run_part(algorithm, params, units, part, threads, start + (size_t)part * bytes);
         }
+    } else
 #endif
-    }
+        run_part(algorithm, params, units, 0, 1, start);
     if (area)
         give_scratch_back(area);
     return 0;
