@@ -157,7 +157,9 @@ cdef class Conv2d(Task):
         cdef fc_conv2d params = self.sizes
         params.x = &x[0]
         params.weight = &packed[0]
-        params.bias = NULL if bias is None else <const void *>&bias[0]
+        params.bias = NULL
+        if bias is not None:
+            params.bias = &bias[0]
         params.out = &out[0]
         self.run(&params, threads)
 
@@ -192,7 +194,9 @@ cdef class Pool2d(Task):
         cdef fc_pool2d params = self.sizes
         params.x = &x[0]
         params.out = &out[0]
-        params.indices = NULL if indices is None else <int64_t *>&indices[0]
+        params.indices = NULL
+        if indices is not None:
+            params.indices = <int64_t *>&indices[0]
         self.run(&params, threads)
 
 
