@@ -5,6 +5,13 @@ images: `fastconv.filters`. Kernels to filter with: `fastconv.kernels`. Every op
 plain NumPy, as its definition: `fastconv.reference`.
 """
 
+try:
+    import fastconv._core  # noqa: F401  (only to say what is wrong where there is none)
+except ImportError as error:
+    raise ImportError(
+        f"fastconv: no compiled module in {__path__[0]} ({error}); if that is the source folder, "
+        "go to another one, or install it in place: python -m pip install -e ."
+    ) from None
 from fastconv import filters, kernels, reference
 from fastconv._config import __version__, available_isas, show_config
 from fastconv._threads import get_num_threads, set_num_threads

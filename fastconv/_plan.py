@@ -27,10 +27,11 @@ WINOGRAD_WEIGHT_BYTES = 24 * 2**20
 # Transformed input of a block of tiles: with the weights that stream by, about an L2 cache.
 WINOGRAD_BLOCK_BYTES = 1024 * 1024
 
-# A sleeping team of threads takes about this long to wake; less work than that is not shared.
-SHARED_SECONDS = 50e-6
+# A sleeping team of threads takes milliseconds to wake, and a busy core as long to join one: less
+# work than this is not shared.
+SHARED_SECONDS = 400e-6
 # What one core does in a second, roughly: only for the decision to share.
-FLOPS, BYTES = 100e9, 10e9
+FLOPS, BYTES = 150e9, 25e9
 
 CACHED_PLANS = 512
 
