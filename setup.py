@@ -21,10 +21,10 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 SHARED = ["cpu", "dispatch", "parallel"]
 ELEMENTS = ["f32", "f64", "u8"]
-# ISA: (machines, gcc and clang flags, MSVC flags)
+# ISA: (machines, or None for all; gcc and clang flags; MSVC flags)
 X86, ARM64 = {"x86_64", "amd64"}, {"aarch64", "arm64"}
 ISAS = {
-    "scalar": (X86 | ARM64, [], []),
+    "scalar": (None, [], []),
     "avx2": (X86, ["-mavx2", "-mfma"], ["/arch:AVX2"]),
     "avx512": (
         X86,
@@ -51,6 +51,7 @@ class BuildExt(build_ext):
     """Compile the C core variant by variant and hand its objects to the extension."""
 
     def build_extension(self, ext):
+        self.force = True  # flags come from the environment, which no time stamp knows of
         msvc = self.compiler.compiler_type == "msvc"
         flags = (MSVC_FLAGS if msvc else UNIX_FLAGS) + SANITIZE_FLAGS
         ext.extra_link_args = list(SANITIZE_FLAGS)
@@ -62,7 +63,7 @@ class BuildExt(build_ext):
         shared = [f"src_c/{name}.c" for name in SHARED]
         ext.extra_objects = self.compile_core(shared, flags + openmp)
         for isa, (machines, unix_flags, msvc_flags) in ISAS.items():
-            if platform.machine().lower() in machines:
+            if machines is None or platform.machine().lower() in machines:
                 sources = [f"src_c/isa/{isa}_{element}.c" for element in ELEMENTS]
                 isa_flags = flags + (msvc_flags if msvc else unix_flags)
                 ext.extra_objects += self.compile_core(sources, isa_flags)
@@ -105,7 +106,6 @@ core = Extension(
     "fastconv._core",
     ["fastconv/_core.pyx"],
     include_dirs=["src_c"],
-    depends=["setup.py", *sorted(str(path) for path in Path("src_c").rglob("*.[ch]"))],
     define_macros=[] if FREE_THREADED else [("Py_LIMITED_API", "0x030B0000")],
     py_limited_api=not FREE_THREADED,
 )

@@ -6,17 +6,18 @@ plain NumPy, as its definition: `fastconv.reference`.
 """
 
 try:
-    import fastconv._core  # noqa: F401  (only to say what is wrong where there is none)
+    from fastconv import filters, kernels, reference
+    from fastconv._config import __version__, available_isas, show_config
+    from fastconv._threads import get_num_threads, set_num_threads
+    from fastconv.conv import conv2d, plan_conv2d
+    from fastconv.pool import avg_pool2d, max_pool2d
 except ImportError as error:
+    if "_core" not in str(error):
+        raise
     raise ImportError(
-        f"fastconv: no compiled module in {__path__[0]} ({error}); if that is the source folder, "
-        "go to another one, or install it in place: python -m pip install -e ."
+        f"fastconv: no compiled module in {__path__[0]}; if that is the source folder, go to another "
+        "one, or install it in place: python -m pip install -e ."
     ) from None
-from fastconv import filters, kernels, reference
-from fastconv._config import __version__, available_isas, show_config
-from fastconv._threads import get_num_threads, set_num_threads
-from fastconv.conv import conv2d, plan_conv2d
-from fastconv.pool import avg_pool2d, max_pool2d
 
 __all__ = [
     "__version__",

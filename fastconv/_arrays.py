@@ -13,24 +13,19 @@ ALIGNED_BYTES = 2**20
 CACHE_LINE = 64
 
 
-def readable(function, name, value, dtypes, ndim=None):
-    """`value` as a contiguous native array of one of the dtypes, in place where it is one."""
-    array = _array(function, name, value)
+def readable(function, name, value, dtypes, shape=None):
+    """`value` as a contiguous native array of one of the dtypes, in place where it is one.
+
+    `shape` says in words what is expected: "(N, C, H, W)" for four dimensions.
+    """
+    array = as_array(function, name, value)
+    if shape is not None and array.ndim != len(shape[1:-1].strip(",").split(",")):
+        raise ValueError(f"{function}: {name} has shape {array.shape}, expected {shape}")
     _check_dtype(function, name, array.dtype, dtypes)
-    if ndim is not None and array.ndim not in ndim:
-        raise ValueError(
-            f"{function}: {name} has shape {array.shape}, expected "
-            f"{' or '.join(str(n) for n in ndim)} dimensions"
-        )
-    return contiguous(function, name, array)
-
-
-def contiguous(function, name, array, dtype=None):
-    """The array in the form that kernels read, of its own type or another."""
-    dtype = np.dtype(dtype or array.dtype).newbyteorder("=")
-    if _is_plain(array) and array.dtype == dtype:
+    if _is_plain(array):
         return array
-    _check_memory(function, name, array.shape, dtype)
+    dtype = array.dtype.newbyteorder("=")
+    check_memory(function, name, array.shape, dtype)
     return np.require(array, dtype, ["C", "A"])
 
 
@@ -40,7 +35,7 @@ def writable(function, out, shape, dtype, inputs):
     Returns (array, finish); finish() gives the array for the caller.
     """
     if out is None:
-        _check_memory(function, "the result", shape, dtype)
+        check_memory(function, "the result", shape, dtype)
         result = _empty(shape, dtype)
         return result, lambda: result
     check_out(function, out, shape, dtype)
@@ -67,7 +62,7 @@ def _empty(shape, dtype):
 
 def check_out(function, out, shape, dtype):
     """Refuse an output that cannot take the result."""
-    if not isinstance(out, np.ndarray):
+    if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray | np.matrix):
         raise TypeError(f"{function}: out is {_kind(out)}, expected a NumPy array")
     if out.dtype.newbyteorder("=") != dtype:
         raise TypeError(f"{function}: out has dtype {out.dtype}, expected {np.dtype(dtype)}")
@@ -88,18 +83,48 @@ def as_bytes(array):
     return array.reshape(-1).view(np.uint8)
 
 
+def shown(value):
+    """A value in an error message: one line, not too long."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
 def number(function, name, value):
     """A finite real number."""
+    if isinstance(value, str | bytes) or np.ndim(value) != 0:
+        raise TypeError(f"{function}: {name} is {shown(value)}, expected a number")
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{function}: {name} is {value!r}, expected a number") from None
+        raise TypeError(f"{function}: {name} is {shown(value)}, expected a number") from None
     if not np.isfinite(result):
-        raise ValueError(f"{function}: {name} is {value!r}, expected a finite number")
-    return result
+        raise ValueError(f"{function}: {name} is {shown(value)}, expected a finite number")
+    return result + 0.0  # never -0.0: it would be equal to another plan's 0.0
 
 
-def _array(function, name, value):
+def check_scratch(function, task, threads):
+    """Refuse a task whose scratch memory this machine can never hold."""
+    size = task.scratch_bytes * threads
+    if size > _physical_memory():
+        raise MemoryError(
+            f"{function}: this call takes {size / 2**30:.3g} GiB of scratch memory, expected at "
+            f"most the memory of this machine, {_physical_memory() / 2**30:.3g} GiB"
+        )
+
+
+def check_memory(function, name, shape, dtype):
+    """Refuse what this machine can never hold before the system kills the process for it."""
+    size = np.dtype(dtype).itemsize * math.prod(map(int, shape))
+    if size > _physical_memory():
+        raise MemoryError(
+            f"{function}: {name} of shape {tuple(shape)} takes {size / 2**30:.3g} GiB as a "
+            f"contiguous {np.dtype(dtype)} array, expected at most the memory of this machine, "
+            f"{_physical_memory() / 2**30:.3g} GiB"
+        )
+
+
+def as_array(function, name, value):
+    """`value` as an array of main memory, or a TypeError that says why it is none."""
     if value is None:
         raise TypeError(f"{function}: {name} is None, expected an array")
     if isinstance(value, np.ma.MaskedArray):
@@ -117,29 +142,18 @@ def _array(function, name, value):
     try:
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
-        raise TypeError(f"{function}: {name} is no array ({error})") from None
+        reason = " ".join(str(error).split())
+        raise TypeError(f"{function}: {name} is not an array ({reason})") from None
 
 
 def _check_dtype(function, name, dtype, dtypes):
     if dtype.newbyteorder("=") not in [np.dtype(each) for each in dtypes]:
         expected = ", ".join(np.dtype(each).name for each in dtypes)
-        hint = f"; convert it first, for example {name}.astype(np.{np.dtype(dtypes[-1]).name})"
+        usual = "float32" if "float32" in dtypes else dtypes[0]
+        hint = f"; convert it first, for example np.asarray({name}, np.{usual})"
         raise TypeError(
             f"{function}: {name} has dtype {dtype}, expected {expected}"
             + ("" if dtype.kind in "OVSU" else hint)
-        )
-
-
-def _check_memory(function, name, shape, dtype):
-    """Refuse what this machine can never hold before the system kills the process for it."""
-    size = np.dtype(dtype).itemsize
-    for n in shape:
-        size *= int(n)
-    if size > _physical_memory():
-        raise MemoryError(
-            f"{function}: {name} of shape {tuple(shape)} takes {size / 2**30:.3g} GiB as a "
-            f"contiguous {np.dtype(dtype)} array, expected at most the memory of this machine, "
-            f"{_physical_memory() / 2**30:.3g} GiB"
         )
 
 

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastconv._arrays import shown
+
 # Every border name and the one that stands for it. "reflect" is NumPy's, PyTorch's and OpenCV's:
 # it does not repeat the edge (SciPy calls that "mirror", and its "reflect" is "symmetric" here).
 BORDERS = {
@@ -19,9 +21,10 @@ BORDERS = {
     "wrap": "wrap", "circular": "wrap", "grid-wrap": "wrap",
 }  # fmt: skip
 
-LAYOUTS = ("NCHW", "NHWC")
-# One dimension of anything: its elements must be countable by a signed 64-bit integer.
-LARGEST = 2**62
+# The layouts, and what a batch of images looks like in each.
+SHAPES = {"NCHW": "(N, C, H, W)", "NHWC": "(N, H, W, C)"}
+# Of any one size or step: products of two of them still fit a signed 64-bit integer.
+LARGEST = 2**31 - 1
 
 
 class Window(NamedTuple):
@@ -36,22 +39,24 @@ class Window(NamedTuple):
     o: int  # output
 
 
-def integer(function, name, value, least):
-    """An integer of at least `least`."""
+def integer(function, name, value, least, most=LARGEST):
+    """An integer from `least` to `most`."""
     try:
         result = operator.index(value)
     except TypeError:
-        raise TypeError(f"{function}: {name} is {value!r}, expected an integer") from None
-    if not least <= result < LARGEST:
-        raise ValueError(f"{function}: {name} is {result}, expected at least {least}")
+        raise TypeError(f"{function}: {name} is {shown(value)}, expected an integer") from None
+    if result < least:
+        raise ValueError(f"{function}: {name} is {shown(result)}, expected at least {least}")
+    if result > most:
+        raise ValueError(f"{function}: {name} is {shown(result)}, expected at most {most}")
     return result
 
 
 def pair(function, name, value, least):
     """One integer for both axes, or (rows, columns)."""
-    values = (value, value) if np.ndim(value) == 0 else tuple(value)
+    values = tuple(value) if _is_sequence(value) else (value, value)
     if len(values) != 2:
-        raise ValueError(f"{function}: {name} is {value!r}, expected an integer or a pair")
+        raise ValueError(f"{function}: {name} is {shown(value)}, expected an integer or a pair")
     return tuple(integer(function, name, each, least) for each in values)
 
 
@@ -59,7 +64,7 @@ def choice(function, name, value, choices):
     """One of a few words."""
     if not isinstance(value, str | None) or value not in choices:
         expected = ", ".join(map(repr, choices))
-        raise ValueError(f"{function}: {name} is {value!r}, expected one of {expected}")
+        raise ValueError(f"{function}: {name} is {shown(value)}, expected one of {expected}")
     return value
 
 
@@ -67,7 +72,9 @@ def borders(function, name, value):
     """The border of rows and columns, from one name or a pair of them."""
     values = (value, value) if isinstance(value, str) else value
     if not isinstance(values, tuple | list) or len(values) != 2:
-        raise ValueError(f"{function}: {name} is {value!r}, expected a name or a pair of names")
+        raise ValueError(
+            f"{function}: {name} is {shown(value)}, expected a name or a pair of names"
+        )
     return tuple(BORDERS[choice(function, name, each, BORDERS)] for each in values)
 
 
@@ -75,14 +82,17 @@ def padding(function, value):
     """Padding as ((top, bottom), (left, right)), or the word "same" or "valid"."""
     if isinstance(value, str):
         return choice(function, "padding", value, ("same", "valid"))
-    if np.ndim(value) == 2 and np.shape(value) == (2, 2):
-        return tuple(pair(function, "padding", each, 0) for each in value)
-    if np.ndim(value) > 1:
+    values = tuple(value) if _is_sequence(value) else (value, value)
+    if len(values) != 2:
         raise ValueError(
-            f"{function}: padding is {value!r}, expected an integer, (rows, columns), "
+            f"{function}: padding is {shown(value)}, expected an integer, (rows, columns), "
             '((top, bottom), (left, right)), "same" or "valid"'
         )
-    return tuple((each, each) for each in pair(function, "padding", value, 0))
+    return tuple(pair(function, "padding", each, 0) for each in values)
+
+
+def _is_sequence(value):
+    return isinstance(value, tuple | list) or (isinstance(value, np.ndarray) and value.ndim > 0)
 
 
 def windows(function, size, kernel, stride, pads, dilation, ceil_mode=False, name="x"):
@@ -98,22 +108,36 @@ def windows(function, size, kernel, stride, pads, dilation, ceil_mode=False, nam
 
 def _window(function, name, axis, n, k, stride, pad, dilation, ceil_mode):
     covered = dilation * (k - 1) + 1
+    if max(covered, n) > LARGEST:
+        raise ValueError(
+            f"{function}: the kernel covers {covered} of {n} {axis}, expected at most {LARGEST}"
+        )
     if pad == "same":
         outputs = -(-n // stride)
+        stride = 1 if outputs == 1 else stride
         total = max(0, (outputs - 1) * stride + covered - n)
         return Window(n, k, stride, dilation, total // 2, total - total // 2, outputs)
     before, after = (0, 0) if pad == "valid" else pad
     room = n + before + after - covered
-    if n < 1 or room < 0:
+    if n < 1:
+        raise ValueError(f"{function}: {name} has {n} {axis}, expected at least 1")
+    if room < 0:
         raise ValueError(
             f"{function}: the kernel covers {covered} {axis} but {name} has {n + before + after} "
             f"({n} and {before + after} of padding), expected at least as many"
+        )
+    if n + before + after > LARGEST:
+        raise ValueError(
+            f"{function}: {name} has {n} {axis} and {before + after} of padding, expected at most "
+            f"{LARGEST} together"
         )
     outputs = room // stride + 1
     if ceil_mode:
         outputs = -(-room // stride) + 1
         if (outputs - 1) * stride >= n + before:  # the last window would start in the padding
             outputs -= 1
+    # The stride past a single output is nothing to plan for.
+    stride = 1 if outputs == 1 else stride
     return Window(n, k, stride, dilation, before, after, outputs)
 
 

@@ -189,4 +189,5 @@ def _share(threads, seconds):
     """The caller's number of threads as it is; otherwise as many as the work is worth."""
     if threads is not None:
         return threads
-    return _threads.get_num_threads() if seconds > SHARED_SECONDS else 1
+    available = _threads.get_num_threads()  # also says at once what is wrong with a setting
+    return available if seconds > SHARED_SECONDS else 1

@@ -7,6 +7,8 @@ from functools import cache
 
 from fastconv import _core
 
+MOST = 4096  # threads of one call: more can only be a mistake
+
 _set = None
 
 
@@ -29,13 +31,17 @@ def set_num_threads(n):
 
 
 def get_num_threads():
-    """Give how many threads a call would use when it is not told."""
+    """Give how many threads a call uses, at most, when it is not told.
+
+    >>> get_num_threads() >= 1
+    True
+    """
     if _set is not None:
         return _set
     named = os.environ.get("FASTCONV_NUM_THREADS")
     if named:
-        if not named.strip().isdecimal() or int(named) < 1:
-            raise ValueError(f"FASTCONV_NUM_THREADS: got {named!r}, expected a number from 1 on")
+        if not named.strip().isdecimal() or not 1 <= int(named) <= MOST:
+            raise ValueError(f"FASTCONV_NUM_THREADS: got {named!r}, expected 1 to {MOST}")
         return int(named)
     openmp = _core.openmp_max_threads()
     if os.environ.get("OMP_NUM_THREADS"):
@@ -49,10 +55,10 @@ def checked(function, argument, n):
         number = operator.index(n)
     except TypeError:
         raise TypeError(
-            f"{function}: {argument} is {n!r}, expected an integer of at least 1 or None"
+            f"{function}: {argument} is {n!r}, expected an integer from 1 to {MOST} or None"
         ) from None
-    if number < 1:
-        raise ValueError(f"{function}: {argument} is {number}, expected at least 1")
+    if not 1 <= number <= MOST:
+        raise ValueError(f"{function}: {argument} is {number}, expected 1 to {MOST}")
     return number
 
 

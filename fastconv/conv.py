@@ -36,7 +36,8 @@ def conv2d(
     Parameters
     ----------
     x : (N, C, H, W) array, float32 or float64
-        Images; (N, H, W, C) with ``layout="NHWC"``.
+        Images; (N, H, W, C) with ``layout="NHWC"``. One image is a batch of one, ``x[None]``; for
+        uint8 images see `fastconv.filters`, or convert them.
     weight : (K, C // groups, kh, kw) array of x's dtype
         Kernels, in both layouts.
     bias : (K,) array of x's dtype, optional
@@ -69,7 +70,7 @@ def conv2d(
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, MemoryError
         When an argument does not fit, before anything is written.
 
     Notes
@@ -109,13 +110,22 @@ def plan_conv2d(
 ):
     """Prepare a convolution to call many times: weights are packed once.
 
-    Arguments and errors are those of `conv2d`. The plan keeps copies of weight and bias and is
-    safe to call from several threads at once.
+    The plan keeps copies of weight and bias and is safe to call from several threads at once.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, groups, padding_mode, activation, layout, algorithm
+        As in `conv2d`.
 
     Returns
     -------
     Conv2dPlan
         Call it as ``plan(x, out=None, threads=None)`` for any batch and image size.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit.
 
     Examples
     --------
@@ -138,14 +148,14 @@ class Conv2dPlan:
         padding_mode, activation, layout, algorithm, copy=False,
     ):  # fmt: skip
         self._function = function
-        weight = _arrays.readable(function, "weight", weight, DTYPES, (4,))
+        weight = _arrays.readable(function, "weight", weight, DTYPES, "(K, C // groups, kh, kw)")
         self._stride = _geometry.pair(function, "stride", stride, 1)
         self._padding = _geometry.padding(function, padding)
         self._dilation = _geometry.pair(function, "dilation", dilation, 1)
         self._groups = _geometry.integer(function, "groups", groups, 1)
         self._border = _geometry.borders(function, "padding_mode", padding_mode)
         self._activation = _geometry.choice(function, "activation", activation, ACTIVATIONS)
-        self._layout = _geometry.choice(function, "layout", layout, _geometry.LAYOUTS)
+        self._layout = _geometry.choice(function, "layout", layout, tuple(_geometry.SHAPES))
         self._algorithm = _geometry.choice(function, "algorithm", algorithm, ALGORITHMS)
         if 0 in weight.shape[1:]:
             raise ValueError(
@@ -173,7 +183,7 @@ class Conv2dPlan:
     def __call__(self, x, out=None, threads=None):
         """Convolve (N, C, H, W) or (N, H, W, C) images of the weights' dtype; as `conv2d`."""
         function = self._function
-        x = _arrays.readable(function, "x", x, DTYPES, (4,))
+        x = _arrays.readable(function, "x", x, DTYPES, _geometry.SHAPES[self._layout])
         geometry = self._geometry(x)
         if threads is not None:
             threads = _threads.checked(function, "threads", threads)
@@ -183,13 +193,14 @@ class Conv2dPlan:
         if result.size:
             algorithm = self._algorithm_for(geometry)
             task, threads = _plan.conv2d(geometry, algorithm, threads)
+            _arrays.check_scratch(function, task, threads)
             packed = self._packed_for(task, algorithm)
             bias = None if self._bias is None else _arrays.as_bytes(self._bias)
             task(_arrays.as_bytes(x), packed, bias, _arrays.as_bytes(result), threads)
         return finish()
 
     def _checked_bias(self, bias, copy):
-        bias = _arrays.readable(self._function, "bias", bias, DTYPES, (1,))
+        bias = _arrays.readable(self._function, "bias", bias, DTYPES, "(K,)")
         if bias.shape != self._weight.shape[:1]:
             raise ValueError(
                 f"{self._function}: bias has shape {bias.shape}, expected "
@@ -209,7 +220,7 @@ class Conv2dPlan:
         if channels != c * groups:
             raise ValueError(
                 f"{function}: weight expects {c * groups} input channels (groups={groups}) "
-                f"but x has {channels}"
+                f"but x has {channels}" + self._layout_hint(x, c * groups)
             )
         if x.dtype != weight.dtype:
             raise TypeError(
@@ -224,18 +235,24 @@ class Conv2dPlan:
             8 * x.itemsize,
         )  # fmt: skip
 
+    def _layout_hint(self, x, expected):
+        other = "NHWC" if self._layout == "NCHW" else "NCHW"
+        if _geometry.sizes(other, x.shape)[1] != expected:
+            return ""
+        return f"; for {_geometry.SHAPES[other]} pass layout={other!r}"
+
     def _algorithm_for(self, geometry):
         algorithm = _plan.conv2d_algorithm(geometry)
         if algorithm != "winograd":
             return algorithm
-        asked = self._algorithm == "auto"
-        return "winograd" if asked and self._moderate_weights() else "direct_pixel"
+        allowed = self._algorithm == "auto" and self._moderate_weights()
+        return "winograd" if allowed else "direct_pixel"
 
     def _moderate_weights(self):
-        """Can the weights be transformed without an overflow?"""
+        """Can Winograd's transforms do with these weights without an overflow?"""
         if self._moderate is None:
-            largest = np.finfo(self._weight.dtype).max / 1024
-            self._moderate = bool(np.all(np.abs(self._weight) < largest))
+            sums = np.abs(self._weight).sum(axis=(1, 2, 3), dtype=np.float64)
+            self._moderate = bool(np.all(sums < 2**48))  # False for NaN
         return self._moderate
 
     def _packed_for(self, task, algorithm):

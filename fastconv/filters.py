@@ -196,9 +196,11 @@ def gaussian(
     truncate = _arrays.number("gaussian", "truncate", truncate)
     if truncate < 0:
         raise ValueError(f"gaussian: truncate is {truncate}, expected at least 0")
-    sigmas = (sigma, sigma) if np.ndim(sigma) == 0 else tuple(sigma)
+    sigmas = tuple(sigma) if isinstance(sigma, tuple | list | np.ndarray) else (sigma, sigma)
     if len(sigmas) != 2:
-        raise ValueError(f"gaussian: sigma is {sigma!r}, expected a number or a pair")
+        raise ValueError(
+            f"gaussian: sigma is {_arrays.shown(sigma)}, expected a number or a pair"
+        )
     radii = (None, None) if radius is None else _geometry.pair("gaussian", "radius", radius, 0)
     kernel_y, kernel_x = (
         _gaussian_weights(each, truncate, r) for each, r in zip(sigmas, radii, strict=True)
@@ -320,8 +322,8 @@ def laplacian(
            [  0,   5,   0]], dtype=int16)
     """
     kernels = {1: [[0, 1, 0], [1, -4, 1], [0, 1, 0]], 3: [[2, 0, 2], [0, -8, 0], [2, 0, 2]]}
-    if ksize not in kernels:
-        raise ValueError(f"laplacian: ksize is {ksize!r}, expected 1 or 3")
+    if _geometry.integer("laplacian", "ksize", ksize, 1) not in kernels:
+        raise ValueError(f"laplacian: ksize is {ksize}, expected 1 or 3")
     return _filter(
         "laplacian", image, [np.array(kernels[ksize])], border, cval, None, scale, delta,
         channel_axis, _signed(image) if out_dtype is None else out_dtype, out, threads,
@@ -360,7 +362,13 @@ def _filter(
     border, rows, cols = _windows(function, (h, w), size, border, anchor)
     if threads is not None:
         threads = _threads.checked(function, "threads", threads)
+    if "constant" not in border:
+        numbers = (*numbers[:2], 0.0)
     bits = _bits(function, image.dtype, out_dtype, kernels, numbers[2])
+    weights = _weights(function, kernels, bits)
+    for name, value in zip(("scale", "delta", "cval"), numbers, strict=True):
+        if abs(value) > np.finfo(f"float{bits}").max:
+            raise ValueError(f"{function}: {name} is {value}, expected what float{bits} can hold")
     shape = (*lead, *bank, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
     result, finish = _arrays.writable(function, out, shape, out_dtype, (image, *kernels))
     if result.size:
@@ -369,18 +377,20 @@ def _filter(
             out_dtype.name, bits, separable, *numbers,
         )  # fmt: skip
         task, threads = _plan.filter2d(geometry, threads)
-        weights = np.concatenate([k.ravel() for k in kernels]).astype(f"float{bits}")
+        _arrays.check_scratch(function, task, threads)
         task(_arrays.as_bytes(image), _arrays.as_bytes(weights), _arrays.as_bytes(result), threads)
     return finish()
 
 
 def _image_shape(function, image, channel_axis):
     """(..., H, W, C) of the image."""
-    if channel_axis not in (None, -1, image.ndim - 1):
-        raise ValueError(
-            f"{function}: channel_axis is {channel_axis!r}, expected None or -1; channels on "
-            "another axis are a batch: leave channel_axis out"
-        )
+    if channel_axis is not None:
+        axis = _geometry.integer(function, "channel_axis", channel_axis, -image.ndim)
+        if axis not in (-1, image.ndim - 1):
+            raise ValueError(
+                f"{function}: channel_axis is {axis}, expected None or -1; channels on another "
+                "axis are a batch: leave channel_axis out"
+            )
     shape = image.shape if channel_axis is not None else (*image.shape, 1)
     if len(shape) < 3:
         expected = "(..., H, W)" if channel_axis is None else "(..., H, W, C)"
@@ -412,7 +422,12 @@ def _windows(function, image_size, kernel_size, border, anchor):
 
 def _kernel(function, name, kernel, ndim):
     """The kernel as an array of finite real numbers."""
-    kernel = np.asarray(kernel)
+    if kernel is None or isinstance(kernel, str):
+        raise TypeError(
+            f"{function}: {name} is {kernel!r}, expected an array; fastconv.kernels.get(...) gives "
+            "those that have a name"
+        )
+    kernel = _arrays.as_array(function, name, kernel)
     if kernel.dtype.kind not in "biuf":
         raise TypeError(f"{function}: {name} has dtype {kernel.dtype}, expected real numbers")
     if kernel.ndim not in ndim or 0 in kernel.shape or max(kernel.shape[-2:]) > LONGEST_KERNEL:
@@ -421,6 +436,7 @@ def _kernel(function, name, kernel, ndim):
             f"{function}: {name} has shape {kernel.shape}, expected "
             f"{' or '.join(expected[n] for n in ndim)} of 1 to {LONGEST_KERNEL} elements each way"
         )
+    _arrays.check_memory(function, name, kernel.shape, np.float64)
     if kernel.dtype.kind == "f" and not np.isfinite(kernel).all():
         raise ValueError(f"{function}: {name} holds a NaN or an infinity, expected finite numbers")
     return kernel
@@ -429,8 +445,9 @@ def _kernel(function, name, kernel, ndim):
 def _checked_out_dtype(function, dtype):
     try:
         dtype = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"{function}: out_dtype is {dtype!r}, expected a dtype") from None
+    except (TypeError, ValueError):
+        shown = _arrays.shown(dtype)
+        raise TypeError(f"{function}: out_dtype is {shown}, expected a dtype") from None
     if dtype.name not in DTYPES:
         raise TypeError(f"{function}: out_dtype is {dtype}, expected {', '.join(DTYPES)}")
     return dtype.newbyteorder("=")
@@ -450,6 +467,15 @@ def _bits(function, dtype, out_dtype, kernels, cval):
     return 64 if np.float64 in (dtype, out_dtype) else 32
 
 
+def _weights(function, kernels, bits):
+    """All weights in the type that is computed in."""
+    with np.errstate(over="ignore"):
+        weights = np.concatenate([k.ravel() for k in kernels]).astype(f"float{bits}")
+    if not np.isfinite(weights).all():
+        raise ValueError(f"{function}: the kernel holds numbers that float{bits} cannot hold")
+    return weights
+
+
 def _absolute_sum(kernel):
     """The largest sum of absolute weights of a kernel or of a bank, in Python's integers."""
     bank = kernel.reshape(-1, *kernel.shape[-2:]) if kernel.ndim == 3 else kernel[None]
@@ -460,11 +486,13 @@ def _gaussian_weights(sigma, truncate, radius):
     sigma = _arrays.number("gaussian", "sigma", sigma)
     if sigma < 0:
         raise ValueError(f"gaussian: sigma is {sigma}, expected at least 0")
-    radius = int(truncate * sigma + 0.5) if radius is None else radius
+    given = f"sigma is {sigma}" if radius is None else f"radius is {radius}"
+    radius = min(truncate * sigma + 0.5, LONGEST_KERNEL) if radius is None else radius
+    radius = int(radius)
     if 2 * radius + 1 > LONGEST_KERNEL:
         raise ValueError(
-            f"gaussian: sigma is {sigma}, its kernel has {2 * radius + 1} elements, expected at "
-            f"most {LONGEST_KERNEL}"
+            f"gaussian: {given}, expected a kernel of at most {LONGEST_KERNEL} elements "
+            f"(a radius of {LONGEST_KERNEL // 2})"
         )
     if sigma == 0:
         return np.eye(1, 2 * radius + 1, radius)[0]

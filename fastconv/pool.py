@@ -127,8 +127,8 @@ def _pool2d(
     function, pooling, dtypes, x, kernel_size, stride, padding, dilation, ceil_mode, layout, out,
     threads, *, return_indices=False, count_include_pad=True, divisor=0.0,
 ):  # fmt: skip
-    x = _arrays.readable(function, "x", x, dtypes, (4,))
-    layout = _geometry.choice(function, "layout", layout, _geometry.LAYOUTS)
+    layout = _geometry.choice(function, "layout", layout, tuple(_geometry.SHAPES))
+    x = _arrays.readable(function, "x", x, dtypes, _geometry.SHAPES[layout])
     n, channels, h, w = _geometry.sizes(layout, x.shape)
     kernel = _geometry.pair(function, "kernel_size", kernel_size, 1)
     stride = kernel if stride is None else _geometry.pair(function, "stride", stride, 1)
@@ -149,6 +149,7 @@ def _pool2d(
             divisor,
         )  # fmt: skip
         task, threads = _plan.pool2d(geometry, threads)
+        _arrays.check_scratch(function, task, threads)
         places = None if indices is None else _arrays.as_bytes(indices)
         task(_arrays.as_bytes(x), _arrays.as_bytes(result), places, threads)
     return (finish(), indices) if return_indices else finish()

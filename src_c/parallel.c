@@ -20,7 +20,7 @@ extern int omp_get_thread_num(void);
 #include <pthread.h>
 #define FC_FORK_SAFETY 1
 
-extern int omp_pause_resource_all(int kind) __attribute__((weak)); /* 2 is omp_pause_hard */
+extern int omp_pause_resource_all(int kind) FC_WEAK; /* 2 is omp_pause_hard */
 
 static int team_survives_fork, serial;
 
@@ -30,7 +30,7 @@ static void before_fork(void)
 }
 static void in_child(void) { serial = serial || team_survives_fork; }
 
-__attribute__((constructor)) static void install_fork_handlers(void)
+FC_AT_LOAD static void install_fork_handlers(void)
 {
     pthread_atfork(before_fork, NULL, in_child);
 }
@@ -60,7 +60,7 @@ static struct scratch *take_scratch(size_t size)
     if (area && area->size >= size)
         return area;
     free(area);
-    area = size < SIZE_MAX / 2 ? malloc(sizeof *area + SCRATCH_ALIGNMENT + size) : NULL;
+    area = size < SIZE_MAX / 2 ? malloc(sizeof *area + SCRATCH_ALIGNMENT - 1 + size) : NULL;
     if (area) {
         const uintptr_t first = (uintptr_t)(area + 1) + SCRATCH_ALIGNMENT - 1;
         area->size = size;
@@ -71,8 +71,10 @@ static struct scratch *take_scratch(size_t size)
 
 static void give_scratch_back(struct scratch *area)
 {
+#ifndef FC_ADDRESS_SANITIZER /* which sees an overrun of a fresh area of exact size */
     if (area->size <= SCRATCH_KEPT_BYTES)
         area = FC_EXCHANGE_POINTER(&kept_scratch, area);
+#endif
     free(area);
 }
 
@@ -88,8 +90,9 @@ static void run_part(const struct fc_algorithm *algorithm, const void *params, p
 int fc_run(const struct fc_algorithm *algorithm, const void *params, int threads)
 {
     const ptrdiff_t units = algorithm->units(params);
-    /* Whole pages per thread: two threads never write to one line. */
-    const size_t bytes = (algorithm->scratch(params) + 4095) / 4096 * 4096;
+    assert(units > 0 && threads > 0);
+    /* In whole lines (layout.h), so two threads never write to one. */
+    const size_t bytes = algorithm->scratch(params);
     struct scratch *area = NULL;
     char *start = NULL;
 

@@ -43,6 +43,25 @@
 #define FC_PREFETCH(address) __builtin_prefetch(address)
 #endif
 
+/* A function that may be missing at run time, and one that runs when the library is loaded. */
+#if !defined(_MSC_VER) || defined(__clang__)
+#define FC_WEAK __attribute__((weak))
+#define FC_AT_LOAD __attribute__((constructor))
+#endif
+
+/* Older versions of this compiler fuse multiply and add on their own. */
+#if defined(_MSC_VER) && !defined(__clang__)
+#pragma fp_contract(off)
+#endif
+
+#if defined(__SANITIZE_ADDRESS__)
+#define FC_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FC_ADDRESS_SANITIZER 1
+#endif
+#endif
+
 #define FC_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define FC_MAX(a, b) ((a) > (b) ? (a) : (b))
 

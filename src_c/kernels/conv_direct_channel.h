@@ -109,6 +109,8 @@ static void conv_direct_channel_pack(const void *params, void *packed)
 static ptrdiff_t conv_direct_channel_units(const void *params)
 {
     const struct fc_conv2d *p = params;
+    assert(p->block_rows > 0 && p->block_k > 0);
+    assert(p->block_k >= p->k || p->block_k % 64 == 0); /* blocks begin at a packed tile */
     return p->n * p->groups * ceil_div(p->k, p->block_k) * ceil_div(p->oh, p->block_rows);
 }
 

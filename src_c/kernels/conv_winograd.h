@@ -22,8 +22,11 @@
 #define WINOGRAD_CHANNELS 32
 /* Tiles of output channels whose 36 products stay in the L2 cache. */
 #define WINOGRAD_K (4 * PIXEL_TILE_K)
-/* Beyond the largest number divided by this a transform could overflow. */
-#define WINOGRAD_HEADROOM 1024
+/* Four outputs of a vector of tiles side by side, and what nchw_scatter() reads past them. */
+#define WINOGRAD_LINE (5 * LANES)
+/* This times a number overflows from 2**60 on. Below it, and with weights whose absolute sum is
+ * below 2**48 (conv.py sees to that), no step overflows: the transforms grow less than 2**12. */
+#define WINOGRAD_HEADROOM ((real)(FC_BITS == 32 ? 0x1p68 : 0x1p964))
 
 /* The unit's tiles as the "outputs" of a 6x6 kernel with stride 4. */
 static struct fc_conv2d winograd_grid(const struct fc_conv2d *p)
@@ -55,6 +58,8 @@ static struct winograd_sizes winograd_sizes(const struct fc_conv2d *p)
 static ptrdiff_t conv_winograd_units(const void *params)
 {
     const struct fc_conv2d *p = params;
+    assert(p->block_rows > 0 && p->block_k > 0);
+    assert(p->block_k >= p->k || p->block_k % 64 == 0); /* blocks begin at a packed tile */
     return p->n * p->groups * ceil_div(p->k, p->block_k) * ceil_div(p->oh, p->block_rows);
 }
 
@@ -64,9 +69,10 @@ static size_t conv_winograd_scratch(const void *params)
     const struct fc_conv2d grid = winograd_grid(p);
     const struct winograd_sizes s = winograd_sizes(p);
     const struct nchw_panel panel = nchw_panel(&grid, ceil_div(p->block_rows, 4), grid.ow);
-    return taken(nchw_row(&grid, &panel), sizeof(real)) + taken(panel.channel, sizeof(real)) +
+    return taken(nchw_row(&grid, &panel), sizeof(real)) +
+           taken(panel.channel + LANES, sizeof(real)) +
            taken(WINOGRAD_POINTS * s.input, sizeof(real)) +
-           taken(WINOGRAD_POINTS * s.product, sizeof(real)) + taken(4, sizeof(vec));
+           taken(WINOGRAD_POINTS * s.product, sizeof(real)) + taken(WINOGRAD_LINE, sizeof(real));
 }
 
 /* Packed weights: for each group and each tile of output channels [point][c][mr]; then the weights
@@ -343,12 +349,14 @@ static void winograd_run_unit(const struct winograd_unit *u, char *scratch)
     const ptrdiff_t tile_rows = ceil_div(u->rows, 4), used = tile_rows * grid.ow;
     const struct nchw_panel panel = nchw_panel(&grid, tile_rows, grid.ow);
     real *const row = take(&scratch, nchw_row(&grid, &panel), sizeof(real));
-    real *const patches = take(&scratch, panel.channel, sizeof(real));
+    real *const patches = take(&scratch, panel.channel + LANES, sizeof(real));
     real *const input = take(&scratch, WINOGRAD_POINTS * s.input, sizeof(real));
     real *const product = take(&scratch, WINOGRAD_POINTS * s.product, sizeof(real));
-    real *const line = (real *)scratch;
+    real *const line = take(&scratch, WINOGRAD_LINE, sizeof(real));
     int unsafe = 0;
 
+    /* A row of tiles is read in whole vectors: past the panel's end, for lanes to spare. */
+    memset(patches, 0, (size_t)(panel.channel + LANES) * sizeof(real));
     for (ptrdiff_t c = 0; c < p->c; c++) {
         nchw_fill(&grid, &panel, patches, row, u->x + c * p->h * p->w, 1, u->y0 / 4, 0);
         unsafe |= winograd_unsafe(patches, 16 * panel.phase);

@@ -20,7 +20,7 @@ FC_INLINE size_t dtype_size(int dtype)
             dst[i] = (real)from[i];                                                            \
     } while (0)
 
-/* n elements of the caller's type, widened (float64 read as float32 is rounded). */
+/* n elements of the caller's type, none of them wider than real. */
 static void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)
 {
     switch (dtype) {

@@ -172,7 +172,8 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, ptrdiff_t plane, ptrdiff
     const struct filter_strip s = filter_strip(p);
     const real **const row = take(&scratch, s.slots, sizeof *row);
     real *const ring = take(&scratch, (s.slots + 1) * s.pitch, sizeof(real));
-    real *const line = (real *)scratch, *const fetched_line = ring + s.slots * s.pitch;
+    real *const line = take(&scratch, FILTER_ROWS * s.line_pitch, sizeof(real));
+    real *const fetched_line = ring + s.slots * s.pitch;
     const ptrdiff_t y1 = FC_MIN(y0 + p->block_rows, p->oh);
     const ptrdiff_t cols = FC_MIN(p->block_cols, p->ow - x0);
     const struct filter_taps along = {(const real *)p->kernel + p->kh, 1, p->kw, p->c, 1, 0};

@@ -5,6 +5,7 @@
  * drop the few that fall between two rows. */
 
 struct nchw_panel {
+    ptrdiff_t phases_h, phases_w; /* at most what a kernel covers: the others hold no tap */
     ptrdiff_t rows, pitch;    /* of one phase of one channel */
     ptrdiff_t flat;           /* positions from the first output to the last */
     ptrdiff_t phase, channel; /* elements from one to the next */
@@ -15,12 +16,14 @@ static struct nchw_panel nchw_panel(const struct fc_conv2d *p, ptrdiff_t rows, p
     struct nchw_panel panel;
     const ptrdiff_t more_rows = (p->kh - 1) * p->dilation_h / p->stride_h;
     const ptrdiff_t more_cols = (p->kw - 1) * p->dilation_w / p->stride_w;
+    panel.phases_h = FC_MIN(p->stride_h, (p->kh - 1) * p->dilation_h + 1);
+    panel.phases_w = FC_MIN(p->stride_w, (p->kw - 1) * p->dilation_w + 1);
     panel.rows = rows + more_rows;
     panel.pitch = cols + more_cols;
     panel.flat = (rows - 1) * panel.pitch + cols;
     /* The last tile reads on to a multiple of two vectors. */
     panel.phase = more_rows * panel.pitch + more_cols + round_up(panel.flat, 2 * LANES);
-    panel.channel = odd_lines(panel.phase * p->stride_h * p->stride_w);
+    panel.channel = odd_lines(panel.phase * panel.phases_h * panel.phases_w);
     return panel;
 }
 
@@ -29,14 +32,19 @@ FC_INLINE ptrdiff_t nchw_tap(const struct fc_conv2d *p, const struct nchw_panel 
                              ptrdiff_t s)
 {
     const ptrdiff_t dy = r * p->dilation_h, dx = s * p->dilation_w;
-    return (dy % p->stride_h * p->stride_w + dx % p->stride_w) * panel->phase +
+    return (dy % p->stride_h * panel->phases_w + dx % p->stride_w) * panel->phase +
            dy / p->stride_h * panel->pitch + dx / p->stride_w;
 }
 
-/* Elements of the row that nchw_fill() splits into phases. */
+/* The row that nchw_fill() splits into phases: what its phases see of the image, ... */
+FC_INLINE ptrdiff_t nchw_seen(const struct fc_conv2d *p, const struct nchw_panel *panel)
+{
+    return (panel->pitch - 1) * p->stride_w + panel->phases_w;
+}
+/* ... and what whole vectors read past it. */
 FC_INLINE ptrdiff_t nchw_row(const struct fc_conv2d *p, const struct nchw_panel *panel)
 {
-    return panel->pitch * p->stride_w + 4 * LANES;
+    return nchw_seen(p, panel) + 4 * LANES;
 }
 
 /* Does any tap fall on this phase? */
@@ -92,8 +100,8 @@ static void nchw_fill_phases(const struct fc_conv2d *p, const struct nchw_panel 
         return;
     }
     if (at >= 0)
-        nchw_fill_row(row, x + at * p->w, p->w, first, panel->pitch * p->stride_w, p->border_w);
-    for (ptrdiff_t pw = 0; pw < p->stride_w; pw++, dst += panel->phase) {
+        nchw_fill_row(row, x + at * p->w, p->w, first, nchw_seen(p, panel), p->border_w);
+    for (ptrdiff_t pw = 0; pw < panel->phases_w; pw++, dst += panel->phase) {
         if (!nchw_phase_used(pw, p->kw, p->dilation_w, p->stride_w))
             continue;
         if (at < 0)
@@ -109,15 +117,15 @@ static void nchw_fill(const struct fc_conv2d *p, const struct nchw_panel *panel,
 {
     const ptrdiff_t filled = panel->rows * panel->pitch;
     for (ptrdiff_t i = 0; i < c; i++, x += p->h * p->w, dst += panel->channel) {
-        for (ptrdiff_t ph = 0; ph < p->stride_h; ph++) {
-            real *const phases = dst + ph * p->stride_w * panel->phase;
+        for (ptrdiff_t ph = 0; ph < panel->phases_h; ph++) {
+            real *const phases = dst + ph * panel->phases_w * panel->phase;
             if (!nchw_phase_used(ph, p->kh, p->dilation_h, p->stride_h))
                 continue;
             for (ptrdiff_t r = 0; r < panel->rows; r++)
                 nchw_fill_phases(p, panel, phases + r * panel->pitch, row, x,
                                  (y0 + r) * p->stride_h + ph - p->top, x0);
             /* Read by the last tile, never used; zero because a denormal can cost a trap. */
-            for (ptrdiff_t pw = 0; pw < p->stride_w; pw++)
+            for (ptrdiff_t pw = 0; pw < panel->phases_w; pw++)
                 memset(phases + pw * panel->phase + filled, 0,
                        (size_t)(panel->phase - filled) * sizeof(real));
         }
@@ -125,7 +133,8 @@ static void nchw_fill(const struct fc_conv2d *p, const struct nchw_panel *panel,
 }
 
 /* Copy flat positions [at, at + count) from a line to the rows of a plane, but for those between
- * two rows: of every pitch positions the first cols are outputs. */
+ * two rows: of every pitch positions the first cols are outputs. Reads whole vectors, so up to
+ * LANES - 1 elements past the count. */
 FC_INLINE void nchw_scatter(real *plane, ptrdiff_t row_step, const real *line, ptrdiff_t at,
                             ptrdiff_t count, ptrdiff_t pitch, ptrdiff_t cols)
 {

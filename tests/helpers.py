@@ -1,0 +1,252 @@
+"""What the test files share: inputs, poisoned and guarded memory, and a call of every operation."""
+
+import ctypes
+import mmap
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.testing import assert_array_equal
+
+from fastconv import _plan, avg_pool2d, conv2d, filters, max_pool2d, plan_conv2d
+
+FLOATS = ("float32", "float64")
+PIXELS = ("uint8", "uint16", "int16", "float32", "float64")
+BORDERS = ("constant", "edge", "reflect", "symmetric", "wrap")
+# Elements of the longest vector.
+LANES = {"uint8": 64, "float32": 16, "float64": 8}
+# Counts of channels around the edges of every register tile and of every block of channels.
+CHANNELS = (*range(1, 10), 15, 16, 17, 31, 32, 33, 63, 64, 65, 100)
+
+
+def integers(rng, shape, dtype, largest=8):
+    """Small integers: their sums of products are exact in every dtype that is computed in."""
+    lowest = 0 if np.dtype(dtype).kind == "u" else -largest
+    return rng.integers(lowest, largest + 1, shape).astype(dtype)
+
+
+def anything(rng, shape, dtype):
+    """Normal floats, or integers of the whole range."""
+    if np.dtype(dtype).kind == "f":
+        return rng.standard_normal(shape).astype(dtype)
+    info = np.iinfo(dtype)
+    return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
+
+
+def poisoned(shape, dtype):
+    """An array in which an element that is left unwritten shows: NaN, or bytes of 0xA5."""
+    array = np.empty(shape, dtype)
+    if array.dtype.kind == "f":
+        array.fill(np.nan)
+    else:
+        array.view(np.uint8).fill(0xA5)
+    return array
+
+
+def to_layout(images, layout):
+    """NCHW images in the layout, C-contiguous."""
+    return np.ascontiguousarray(np.moveaxis(images, 1, -1)) if layout == "NHWC" else images
+
+
+def extent(outputs, k, stride, padding, dilation, spare=0):
+    """The length of an input that gives so many outputs, `spare` (below stride) of it unused."""
+    if padding == "same":
+        return (outputs - 1) * stride + 1 + spare
+    covered = (outputs - 1) * stride + dilation * (k - 1) + 1 + spare
+    return max(1, covered - sum(padding))
+
+
+def assert_same_bits(actual, expected, err_msg=""):
+    """Same dtype, shape and bits, of arrays or of tuples of arrays."""
+    if isinstance(expected, tuple):
+        for each in zip(actual, expected, strict=True):
+            assert_same_bits(*each, err_msg)
+    else:
+        assert actual.dtype == expected.dtype, err_msg
+        assert_array_equal(_bits(actual), _bits(expected), err_msg)
+
+
+def _bits(array):
+    return np.ascontiguousarray(array).view(f"u{array.itemsize}")
+
+
+def clear_plans():
+    """Forget the cached plans, after something that they follow from has changed."""
+    for each in vars(_plan).values():
+        if hasattr(each, "cache_clear"):
+            each.cache_clear()
+
+
+def run_python(code, timeout=60, status=0, **environment):
+    """Run code in a fresh interpreter that can import from this folder; give what it printed."""
+    ours = ("FASTCONV_ISA", "FASTCONV_NUM_THREADS", "OMP_NUM_THREADS")
+    inherited = {key: value for key, value in os.environ.items() if key not in ours}
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-W", "error", "-c", textwrap.dedent(code)],
+        env={**inherited, "PYTHONPATH": str(Path(__file__).parent), **environment},
+        timeout=timeout, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == status, f"exit status {done.returncode}\n{done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+def guarded(array, place, protection=mmap.PROT_READ):
+    """A copy of an array between two pages that fault when touched.
+
+    place "start" puts its first byte right after the first of them, "end" its last byte right
+    before the second. A write to the copy faults too, unless the protection allows it.
+    """
+    page = mmap.PAGESIZE
+    size = -(-array.nbytes // page) * page
+    memory = mmap.mmap(-1, size + 2 * page)
+    offset = page if place == "start" else page + size - array.nbytes
+    copy = np.frombuffer(memory, array.dtype, array.size, offset).reshape(array.shape)
+    copy[...] = array
+    first = np.frombuffer(memory, np.uint8).ctypes.data
+    mprotect = ctypes.CDLL(None, use_errno=True).mprotect
+    for start, length, allowed in ((0, page, 0), (page, size, protection), (page + size, page, 0)):
+        if mprotect(ctypes.c_void_p(first + start), ctypes.c_size_t(length), allowed):
+            raise OSError(ctypes.get_errno(), "mprotect")
+    return copy
+
+
+class Operation(NamedTuple):
+    """A call of a public function: its options, and the shapes of its arrays for a width."""
+
+    function: Callable
+    dtypes: tuple
+    shapes: Callable
+    options: dict
+
+    def arrays(self, dtype, width, seed=0):
+        """The array arguments by name; kernels of image filters are float64."""
+        rng = np.random.default_rng([seed, width])
+        return {
+            name: anything(rng, shape, "float64" if name.startswith("kernel") else dtype)
+            for name, shape in self.shapes(width).items()
+        }
+
+    def __call__(self, arrays, **more):
+        return self.function(**arrays, **self.options, **more)
+
+
+def call_plan(x, weight, bias, out=None, threads=None, **options):
+    """conv2d by way of a plan."""
+    return plan_conv2d(weight, bias, **options)(x, out, threads)
+
+
+def call_depthwise(x, weight, bias, **options):
+    """conv2d with a group for each channel."""
+    return conv2d(x, weight, bias, groups=len(weight), **options)
+
+
+def call_gaussian(image, **options):
+    """gaussian along the rows only: its two kernels differ."""
+    return filters.gaussian(image, (0, 1.5), **options)
+
+
+def pool_and_indices(x, **options):
+    return max_pool2d(x, return_indices=True, **options)
+
+
+def _layer(x, weight):
+    return {"x": x, "weight": weight, "bias": weight[:1]}
+
+
+_INDEXED = {"kernel_size": (2, 3), "stride": (2, 1), "padding": 1}
+
+# A call for every path through the kernels. `w` stretches what the lanes run along.
+OPERATIONS = {
+    "conv2d": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 4, 5, w), (6, 4, 3, 3)),
+        {"padding": 1, "algorithm": "direct"},
+    ),
+    "conv2d strided": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 3, 9, 2 * w + 3), (9, 3, 3, 2)),
+        {"stride": 2, "dilation": (1, 3), "activation": "relu"},
+    ),
+    "conv2d grouped": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 6, 4, w), (4, 3, 2, 4)),
+        {"groups": 2, "padding": "same", "padding_mode": "reflect"},
+    ),
+    "conv2d depthwise": Operation(
+        call_plan, FLOATS, lambda w: _layer((2, 5, 4, w), (5, 1, 3, 3)),
+        {"groups": 5, "padding": 1, "padding_mode": "edge"},
+    ),
+    "conv2d winograd": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 17, 22, w + 20), (18, 17, 3, 3)),
+        {"padding": ((1, 2), (0, 1)), "padding_mode": ("zeros", "wrap")},
+    ),
+    "conv2d of one row": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 3, 1, w), (130, 3, 1, 1)), {}
+    ),
+    "conv2d NHWC": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 4, 3, w), (7, w, 3, 2)),
+        {"layout": "NHWC", "padding": ((1, 0), (0, 2)), "padding_mode": "wrap"},
+    ),
+    "conv2d NHWC unpadded": Operation(
+        call_plan, FLOATS, lambda w: _layer((2, 5, 7, 6), (2 * w, 3, 3, 2)),
+        {"layout": "NHWC", "groups": 2, "stride": (1, 2)},
+    ),
+    "conv2d NHWC depthwise": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 4, 6, w), (w, 1, 3, 3)),
+        {"layout": "NHWC", "padding": 1},
+    ),
+    "max_pool2d": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, w)},
+        {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
+    ),
+    "max_pool2d 2x2": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, 2 * w)}, {"kernel_size": 2},
+    ),
+    "max_pool2d NHWC": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 5, 6, w)},
+        {"kernel_size": (2, 3), "stride": 1, "layout": "NHWC"},
+    ),
+    "max_pool2d and indices": Operation(
+        pool_and_indices, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, w)}, _INDEXED
+    ),
+    "max_pool2d and indices NHWC": Operation(
+        pool_and_indices, (*FLOATS, "uint8"), lambda w: {"x": (2, 4, 3, w)},
+        {**_INDEXED, "layout": "NHWC"},
+    ),
+    "avg_pool2d": Operation(
+        avg_pool2d, FLOATS, lambda w: {"x": (2, 2, 7, w)},
+        {"kernel_size": 3, "stride": 1, "padding": 1, "count_include_pad": False},
+    ),
+    "avg_pool2d strided": Operation(
+        avg_pool2d, FLOATS, lambda w: {"x": (2, 2, 7, 3 * w)}, {"kernel_size": 3},
+    ),
+    "avg_pool2d NHWC": Operation(
+        avg_pool2d, FLOATS, lambda w: {"x": (2, 5, 6, w)},
+        {"kernel_size": 3, "padding": (0, 1), "ceil_mode": True, "layout": "NHWC"},
+    ),
+    "filter2d": Operation(
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 6, w), "kernel": (3, 3)}, {}
+    ),
+    "filter2d with a bank": Operation(
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 6, w, 3), "kernel": (2, 4, 2)},
+        {"channel_axis": -1, "border": "wrap", "out_dtype": "float32", "scale": 0.1},
+    ),
+    "filter2d of rows": Operation(
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 5, w + 4), "kernel": (1, 5)},
+        {"border": "valid", "delta": 7},
+    ),
+    "sep_filter2d": Operation(
+        filters.sep_filter2d, PIXELS,
+        lambda w: {"image": (2, 6, w), "kernel_y": (5,), "kernel_x": (4,)},
+        {"border": "constant", "cval": 3, "out_dtype": "float64"},
+    ),
+    "gaussian": Operation(call_gaussian, PIXELS, lambda w: {"image": (2, 6, w)}, {}),
+    "sobel": Operation(filters.sobel, PIXELS, lambda w: {"image": (2, 6, w)}, {"ksize": 5}),
+    "laplacian": Operation(
+        filters.laplacian, PIXELS, lambda w: {"image": (2, 6, w)}, {"border": "symmetric"}
+    ),
+}  # fmt: skip
+# (name, dtype) of every call.
+CALLS = [(name, dtype) for name, each in OPERATIONS.items() for dtype in each.dtypes]

@@ -1,0 +1,96 @@
+"""The bits of a result follow from the values that go in and the arguments, and nothing else."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from helpers import CALLS, OPERATIONS, assert_same_bits, clear_plans
+from test_arrays import output_of
+
+from fastconv import _config, _plan, conv2d, plan_conv2d
+
+WIDTH = 37  # no multiple of any vector
+
+every_call = pytest.mark.parametrize(("name", "dtype"), CALLS)
+
+
+@cache
+def arrays_and_result(name, dtype):
+    """On the plainest variant, on one thread."""
+    arrays = OPERATIONS[name].arrays(dtype, WIDTH)
+    with _config.use_isa("scalar"):
+        return arrays, OPERATIONS[name](arrays, threads=1)
+
+
+@every_call
+def test_every_instruction_set_and_number_of_threads(isa, threads, name, dtype):
+    arrays, expected = arrays_and_result(name, dtype)
+    assert_same_bits(OPERATIONS[name](arrays, threads=threads), expected)
+
+
+@every_call
+def test_tiling(isa, small_blocks, name, dtype):
+    arrays, expected = arrays_and_result(name, dtype)
+    assert_same_bits(OPERATIONS[name](arrays, threads=2), expected)
+
+
+@every_call
+def test_batch(isa, name, dtype):
+    """Samples alone, and as part of a larger batch."""
+    arrays, expected = arrays_and_result(name, dtype)
+    key = "x" if "x" in arrays else "image"
+    x = arrays[key]
+    for n in range(len(x)):
+        alone = OPERATIONS[name]({**arrays, key: x[n : n + 1]}, threads=1)
+        assert_same_bits(alone, _samples(expected, slice(n, n + 1)))
+    many = OPERATIONS[name]({**arrays, key: np.concatenate([x, x[::-1], x])}, threads=3)
+    assert_same_bits(_samples(many, slice(len(x))), expected)
+    assert_same_bits(_samples(many, slice(2 * len(x), None)), expected)
+
+
+def _samples(result, samples):
+    return tuple(y[samples] for y in result) if isinstance(result, tuple) else result[samples]
+
+
+def at_offset(array, offset):
+    """A copy that begins so many elements after a multiple of 64 bytes."""
+    memory = np.empty(array.nbytes + 128 + offset * array.itemsize, np.uint8)
+    begin = -memory.ctypes.data % 64 + offset * array.itemsize
+    copy = memory[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    assert copy.ctypes.data % 64 == offset * array.itemsize % 64
+    return copy
+
+
+@every_call
+def test_alignment(isa, name, dtype):
+    arrays, expected = arrays_and_result(name, dtype)
+    for offset, out_offset in [(0, 0), (0, 1), (1, 0), (3, 2), (5, 7)]:
+        moved = {key: at_offset(array, offset) for key, array in arrays.items()}
+        out = at_offset(output_of(expected), out_offset)
+        out.fill(0)
+        assert_same_bits(OPERATIONS[name](moved, out=out, threads=1), expected)
+
+
+def test_past_the_caches(isa, dtype, threads, monkeypatch):
+    """Large results are written past the caches where they are aligned: here small ones are."""
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal((2, 3, 6, 48)).astype(dtype)
+    weight = rng.standard_normal((16, 3, 3, 3)).astype(dtype)
+    expected = conv2d(x, weight, padding=1)
+    monkeypatch.setattr(_plan, "STREAM_BYTES", 0)
+    clear_plans()
+    for offset in (0, 1, 4, 8):
+        out = at_offset(expected, offset)
+        out.fill(0)
+        assert_same_bits(conv2d(x, weight, padding=1, out=out, threads=threads), expected)
+    clear_plans()
+
+
+def test_sums_tell_one_order_from_another():
+    """The inputs of these tests would show a sum in another order: this one has other bits."""
+    arrays, expected = arrays_and_result("conv2d", "float32")
+    turned = plan_conv2d(arrays["weight"][:, ::-1], arrays["bias"], **OPERATIONS["conv2d"].options)
+    other = turned(arrays["x"][:, ::-1])
+    np.testing.assert_allclose(other, expected, rtol=1e-3, atol=1e-4)
+    assert (other != expected).mean() > 0.1

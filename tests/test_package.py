@@ -1,0 +1,123 @@
+"""What is installed: its names, its documentation, its one extension module, its size."""
+
+import doctest
+import importlib
+import inspect
+import pkgutil
+import sysconfig
+from pathlib import Path
+
+import pytest
+from helpers import run_python
+
+import fastconv
+from fastconv import _core, filters, kernels, reference
+
+MODULES = [
+    f"fastconv.{module.name}"
+    for module in pkgutil.iter_modules(fastconv.__path__)
+    if module.name not in ("__main__", "_core")
+]
+# Public functions by their full names; the operations among them have every section.
+FUNCTIONS = {
+    f"{module.__name__}.{name}": getattr(module, name)
+    for module in (fastconv, filters, kernels, reference)
+    for name in module.__all__
+    if inspect.isfunction(getattr(module, name))
+}
+OPERATIONS = [
+    "fastconv.conv2d", "fastconv.plan_conv2d", "fastconv.max_pool2d", "fastconv.avg_pool2d",
+    *(f"fastconv.filters.{name}" for name in filters.__all__),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("module", [fastconv, filters, kernels, reference])
+def test_public_names(module):
+    """__all__ is what a star import gives, and nothing public is left out but what was imported."""
+    assert len(set(module.__all__)) == len(module.__all__)
+    own = {
+        name
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__ and name[0] != "_"
+    }
+    assert own <= set(module.__all__)
+    assert all(hasattr(module, name) for name in module.__all__)
+
+
+def test_public_names_of_the_package():
+    promised = {
+        "conv2d", "plan_conv2d", "max_pool2d", "avg_pool2d", "filters", "kernels", "reference",
+        "set_num_threads", "get_num_threads", "available_isas", "show_config", "__version__",
+    }  # fmt: skip
+    assert set(fastconv.__all__) == promised
+    submodules = {name.split(".")[1] for name in MODULES} | {"__main__", "_core"}
+    public = {name for name in vars(fastconv) if name[0] != "_"} - submodules
+    assert public == {name for name in promised if name[0] != "_"} - submodules
+
+
+def test_the_reference_takes_the_same_arguments():
+    for name in OPERATIONS:
+        if name != "fastconv.plan_conv2d":
+            defined = inspect.signature(getattr(reference, name.split(".")[-1])).parameters
+            for parameter in inspect.signature(FUNCTIONS[name]).parameters.values():
+                if parameter.name in defined:
+                    assert parameter.default == defined[parameter.name].default
+                else:
+                    assert parameter.name in ("out", "threads", "algorithm") or "options" in defined
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_every_function_is_documented(name):
+    doc = inspect.getdoc(FUNCTIONS[name])
+    assert doc.isascii()
+    assert doc.splitlines()[0].endswith(".")
+    assert ">>> " in doc
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_every_operation_is_documented_in_full(name):
+    doc = inspect.getdoc(FUNCTIONS[name])
+    for section in ("Parameters", "Returns", "Raises", "Examples"):
+        assert f"\n{section}\n{'-' * len(section)}\n" in doc
+    described = doc.split("\nReturns\n")[0]
+    for parameter in inspect.signature(FUNCTIONS[name]).parameters:
+        assert parameter in described
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples(name):
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_the_extension_is_for_every_python():
+    """Limited API, so that one wheel serves all; and no NumPy C API, so that all NumPys do."""
+    path = Path(_core.__file__)
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        assert path.name in ("_core.abi3.so", "_core.pyd")
+    run_python(f"""
+        import importlib.util, sys
+        sys.modules["numpy"] = None  # to import it is an error
+        spec = importlib.util.spec_from_file_location("fastconv._core", {str(path)!r})
+        core = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(core)
+        assert core.isa_names()[-1] == "scalar"
+    """)
+
+
+def test_importing_needs_numpy_alone():
+    """The rest is imported where it is used, and says what to install where it is not there."""
+    others = ("scipy", "PIL", "tifffile", "skimage", "torch", "cv2", "dask", "matplotlib")
+    run_python(f"""
+        import sys
+        sys.modules.update(dict.fromkeys({others}))
+        import fastconv
+        assert not {{"multiprocessing", "asyncio", "unittest"}} & set(sys.modules)
+    """)
+
+
+def test_size():
+    """At most 2 MB installed."""
+    package = Path(fastconv.__path__[0])
+    files = [path for path in (*package.glob("*"), *package.glob("data/*")) if path.is_file()]
+    assert Path(_core.__file__) in files
+    assert sum(path.stat().st_size for path in files) < 2 * 2**20

@@ -1,0 +1,132 @@
+"""Prepared plans, and the plans behind every call: algorithm, blocks, threads."""
+
+import numpy as np
+import pytest
+from helpers import OPERATIONS, assert_same_bits, clear_plans
+
+import fastconv
+from fastconv import _config, _plan, conv2d, filters, plan_conv2d
+
+RNG = np.random.default_rng(1)
+WEIGHT, BIAS = RNG.standard_normal((5, 2, 3, 3)), RNG.standard_normal(5)
+
+
+@pytest.mark.parametrize("options", [
+    {}, {"stride": 2, "padding": 1, "activation": "relu"}, {"layout": "NHWC", "dilation": 2},
+    {"padding": "same", "padding_mode": "wrap", "algorithm": "direct"},
+])
+def test_a_plan_takes_any_batch_and_size(isa, dtype, options):
+    weight, bias = WEIGHT.astype(dtype), BIAS.astype(dtype)
+    plan = plan_conv2d(weight, bias, **options)
+    for n, h, w in [(1, 7, 9), (3, 5, 40), (0, 8, 8), (1, 7, 9), (2, 30, 5)]:
+        shape = (n, h, w, 2) if options.get("layout") else (n, 2, h, w)
+        x = RNG.standard_normal(shape).astype(dtype)
+        expected = conv2d(x, weight, bias, **options)
+        assert_same_bits(plan(x), expected)
+        out = np.zeros_like(expected)
+        assert plan(x, out=out, threads=2) is out
+        assert_same_bits(out, expected)
+
+
+def test_a_plan_keeps_its_own_weights(layout):
+    weight, bias = np.ones((2, 3, 1, 1)), np.zeros(2)
+    plan = plan_conv2d(weight, bias, layout=layout)
+    weight[:], bias[:] = 7, 7
+    assert np.all(plan(np.ones((1, 3, 3, 3))) == 3)
+    weight.setflags(write=False)
+    assert np.all(plan_conv2d(weight, layout=layout)(np.ones((1, 3, 3, 3))) == 21)
+
+
+def test_a_plan_runs_on_the_instruction_set_in_use():
+    plan, x = plan_conv2d(WEIGHT), RNG.standard_normal((1, 2, 9, 9))
+    expected = plan(x)
+    for isa in fastconv.available_isas():
+        with _config.use_isa(isa):
+            assert_same_bits(plan(x), expected)
+
+
+def test_a_plan_says_what_it_is():
+    plan = plan_conv2d(np.ones((8, 3, 5, 1), np.float32), stride=(2, 1), padding="same", groups=2)
+    assert repr(plan) == (
+        "Conv2dPlan(6 -> 8 channels, kernel 5x1, stride (2, 1), padding 'same', dilation (1, 1), "
+        "groups 2, NCHW, float32)"
+    )
+
+
+def test_the_calls_of_the_other_tests_are_planned_as_they_say(tasks):
+    for name, algorithm in {
+        "conv2d": "direct_pixel", "conv2d winograd": "winograd",
+        "conv2d NHWC": "direct_channel", "conv2d NHWC depthwise": "depthwise",
+    }.items():  # fmt: skip
+        OPERATIONS[name](OPERATIONS[name].arrays("float32", 1))
+        assert tasks[-1].algorithm == algorithm
+
+
+def test_calls_of_one_geometry_are_planned_once(tasks):
+    for _ in range(2):
+        conv2d(np.ones((1, 2, 9, 9)), WEIGHT)
+        filters.filter2d(np.ones((9, 9)), np.ones((3, 3)))
+        fastconv.max_pool2d(np.ones((1, 2, 9, 9)), 2)
+    assert [task.algorithm for task in tasks] == ["direct_pixel", "filter2d", "pool"]
+
+
+@pytest.mark.parametrize(("x", "weight", "options", "algorithm"), [
+    ((1, 16, 40, 40), (16, 16, 3, 3), {}, "winograd"),
+    ((1, 32, 40, 40), (32, 16, 3, 3), {"groups": 2}, "winograd"),
+    ((99, 16, 8, 8), (16, 16, 3, 3), {"padding": 1}, "direct_pixel"),  # tiles of other samples
+    ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_pixel"),
+    ((1, 16, 40, 40), (15, 16, 3, 3), {}, "direct_pixel"),
+    ((1, 16, 40, 40), (16, 16, 3, 3), {"stride": 2}, "direct_pixel"),
+    ((1, 16, 40, 40), (16, 16, 3, 3), {"dilation": 2}, "direct_pixel"),
+    ((1, 16, 40, 40), (16, 16, 3, 1), {}, "direct_pixel"),
+    ((1, 16, 40, 40), (16, 16, 5, 5), {}, "direct_pixel"),
+    ((1, 16, 40, 40), (16, 16, 3, 3), {"algorithm": "direct"}, "direct_pixel"),
+    ((1, 16, 40, 16), (16, 16, 3, 3), {"layout": "NHWC"}, "direct_channel"),
+    ((1, 9, 9, 8), (8, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "depthwise"),
+    ((1, 9, 9, 8), (16, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "direct_channel"),
+    ((1, 8, 9, 9), (8, 1, 3, 3), {"groups": 8}, "direct_pixel"),
+])
+def test_the_algorithm_follows_from_one_sample(tasks, x, weight, options, algorithm):
+    conv2d(np.zeros(x, np.float32), np.zeros(weight, np.float32), **options)
+    assert [task.algorithm for task in tasks] == [algorithm]
+
+
+def test_blocks_shrink_to_their_size(tasks, monkeypatch):
+    """What the tests of blocks rest on: rows, columns, channels are cut in turn."""
+    x, weight = np.zeros((1, 8, 40, 300), np.float32), np.zeros((4, 8, 3, 3), np.float32)
+    blocks = []
+    for size in (2**20, 2**16, 2**14, 2**10):
+        monkeypatch.setattr(_plan, "BLOCK_BYTES", size)
+        clear_plans()
+        conv2d(x, weight, padding=1, threads=1)
+        blocks.append([tasks[-1].sizes[f"block_{name}"] for name in ("rows", "cols", "c", "k")])
+    whole = [40, 300, 8, 4]
+    assert blocks[0] == whole
+    assert [[a < b for a, b in zip(each, whole, strict=True)] for each in blocks[1:]] == [
+        [True, False, False, False], [True, True, False, False], [True, True, True, False]
+    ]  # fmt: skip
+    monkeypatch.setattr(_plan, "BLOCK_BYTES", 2**12)
+    clear_plans()
+    filters.filter2d(x[0, 0], np.ones((3, 3)))
+    assert tasks[-1].sizes["block_cols"] < 300
+
+
+@pytest.mark.parametrize("threads", [2, 3, 4])
+def test_every_thread_gets_a_part(tasks, threads):
+    """Rows are shared, or the output channels of images with few rows."""
+    conv2d(np.zeros((1, 2, 9, 9)), WEIGHT, threads=threads)
+    assert tasks[-1].sizes["block_rows"] <= -(-7 // threads)
+    conv2d(np.zeros((1, 2, 1, 9)), np.zeros((256, 2, 1, 1)), threads=threads)
+    assert tasks[-1].sizes["block_k"] <= 256 // threads + 64
+    fastconv.max_pool2d(np.zeros((1, 1, 24, 9)), 2, threads=threads)
+    assert tasks[-1].sizes["block_rows"] == 12 // threads
+
+
+def test_small_work_is_not_shared():
+    try:
+        fastconv.set_num_threads(3)
+        assert _plan._share(None, 1e-6) == 1
+        assert _plan._share(None, 1.0) == 3
+        assert _plan._share(2, 1e-6) == 2
+    finally:
+        fastconv.set_num_threads(None)

@@ -1,0 +1,159 @@
+"""Winograd: within its bounds on layers of real networks, and nowhere else to be seen."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from helpers import FLOATS, assert_same_bits, integers
+from numpy.testing import assert_array_equal
+
+from fastconv import conv2d, plan_conv2d, reference
+
+nan, inf = np.nan, np.inf
+
+# (input channels, output channels, rows, columns, groups), the largest images cropped.
+NETWORKS = {
+    "ResNet-50 conv2": (64, 64, 28, 56, 1),
+    "ResNet-50 conv3": (128, 128, 28, 28, 1),
+    "VGG-16 conv3_1": (128, 256, 14, 28, 1),
+    "VGG-16 conv4_3": (512, 64, 14, 28, 1),
+    "ResNeXt-50 conv2": (128, 128, 28, 28, 4),
+    "U-Net, the last": (64, 16, 24, 80, 1),
+}
+# Images as networks see them: normalised, after a ReLU, pixels from 0 to 1, far from 0.
+IMAGES = {
+    "normal": lambda rng, shape: rng.standard_normal(shape),
+    "rectified": lambda rng, shape: np.maximum(rng.standard_normal(shape), 0),
+    "pixels": lambda rng, shape: rng.random(shape),
+    "offset": lambda rng, shape: 100 + rng.standard_normal(shape),
+}
+
+
+def layer(name, images, dtype):
+    c, k, h, w, groups = NETWORKS[name]
+    rng = np.random.default_rng(len(name))
+    x = IMAGES[images](rng, (1, c, h, w)).astype(dtype)
+    weight = (rng.standard_normal((k, c // groups, 3, 3)) * np.sqrt(2 / (9 * c))).astype(dtype)
+    return x, weight, rng.standard_normal(k).astype(dtype), {"padding": 1, "groups": groups}
+
+
+@pytest.mark.parametrize(
+    ("dtype", "images"), [*(("float32", images) for images in IMAGES), ("float64", "normal")]
+)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_errors_are_near_those_of_direct_sums(tasks, dtype, name, images):
+    """Root mean square within 2 times, largest within 4 times. (Bits are equal on every ISA.)"""
+    x, weight, bias, options = layer(name, images, dtype)
+    exact = reference.conv2d(x, weight, bias, **options)
+    errors = {
+        algorithm: conv2d(x, weight, bias, algorithm=algorithm, **options) - exact
+        for algorithm in ("auto", "direct")
+    }
+    assert [task.algorithm for task in tasks] == ["winograd", "direct_pixel"]
+    rms, largest = (
+        [measure(errors[algorithm]) for algorithm in ("auto", "direct")]
+        for measure in (lambda e: np.sqrt(np.mean(e**2)), lambda e: np.max(abs(e)))
+    )
+    assert rms[0] <= 2 * rms[1]
+    assert largest[0] <= 4 * largest[1]
+
+
+# (samples, groups, channels, kernels per group, rows, columns, padding, more), ragged on purpose.
+RAGGED = [
+    (1, 1, 16, 16, 24, 16, ((1, 1), (1, 1)), {}),
+    (2, 1, 17, 31, 22, 21, ((0, 0), (0, 0)), {"activation": "relu"}),
+    (1, 2, 16, 33, 25, 23, ((2, 0), (0, 2)), {"padding_mode": "wrap"}),
+    (1, 1, 33, 18, 9, 70, ((1, 2), (3, 1)), {"padding_mode": "reflect"}),
+    (1, 1, 65, 17, 97, 5, ((0, 3), (5, 0)), {"padding_mode": ("edge", "symmetric")}),
+    (1, 1, 20, 100, 23, 26, "same", {"padding_mode": "symmetric"}),
+    (3, 1, 16, 64, 27, 27, ((1, 1), (1, 1)), {"padding_mode": ("zeros", "edge")}),
+    (1, 3, 32, 19, 3, 130, ((40, 1), (1, 1)), {"padding_mode": "reflect"}),
+]
+
+
+@cache
+def integer_layer(number):
+    n, groups, c, k, h, w, padding, more = RAGGED[number]
+    rng = np.random.default_rng(number)
+    x = integers(rng, (n, groups * c, h, w), np.float64)
+    weight, bias = integers(rng, (groups * k, c, 3, 3), float), integers(rng, groups * k, float)
+    options = {"padding": padding, "groups": groups, **more}
+    return x, weight, bias, options, reference.conv2d(x, weight, bias, **options)
+
+
+def check_integers(number, dtype, threads):
+    """Errors are far below a half: rounded, the results are exact."""
+    x, weight, bias, options, expected = integer_layer(number)
+    x, weight, bias = (each.astype(dtype) for each in (x, weight, bias))
+    out = np.full(expected.shape, nan, dtype)
+    conv2d(x, weight, bias, out=out, threads=threads, **options)
+    assert np.max(abs(out - expected)) < 0.05
+    assert_array_equal(np.rint(out), expected)
+    conv2d(x, weight, bias, out=out, threads=threads, algorithm="direct", **options)
+    assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("number", range(len(RAGGED)))
+def test_ragged_sizes(isa, dtype, number, tasks):
+    check_integers(number, dtype, 1 + number % 3)
+    assert tasks[0].algorithm == "winograd"
+
+
+@pytest.mark.parametrize("number", range(len(RAGGED)))
+def test_blocks(isa, small_blocks, number):
+    check_integers(number, FLOATS[number % 2], 1 + number % 3)
+
+
+def test_a_plan_of_small_and_large_images(isa, dtype):
+    rng = np.random.default_rng(1)
+    weight = rng.standard_normal((16, 16, 3, 3)).astype(dtype)
+    plan = plan_conv2d(weight)
+    for size in (9, 40, 9, 41):
+        x = rng.standard_normal((1, 16, size, size)).astype(dtype)
+        assert_same_bits(plan(x), conv2d(x, weight))
+
+
+@pytest.mark.parametrize("value", [nan, -inf])
+def test_not_a_number_reaches_its_windows_only(isa, dtype, value):
+    """From every place of an image, in one channel or another."""
+    h, w = 21, 13  # 24 tiles, most of them ragged
+    rng = np.random.default_rng(2)
+    one = rng.standard_normal((1, 16, h, w)).astype(dtype)
+    weight = abs(rng.standard_normal((16, 16, 3, 3))).astype(dtype)  # infinities keep their sign
+    x = np.repeat(one, h * w, 0)
+    for i in range(h * w):
+        x[i, i % 16, i // w, i % w] = value
+    y, finite = conv2d(x, weight, padding=1), reference.conv2d(one, weight, padding=1)
+    rows, cols = np.arange(h)[:, None], np.arange(w)
+    i = np.arange(h * w)[:, None, None]
+    reached = (abs(rows - i // w) <= 1) & (abs(cols - i % w) <= 1)
+    expected = np.where(reached[:, None], value, finite)
+    bound = (16 * 9 + 2) * np.finfo(dtype).eps * reference.conv2d(abs(one), weight, padding=1)
+    assert_array_equal(np.where(np.isfinite(y), 0, y), np.where(np.isfinite(expected), 0, expected))
+    error = abs(np.where(np.isfinite(y), y, 0) - np.where(np.isfinite(expected), expected, 0))
+    assert np.all(error <= bound)
+
+
+@pytest.mark.parametrize("value", [nan, inf])
+def test_not_a_number_in_a_weight_reaches_its_kernel_only(isa, dtype, value):
+    rng = np.random.default_rng(3)
+    x = integers(rng, (1, 16, 40, 40), dtype)
+    weight = integers(rng, (17, 16, 3, 3), dtype)
+    weight[5, 7, 1, 2] = value
+    expected = reference.conv2d(x, weight)
+    assert_array_equal(np.rint(conv2d(x, weight)), expected)
+
+
+@pytest.mark.parametrize(("image", "kernel"), [
+    (3e38, 1e-3), (3e35, 1), (3e34, 100), (1e33, 3e3), (1e20, 1e16), (1e17, 1e19), (1e-19, 1e-19),
+    (1e-38, 1), (1, 1e-38), (1e-38, 1e35),
+])  # fmt: skip
+def test_numbers_near_the_ends_of_the_range(isa, image, kernel):
+    """The transforms overflow nowhere that the sums themselves do not."""
+    rng = np.random.default_rng(4)
+    x = (rng.uniform(-1, 1, (1, 16, 40, 40)) * image).astype(np.float32)
+    weight = (rng.uniform(-1, 1, (16, 16, 3, 3)) * kernel).astype(np.float32)
+    size = reference.conv2d(abs(x), abs(weight))
+    assert size.max() < np.finfo(np.float32).max
+    error = conv2d(x, weight) - reference.conv2d(x, weight)
+    assert np.all(abs(error) <= (16 * 9 + 2) * np.finfo(np.float32).eps * size)
