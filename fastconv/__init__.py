@@ -15,8 +15,8 @@ except ImportError as error:
     if "_core" not in str(error):
         raise
     raise ImportError(
-        f"fastconv: no compiled module in {__path__[0]}; if that is the source folder, go to another "
-        "one, or install it in place: python -m pip install -e ."
+        f"fastconv: no compiled module in {__path__[0]}; if that is the source folder, go to "
+        "another one, or install it in place: python -m pip install -e ."
     ) from None
 
 __all__ = [

@@ -19,7 +19,8 @@ def readable(function, name, value, dtypes, shape=None):
     `shape` says in words what is expected: "(N, C, H, W)" for four dimensions.
     """
     array = as_array(function, name, value)
-    if shape is not None and array.ndim != len(shape[1:-1].strip(",").split(",")):
+    numeric = array.dtype.kind in "biufc"
+    if numeric and shape is not None and array.ndim != len(shape[1:-1].strip(",").split(",")):
         raise ValueError(f"{function}: {name} has shape {array.shape}, expected {shape}")
     _check_dtype(function, name, array.dtype, dtypes)
     if _is_plain(array):
@@ -143,7 +144,9 @@ def as_array(function, name, value):
         return np.asarray(value)
     except (ValueError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
-        raise TypeError(f"{function}: {name} is not an array ({reason})") from None
+        raise TypeError(
+            f"{function}: {name} is {_kind(value)}, expected an array of numbers ({reason})"
+        ) from None
 
 
 def _check_dtype(function, name, dtype, dtypes):
@@ -178,4 +181,8 @@ def _repeats(array):
 
 
 def _kind(value):
-    return "None" if value is None else f"a {type(value).__name__}"
+    if value is None:
+        return "None"
+    if isinstance(value, np.ma.MaskedArray):
+        return "a masked array"
+    return f"a {type(value).__name__}"

@@ -23,7 +23,7 @@ BORDERS = {
 
 # The layouts, and what a batch of images looks like in each.
 SHAPES = {"NCHW": "(N, C, H, W)", "NHWC": "(N, H, W, C)"}
-# Of any one size or step: products of two of them still fit a signed 64-bit integer.
+# What a kernel may cover, and padding add: products of two such sizes fit a 64-bit integer.
 LARGEST = 2**31 - 1
 
 
@@ -39,7 +39,7 @@ class Window(NamedTuple):
     o: int  # output
 
 
-def integer(function, name, value, least, most=LARGEST):
+def integer(function, name, value, least, most=2**62):
     """An integer from `least` to `most`."""
     try:
         result = operator.index(value)
@@ -107,10 +107,12 @@ def windows(function, size, kernel, stride, pads, dilation, ceil_mode=False, nam
 
 
 def _window(function, name, axis, n, k, stride, pad, dilation, ceil_mode):
+    dilation = 1 if k == 1 else dilation
     covered = dilation * (k - 1) + 1
-    if max(covered, n) > LARGEST:
+    if covered > LARGEST:
         raise ValueError(
-            f"{function}: the kernel covers {covered} of {n} {axis}, expected at most {LARGEST}"
+            f"{function}: the kernel covers {covered} {axis} with dilation {dilation}, expected at "
+            f"most {LARGEST}"
         )
     if pad == "same":
         outputs = -(-n // stride)
@@ -126,10 +128,9 @@ def _window(function, name, axis, n, k, stride, pad, dilation, ceil_mode):
             f"{function}: the kernel covers {covered} {axis} but {name} has {n + before + after} "
             f"({n} and {before + after} of padding), expected at least as many"
         )
-    if n + before + after > LARGEST:
+    if before + after > LARGEST:
         raise ValueError(
-            f"{function}: {name} has {n} {axis} and {before + after} of padding, expected at most "
-            f"{LARGEST} together"
+            f"{function}: padding adds {before + after} {axis}, expected at most {LARGEST}"
         )
     outputs = room // stride + 1
     if ceil_mode:

@@ -102,6 +102,10 @@ def _parse(text, response, options):
         key = f"{key}_x"
     if key not in kernels.names():
         if not _is_file(text):
+            if f"{key}_x" in kernels.names():
+                raise ValueError(
+                    f"{text} is a gradient: add --magnitude, or name {key}_x or {key}_y"
+                )
             near = difflib.get_close_matches(key, kernels.names(), n=1)
             hint = f", did you mean {near[0]}?" if near else ";"
             raise ValueError(f"no kernel or file is called {text!r}{hint} see: fastconv kernels")

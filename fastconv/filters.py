@@ -18,6 +18,9 @@ DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 EXACT = {32: 2**24, 64: 2**53}
 # Longer kernels want another algorithm, and a mistaken sigma soon asks for one.
 LONGEST_KERNEL = 2**15 - 1
+MOST_WEIGHTS = 2**24
+# Sums of larger derivative kernels leave what a float holds exactly; they are taken as floats.
+LARGEST_EXACT_SOBEL = 15
 
 
 def filter2d(
@@ -77,8 +80,8 @@ def filter2d(
 
     Notes
     -----
-    Integer image and kernel are summed exactly; else 8- and 16-bit and float32 images in float32,
-    float64 images and results in float64. The bits depend on neither threads, batch nor processor.
+    Integer image and kernel are summed exactly, and scaled in float64 unless float32 is exact; else
+    8- and 16-bit and float32 images are computed in float32, float64 images and results in float64. The bits depend on neither threads, batch nor processor.
 
     Examples
     --------
@@ -191,7 +194,7 @@ def gaussian(
     >>> dot = np.zeros((5, 5), np.uint8)
     >>> dot[2, 2] = 255
     >>> gaussian(dot, 0.8)[2]
-    array([  3,  29,  63,  29,   3], dtype=uint8)
+    array([ 6, 29, 63, 29,  6], dtype=uint8)
     """
     truncate = _arrays.number("gaussian", "truncate", truncate)
     if truncate < 0:
@@ -270,8 +273,11 @@ def sobel(
             f"sobel: dx={dx}, dy={dy}, expected at least one derivative, each of order below "
             f"ksize={ksize}"
         )
+    kernel_y, kernel_x = _derivative(dy, ksize), _derivative(dx, ksize)
+    if ksize > LARGEST_EXACT_SOBEL:
+        kernel_y, kernel_x = kernel_y.astype(np.float64), kernel_x.astype(np.float64)
     return _sep_filter(
-        "sobel", image, _derivative(dy, ksize), _derivative(dx, ksize), border=border, cval=cval,
+        "sobel", image, kernel_y, kernel_x, border=border, cval=cval,
         scale=scale, delta=delta, channel_axis=channel_axis, out=out, threads=threads,
         out_dtype=_signed(image) if out_dtype is None else out_dtype,
     )  # fmt: skip
@@ -364,7 +370,7 @@ def _filter(
         threads = _threads.checked(function, "threads", threads)
     if "constant" not in border:
         numbers = (*numbers[:2], 0.0)
-    bits = _bits(function, image.dtype, out_dtype, kernels, numbers[2])
+    bits = _bits(function, image.dtype, out_dtype, kernels, *numbers)
     weights = _weights(function, kernels, bits)
     for name, value in zip(("scale", "delta", "cval"), numbers, strict=True):
         if abs(value) > np.finfo(f"float{bits}").max:
@@ -436,7 +442,10 @@ def _kernel(function, name, kernel, ndim):
             f"{function}: {name} has shape {kernel.shape}, expected "
             f"{' or '.join(expected[n] for n in ndim)} of 1 to {LONGEST_KERNEL} elements each way"
         )
-    _arrays.check_memory(function, name, kernel.shape, np.float64)
+    if kernel.size > MOST_WEIGHTS:
+        raise ValueError(
+            f"{function}: {name} has shape {kernel.shape}, expected at most {MOST_WEIGHTS} elements"
+        )
     if kernel.dtype.kind == "f" and not np.isfinite(kernel).all():
         raise ValueError(f"{function}: {name} holds a NaN or an infinity, expected finite numbers")
     return kernel
@@ -453,8 +462,8 @@ def _checked_out_dtype(function, dtype):
     return dtype.newbyteorder("=")
 
 
-def _bits(function, dtype, out_dtype, kernels, cval):
-    """The width of the floats to compute in: the narrowest in which sums of integers are exact."""
+def _bits(function, dtype, out_dtype, kernels, scale, delta, cval):
+    """The width of the floats to compute in: the narrowest in which integers stay exact."""
     if dtype.kind in "iu" and all(k.dtype.kind in "biu" for k in kernels):
         largest = max(abs(int(np.iinfo(dtype).min)), int(np.iinfo(dtype).max), abs(cval))
         bound = largest * math.prod(_absolute_sum(k) for k in kernels)
@@ -463,7 +472,11 @@ def _bits(function, dtype, out_dtype, kernels, cval):
                 f"{function}: the kernel's sums may reach {bound:.3g}, expected less than "
                 f"{EXACT[64]:.3g} for exact integers; pass a floating-point kernel"
             )
-        return 64 if bound >= EXACT[32] or out_dtype == np.float64 else 32
+        # A power of two only moves the point; any other scale could round a result to a tie.
+        plain = abs(math.frexp(scale)[0]) == 0.5 and (delta / scale).is_integer()
+        if plain and bound + abs(delta / scale) < EXACT[32] and out_dtype != np.float64:
+            return 32
+        return 64
     return 64 if np.float64 in (dtype, out_dtype) else 32
 
 
@@ -477,9 +490,9 @@ def _weights(function, kernels, bits):
 
 
 def _absolute_sum(kernel):
-    """The largest sum of absolute weights of a kernel or of a bank, in Python's integers."""
-    bank = kernel.reshape(-1, *kernel.shape[-2:]) if kernel.ndim == 3 else kernel[None]
-    return max(sum(abs(int(w)) for w in each.flat) for each in bank)
+    """The largest sum of absolute weights of a kernel or of a bank of them."""
+    axes = tuple(range(-min(kernel.ndim, 2), 0))
+    return float(np.abs(kernel.astype(np.float64)).sum(axis=axes).max())
 
 
 def _gaussian_weights(sigma, truncate, radius):
@@ -496,7 +509,8 @@ def _gaussian_weights(sigma, truncate, radius):
         )
     if sigma == 0:
         return np.eye(1, 2 * radius + 1, radius)[0]
-    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    with np.errstate(over="ignore"):  # a weight of exp(-inf) is 0
+        weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     return weights / weights.sum()
 
 
