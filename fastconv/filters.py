@@ -81,7 +81,8 @@ def filter2d(
     Notes
     -----
     Integer image and kernel are summed exactly, and scaled in float64 unless float32 is exact; else
-    8- and 16-bit and float32 images are computed in float32, float64 images and results in float64. The bits depend on neither threads, batch nor processor.
+    8- and 16-bit and float32 images are computed in float32, float64 images and results in
+    float64. The bits depend on neither threads, batch nor processor.
 
     Examples
     --------

@@ -166,7 +166,7 @@ def test_outputs_that_do_not_fit(name):
     ("conv2d", {"x": X[..., :2]}, "the kernel covers 3 columns but x has 2"),
     ("conv2d", {"x": X[..., :0]}, "x has 0 columns, expected at least 1"),
     ("conv2d", {"x": X, "dilation": (2, 4), "padding": 1}, "kernel covers 9 columns but x has 8"),
-    ("conv2d", {"weight": WEIGHT[0]}, "weight has shape (4, 3, 3), expected (K, C // groups, kh, kw)"),
+    ("conv2d", {"weight": WEIGHT[0]}, "(4, 3, 3), expected (K, C // groups, kh, kw)"),
     ("conv2d", {"weight": WEIGHT[:, :, :0]}, "weight has shape (2, 4, 0, 3), expected"),
     ("conv2d", {"weight": WEIGHT[:, :0]}, "weight has shape (2, 0, 3, 3), expected"),
     ("conv2d", {"weight": WEIGHT[:1], "bias": BIAS}, "bias has shape (2,), expected (1,)"),
