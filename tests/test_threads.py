@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -225,11 +226,24 @@ def test_one_plan_in_many_threads():
 
 
 def test_other_threads_run_during_a_call():
-    """The GIL is released: this thread counts on while the other one computes."""
+    """The GIL is released: this thread is never held up for as long as the other one computes."""
     x, weight = np.ones((1, 64, 80, 80), np.float32), np.ones((64, 64, 5, 5), np.float32)
-    call = threading.Thread(target=conv2d, args=(x, weight), kwargs={"threads": 1})
-    count = 0
-    call.start()
-    while call.is_alive():
-        count += 1
-    assert count > 1000
+
+    def longest_wait_and_call():
+        times = []
+
+        def compute():
+            times.append(time.perf_counter())
+            conv2d(x, weight, threads=1)
+            times.append(time.perf_counter())
+
+        call = threading.Thread(target=compute)
+        longest, last = 0, time.perf_counter()
+        call.start()
+        while call.is_alive():
+            now = time.perf_counter()
+            longest, last = max(longest, now - last), now
+        return longest, times[1] - times[0]
+
+    # Other programs may hold this thread up too, but not each time.
+    assert any(wait < call / 2 for wait, call in (longest_wait_and_call() for _ in range(20)))
