@@ -279,6 +279,14 @@ def test_one_bad_argument(name, argument, value, error):
     spoil(name, error, **{argument: value})
 
 
+@pytest.mark.parametrize(("argument", "value"), [
+    ("kernel", [[1e300]]), ("scale", 1e300), ("delta", -1e300), ("cval", 1e39),
+])
+def test_numbers_that_float32_does_not_hold(argument, value):
+    bad = {"image": IMAGE.astype(np.float32), "border": "constant", "out": None, argument: value}
+    assert "float32" in spoil("filter2d", ValueError, **bad)
+
+
 def wide(dtype, *shape):
     """An array of any shape that takes no memory."""
     return np.broadcast_to(np.ones((), dtype), shape)

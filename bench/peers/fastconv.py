@@ -3,9 +3,9 @@
 from functools import partial
 from operator import attrgetter
 
-import numpy as np
-
 import fastconv
+
+from . import result_like
 
 VERSION = fastconv.__version__
 DETAILS = fastconv.show_config()
@@ -15,7 +15,7 @@ def prepare(case, arrays, threads):
     fastconv.set_num_threads(threads)
     operation = attrgetter(case.operation)(fastconv)
     fresh = partial(operation, *arrays.values(), **case.arguments)
-    out = np.empty_like(fresh())
+    out = result_like(fresh())
     if case.operation == "conv2d":
         plan = fastconv.plan_conv2d(arrays["weight"], **case.arguments)
         prepared = partial(plan, arrays["x"], out=out)

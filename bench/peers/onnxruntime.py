@@ -5,6 +5,8 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper
 
+from . import result_like
+
 VERSION = onnxruntime.__version__
 
 _OPERATORS = {"conv2d": "Conv", "max_pool2d": "MaxPool", "avg_pool2d": "AveragePool"}
@@ -16,7 +18,7 @@ def prepare(case, arrays, threads):
     session = onnxruntime.InferenceSession(
         _model(case, arrays), _options(threads), providers=["CPUExecutionProvider"]
     )
-    result = np.empty_like(session.run(["y"], {"x": arrays["x"]})[0])
+    result = result_like(session.run(["y"], {"x": arrays["x"]})[0])
     binding = session.io_binding()
     binding.bind_cpu_input("x", arrays["x"])
     binding.bind_output("y", "cpu", 0, np.float32, result.shape, result.ctypes.data)

@@ -5,6 +5,8 @@ from functools import partial
 import cv2
 import numpy as np
 
+from . import result_like
+
 VERSION = cv2.__version__
 
 _BORDER = {"borderType": cv2.BORDER_REFLECT_101}
@@ -17,19 +19,19 @@ def prepare(case, arrays, threads):
 
 
 def _filter2d(case, x, weight):
-    return partial(cv2.filter2D, x, -1, weight, dst=np.empty_like(x), **_BORDER)
+    return partial(cv2.filter2D, x, -1, weight, dst=result_like(x), **_BORDER)
 
 
 def _gaussian(case, x):
     # GaussianBlur itself rounds the weights of uint8 to 1/256, ends up to 2 off, and is slower.
     kernel = cv2.getGaussianKernel(2 * case.radius + 1, case.arguments["sigma"])
-    return partial(cv2.sepFilter2D, x, -1, kernel, kernel, dst=np.empty_like(x), **_BORDER)
+    return partial(cv2.sepFilter2D, x, -1, kernel, kernel, dst=result_like(x), **_BORDER)
 
 
 def _sobel(case, x):
     dtype, depth = (np.int16, cv2.CV_16S) if case.dtype == "uint8" else (np.float32, cv2.CV_32F)
     orders = case.arguments["dx"], case.arguments["dy"]
-    return partial(cv2.Sobel, x, depth, *orders, dst=np.empty(x.shape, dtype), ksize=3, **_BORDER)
+    return partial(cv2.Sobel, x, depth, *orders, dst=result_like(x, dtype), ksize=3, **_BORDER)
 
 
 _FILTERS = {

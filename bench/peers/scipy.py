@@ -6,6 +6,8 @@ import numpy as np
 import scipy
 from scipy import ndimage, signal
 
+from . import result_like
+
 VERSION = scipy.__version__
 
 _MIRROR = {"mode": "mirror"}  # fastconv's "reflect"
@@ -21,7 +23,7 @@ def prepare(case, arrays, threads):
 
 def _filter2d(case, x, weight):
     if len(weight) <= _LARGEST_DIRECT:
-        return partial(ndimage.correlate, x, weight, output=np.empty_like(x), **_MIRROR)
+        return partial(ndimage.correlate, x, weight, output=result_like(x), **_MIRROR)
     flipped = weight[::-1, ::-1]
 
     def run():
@@ -32,11 +34,11 @@ def _filter2d(case, x, weight):
 
 def _gaussian(case, x):
     sigma = case.arguments["sigma"]
-    return partial(ndimage.gaussian_filter, x, sigma, output=np.empty_like(x), **_MIRROR)
+    return partial(ndimage.gaussian_filter, x, sigma, output=result_like(x), **_MIRROR)
 
 
 def _sobel(case, x):
-    return partial(ndimage.sobel, x, axis=1, output=np.empty_like(x), **_MIRROR)
+    return partial(ndimage.sobel, x, axis=1, output=result_like(x), **_MIRROR)
 
 
 _FILTERS = {
