@@ -374,7 +374,7 @@ def _filter(
     bits = _bits(function, image.dtype, out_dtype, kernels, *numbers)
     weights = _weights(function, kernels, bits)
     for name, value in zip(("scale", "delta", "cval"), numbers, strict=True):
-        if abs(value) > np.finfo(f"float{bits}").max:
+        if abs(value) > float(np.finfo(f"float{bits}").max):
             raise ValueError(f"{function}: {name} is {value}, expected what float{bits} can hold")
     shape = (*lead, *bank, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
     result, finish = _arrays.writable(function, out, shape, out_dtype, (image, *kernels))
@@ -486,7 +486,10 @@ def _weights(function, kernels, bits):
     with np.errstate(over="ignore"):
         weights = np.concatenate([k.ravel() for k in kernels]).astype(f"float{bits}")
     if not np.isfinite(weights).all():
-        raise ValueError(f"{function}: the kernel holds numbers that float{bits} cannot hold")
+        raise ValueError(
+            f"{function}: the kernel holds a number too large to compute with, expected numbers that "
+            f"float{bits} can hold"
+        )
     return weights
 
 
