@@ -487,7 +487,7 @@ def _weights(function, kernels, bits):
         weights = np.concatenate([k.ravel() for k in kernels]).astype(f"float{bits}")
     if not np.isfinite(weights).all():
         raise ValueError(
-            f"{function}: the kernel holds a number too large to compute with, expected numbers that "
+            f"{function}: the kernel holds a number too large to compute with, expected what "
             f"float{bits} can hold"
         )
     return weights
