@@ -29,7 +29,7 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t n, groups, c, k, h, w, oh, ow, kh, kw
         ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left
         ptrdiff_t block_rows, block_cols, block_c, block_k
-        int border_h, border_w, activation, stream
+        int border_h, border_w, activation, nhwc, stream
 
     ctypedef struct fc_filter2d "struct fc_filter2d":
         const void *x
@@ -106,18 +106,20 @@ DTYPES = {
 cdef class Task:
     """A planned call: an algorithm of one variant and its sizes."""
 
-    cdef const fc_algorithm *algorithm
+    cdef readonly str algorithm
+    cdef const fc_algorithm *entry
     cdef const void *params
 
     cdef int find(self, str isa, int bits, str algorithm) except -1:
         cdef bytes name = isa.encode()
-        self.algorithm = &fc_find_kernels(name, bits).algorithm[<int>ALGORITHMS[algorithm]]
+        self.algorithm = algorithm
+        self.entry = &fc_find_kernels(name, bits).algorithm[<int>ALGORITHMS[algorithm]]
         return 0
 
     cdef int run(self, const void *params, int threads) except -1:
         cdef int status
         with nogil:
-            status = fc_run(self.algorithm, params, threads)
+            status = fc_run(self.entry, params, threads)
         if status != 0:
             raise MemoryError(f"fastconv: no memory for {threads} x {self.scratch_bytes} bytes of scratch")
         return 0
@@ -125,12 +127,12 @@ cdef class Task:
     @property
     def units(self):
         """Parts that threads can share."""
-        return self.algorithm.units(self.params)
+        return self.entry.units(self.params)
 
     @property
     def scratch_bytes(self):
         """Scratch memory of each thread."""
-        return self.algorithm.scratch(self.params)
+        return self.entry.scratch(self.params)
 
 
 cdef class Conv2d(Task):
@@ -144,13 +146,13 @@ cdef class Conv2d(Task):
     @property
     def packed_size(self):
         """Elements of packed weights."""
-        return self.algorithm.packed(self.params)
+        return self.entry.packed(self.params)
 
     def pack(self, const unsigned char[::1] weight, unsigned char[::1] packed):
         cdef fc_conv2d params = self.sizes
         params.weight = &weight[0]
         with nogil:
-            self.algorithm.pack(&params, &packed[0])
+            self.entry.pack(&params, &packed[0])
 
     def __call__(self, const unsigned char[::1] x, const unsigned char[::1] packed,
                  const unsigned char[::1] bias, unsigned char[::1] out, int threads):

@@ -11,6 +11,13 @@ from fastconv import _config, _core, _threads
 
 # Half of a 1 MB L2 cache: the block of input that a thread works on while weights stream by.
 BLOCK_BYTES = 512 * 1024
+# The packed weights of a tile of output channels that meet a block of input: in the L2 cache, too.
+WEIGHT_BYTES = 256 * 1024
+# The input of a block of a matrix product (1x1): every tile of it is read once per tile of output
+# channels, from the L1 cache.
+PRODUCT_BYTES = 32 * 1024
+# Transposing a tile's sums costs about as much as so many terms.
+TRANSPOSITION_TERMS = 16
 # One line of an image filter's ring: a few of them stay in the L1 cache.
 LINE_BYTES = 16 * 1024
 # Fewer columns than this are not worth a block of their own.
@@ -36,48 +43,70 @@ FLOPS, BYTES = 150e9, 25e9
 CACHED_PLANS = 512
 
 
-def conv2d(geometry, algorithm, threads):
-    """The task of a convolution, and on how many threads."""
+def conv2d(geometry, winograd, threads):
+    """The task of a convolution, and on how many threads; may it use Winograd's transforms?"""
     g = geometry
     outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o
     threads = _share(threads, 2 * outputs * g.c * g.rows.k * g.cols.k / FLOPS)
-    return _conv2d(g, algorithm, _config.isa(), threads), threads
+    return _conv2d(g, winograd, _config.isa(), threads), threads
 
 
 @lru_cache(CACHED_PLANS)
-def conv2d_algorithm(geometry):
-    """The algorithm for a convolution, from the geometry of one sample alone."""
+def winograd_pays(geometry):
+    """Is Winograd the faster way? From the geometry of one sample alone: its bits are others."""
     g = geometry
-    if g.layout == "NHWC":
-        # Contiguous channels are the lanes: they mix, or each is for itself.
-        return "depthwise" if g.c == g.k == 1 else "direct_channel"
-    if _winograd_pays(g):
-        return "winograd"
-    return "direct_pixel"  # contiguous pixels are the lanes
-
-
-def _winograd_pays(g):
     if any((window.k, window.stride, window.dilation) != (3, 1, 1) for window in (g.rows, g.cols)):
         return False
     weights = 36 * g.groups * g.c * g.k * g.bits // 8
     return (
-        min(g.c, g.k) >= WINOGRAD_CHANNELS
+        g.layout == "NCHW"
+        and min(g.c, g.k) >= WINOGRAD_CHANNELS
         and _parts(g.rows.o, 4) * _parts(g.cols.o, 4) >= WINOGRAD_TILES
         and weights <= WINOGRAD_WEIGHT_BYTES
     )
 
 
+def _direct(g):
+    """The direct algorithm; they all give the same bits."""
+    if g.layout == "NHWC":
+        # Contiguous channels are the lanes: they mix, or each is for itself.
+        return "depthwise" if g.c == g.k == 1 else "direct_channel"
+    # Contiguous pixels are the lanes, unless too many of them would be empty.
+    lanes = 64 // (g.bits // 8)
+    pixels = g.cols.o / (_parts(g.cols.o, lanes) * lanes)
+    channels = g.k / (_parts(g.k, lanes) * lanes)
+    # A tile's sums are transposed: as much work as a few terms more.
+    terms = g.c * g.rows.k * g.cols.k
+    channels *= terms / (terms + TRANSPOSITION_TERMS)
+    return "direct_channel" if channels > pixels else "direct_pixel"
+
+
 @lru_cache(CACHED_PLANS)
-def _conv2d(g, algorithm, isa, threads):
+def _conv2d(g, winograd, isa, threads):
+    if _is_product(g):
+        g = _flat(g)
+    algorithm = "winograd" if winograd else _direct(g)
     item = g.bits // 8
     samples = g.n * (1 if algorithm == "depthwise" else g.groups)
     channels = g.groups if algorithm == "depthwise" else g.c
-    block_cols, block_c, multiple = g.cols.o, g.c, 1
-    if algorithm == "direct_pixel":
+    block_cols, block_c, block_k, multiple = g.cols.o, g.c, g.k, 1
+    taps = g.rows.k * g.cols.k
+    if algorithm.startswith("direct"):
+        block = BLOCK_BYTES
+        if algorithm == "direct_channel":
+            block_c = min(g.c, max(1, WEIGHT_BYTES // (128 * taps)))
+            if g.layout == "NHWC":
+                block_c = g.c
+        elif taps == 1:
+            block = PRODUCT_BYTES
         # Columns first, then channels, until one row of outputs has its input in a block.
-        while block_cols > 2 * LEAST_COLUMNS and channels * _input(g, 1, block_cols) > BLOCK_BYTES:
-            block_cols = _parts(block_cols, 2)
-        block_c = max(1, min(g.c, BLOCK_BYTES // _input(g, 1, block_cols)))
+        while block_cols > 2 * LEAST_COLUMNS and block_c * _input(g, 1, block_cols) > block:
+            block_cols = _parts(_parts(block_cols, 2), LEAST_COLUMNS) * LEAST_COLUMNS
+        if g.layout == "NCHW":
+            block_c = max(1, min(block_c, block // _input(g, 1, block_cols)))
+            block_c = _parts(g.c, _parts(g.c, block_c))
+        else:
+            block_cols = g.cols.o
     if algorithm == "winograd":
         multiple = 4
         block_rows = 4 * WINOGRAD_BLOCK_BYTES // (36 * g.c * _parts(g.cols.o, 4) * item)
@@ -90,7 +119,6 @@ def _conv2d(g, algorithm, isa, threads):
     others = samples * _parts(g.cols.o, block_cols)
     block_rows = _even_rows(g.rows.o, block_rows, others, threads, multiple)
     units = others * _parts(g.rows.o, block_rows)
-    block_k = g.k
     if algorithm != "depthwise" and units < threads:
         # Images of few rows: share the output channels instead.
         share = _parts(g.k, _parts(threads, units))
@@ -100,8 +128,25 @@ def _conv2d(g, algorithm, isa, threads):
     sizes |= {"block_rows": block_rows, "block_cols": block_cols}
     sizes |= {"block_c": block_c, "block_k": block_k}
     sizes["activation"] = _core.ACTIVATIONS[g.activation]
+    sizes["nhwc"] = g.layout == "NHWC"
     sizes["stream"] = g.n * g.groups * g.k * g.rows.o * g.cols.o * item >= STREAM_BYTES
     return _core.Conv2d(isa, g.bits, algorithm, sizes)
+
+
+def _is_product(g):
+    """Is it a matrix product, each output made of the pixel in its place?"""
+    return all(
+        (window.k, window.stride, window.before, window.after) == (1, 1, 0, 0)
+        for window in (g.rows, g.cols)
+    )
+
+
+def _flat(g):
+    """A matrix product knows no rows."""
+    pixels = g.rows.n * g.cols.n
+    return g._replace(
+        rows=g.rows._replace(n=1, o=1), cols=g.cols._replace(n=pixels, o=pixels)
+    )
 
 
 def _input(g, rows, cols):

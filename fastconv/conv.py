@@ -191,10 +191,11 @@ class Conv2dPlan:
             function, out, geometry.shape, x.dtype, (x, self._weight, self._bias)
         )
         if result.size:
-            algorithm = self._algorithm_for(geometry)
-            task, threads = _plan.conv2d(geometry, algorithm, threads)
+            winograd = self._algorithm == "auto" and _plan.winograd_pays(geometry)
+            winograd = winograd and self._moderate_weights()
+            task, threads = _plan.conv2d(geometry, winograd, threads)
             _arrays.check_scratch(function, task, threads)
-            packed = self._packed_for(task, algorithm)
+            packed = self._packed_for(task)
             bias = None if self._bias is None else _arrays.as_bytes(self._bias)
             task(_arrays.as_bytes(x), packed, bias, _arrays.as_bytes(result), threads)
         return finish()
@@ -241,13 +242,6 @@ class Conv2dPlan:
             return ""
         return f"; for {_geometry.SHAPES[other]} pass layout={other!r}"
 
-    def _algorithm_for(self, geometry):
-        algorithm = _plan.conv2d_algorithm(geometry)
-        if algorithm != "winograd":
-            return algorithm
-        allowed = self._algorithm == "auto" and self._moderate_weights()
-        return "winograd" if allowed else "direct_pixel"
-
     def _moderate_weights(self):
         """Can Winograd's transforms do with these weights without an overflow?"""
         if self._moderate is None:
@@ -255,9 +249,9 @@ class Conv2dPlan:
             self._moderate = bool(np.all(sums < 2**48))  # False for NaN
         return self._moderate
 
-    def _packed_for(self, task, algorithm):
+    def _packed_for(self, task):
         """The weights in the order that the task reads them; one variant packs them once."""
-        key = _config.isa(), algorithm
+        key = _config.isa(), task.algorithm
         if key not in self._packed:
             packed = np.empty(task.packed_size * self._weight.itemsize, np.uint8)
             task.pack(_arrays.as_bytes(self._weight), packed)

@@ -35,6 +35,7 @@ struct fc_conv2d {
     ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left;
     ptrdiff_t block_rows, block_cols, block_c, block_k;
     int border_h, border_w, activation;
+    int nhwc;   /* the layout: (n, h, w, c) and not (n, c, h, w) */
     int stream; /* the result is larger than the caches: FC_CONV_DIRECT_PIXEL writes past them */
 };
 

@@ -1,79 +1,96 @@
 /* Direct convolution with pixels in the lanes, for NCHW.
  *
  * A unit is a block of output rows and columns, and of output channels, of one sample and group. It
- * copies the input that they see into a panel (panel_nchw.h); register tiles of MR output channels
- * by NV vectors of flat positions run over it. Terms are summed by channel, tap row, tap column,
- * whatever the blocks are: a block of channels hands its sums to the next one as they are, in the
- * same precision.
+ * copies the input that they see into a panel (panel_nchw.h). Each row of the block is cut into
+ * vectors, the last of which may overlap the one before; a register tile is MR output channels by NV
+ * of the block's vectors, which need not be neighbours. Terms are summed by channel, tap row, tap
+ * column, whatever the blocks are: a block of channels hands its sums to the next one as they are,
+ * in the same precision.
  *
  * Bound by arithmetic: per MR * NV multiply-adds, MR broadcasts and NV loads (most cross a line and
  * take two load slots). 8 x 3 needs 14 slots for 24 (two of each per cycle on current processors). */
 
-#define PIXEL_MAX_TILE 8
+#define PIXEL_MAX_VECTORS 8
 
 /* What one register tile needs to know. */
 struct pixel_tile {
-    const real *x, *weight, *bias;
-    const real *sum; /* sums to continue, or NULL to start from the bias */
-    real *out;
+    const real *x[PIXEL_MAX_VECTORS];
+    real *out[PIXEL_MAX_VECTORS];
+    const real *weight, *bias;
+    real *sums; /* where blocks of channels hand them on, or NULL */
     const ptrdiff_t *tap;
-    ptrdiff_t taps, c, channel, sum_pitch, out_pitch;
-    int activation, stream;
+    ptrdiff_t taps, c, channel, sums_pitch, out_pitch;
+    ptrdiff_t k, kept; /* output channels, and lanes, to store */
+    int activation, stream, first, last;
 };
 
 FC_INLINE void pixel_tile(const struct pixel_tile *t, const int mr, const int nv)
 {
-    vec acc[PIXEL_MAX_TILE][PIXEL_MAX_TILE];
-    const real *x = t->x, *w = t->weight;
+    vec acc[8][PIXEL_MAX_VECTORS];
+    const real *x[PIXEL_MAX_VECTORS], *w = t->weight;
     const ptrdiff_t taps = t->taps;
 
+    FC_UNROLL for (int v = 0; v < nv; v++)
+        x[v] = t->x[v];
     FC_UNROLL for (int m = 0; m < mr; m++)
         FC_UNROLL for (int v = 0; v < nv; v++)
-            acc[m][v] = t->sum ? v_load(t->sum + m * t->sum_pitch + v * LANES)
-                               : v_set1(t->bias[m]);
-    for (ptrdiff_t c = t->c; c > 0; c--, x += t->channel) {
+            acc[m][v] = t->first ? v_set1(t->bias[m])
+                                 : v_load(t->sums + m * t->sums_pitch + v * LANES);
+    for (ptrdiff_t c = 0; c < t->c; c++)
         for (ptrdiff_t k = 0; k < taps; k++, w += mr) {
-            const real *const at = x + t->tap[k];
-            vec pixels[PIXEL_MAX_TILE];
+            const ptrdiff_t at = c * t->channel + t->tap[k];
+            vec pixels[PIXEL_MAX_VECTORS];
             FC_UNROLL for (int v = 0; v < nv; v++)
-                pixels[v] = v_load(at + v * LANES);
+                pixels[v] = v_load(x[v] + at);
             FC_UNROLL for (int m = 0; m < mr; m++) {
                 const vec weight = v_set1(w[m]);
                 FC_UNROLL for (int v = 0; v < nv; v++)
                     acc[m][v] = v_fma(weight, pixels[v], acc[m][v]);
             }
         }
-    }
     FC_UNROLL for (int m = 0; m < mr; m++)
         FC_UNROLL for (int v = 0; v < nv; v++) {
-            real *const out = t->out + m * t->out_pitch + v * LANES;
+            real *const out = t->out[v] + m * t->out_pitch;
             const vec y = activate(acc[m][v], t->activation);
-            if (t->stream)
+            if (!t->last)
+                v_store(t->sums + m * t->sums_pitch + v * LANES, acc[m][v]);
+            else if (m >= t->k)
+                continue;
+            else if (t->stream)
                 v_stream(out, y);
-            else
+            else if (t->kept == LANES)
                 v_store(out, y);
+            else
+                v_store_n(out, y, t->kept);
         }
 }
 
-/* A wide tile for the bulk and a narrow one for the rest, for each number of output channels. */
+/* Output channels of a tile, and its vectors: the most, and one and two for the rest. */
 #if VEC_REGS == 32
-#define PIXEL_TILES(X) X(1, 8, 2) X(2, 8, 2) X(4, 6, 2) X(8, 3, 1)
+#define PIXEL_TILES(X) X(1, 8) X(2, 8) X(4, 6) X(8, 3)
 #define PIXEL_TILE_K 8
 #else
-#define PIXEL_TILES(X) X(1, 8, 2) X(2, 5, 1) X(4, 3, 1)
+#define PIXEL_TILES(X) X(1, 8) X(2, 5) X(4, 3)
 #define PIXEL_TILE_K 4
 #endif
 
-#define PIXEL_TILE_FUNCTIONS(mr, wide, narrow)                                                 \
-    static void pixel_wide_##mr(const struct pixel_tile *t) { pixel_tile(t, mr, wide); }       \
-    static void pixel_narrow_##mr(const struct pixel_tile *t) { pixel_tile(t, mr, narrow); }
+#define PIXEL_TILE_FUNCTIONS(mr, most)                                                         \
+    static void pixel_tile_##mr(const struct pixel_tile *t, ptrdiff_t nv)                      \
+    {                                                                                          \
+        if (nv == most)                                                                        \
+            pixel_tile(t, mr, most);                                                           \
+        else if (nv == 2)                                                                      \
+            pixel_tile(t, mr, 2);                                                              \
+        else                                                                                   \
+            pixel_tile(t, mr, 1);                                                              \
+    }
 PIXEL_TILES(PIXEL_TILE_FUNCTIONS)
 
 static const struct {
-    int mr, wide, narrow;
-    void (*run_wide)(const struct pixel_tile *), (*run_narrow)(const struct pixel_tile *);
+    int mr, most;
+    void (*run)(const struct pixel_tile *, ptrdiff_t nv);
 } pixel_tiles[] = {
-#define PIXEL_TILE_ROW(mr, wide, narrow) {mr, wide, narrow, pixel_wide_##mr, pixel_narrow_##mr},
+#define PIXEL_TILE_ROW(mr, most) {mr, most, pixel_tile_##mr},
     PIXEL_TILES(PIXEL_TILE_ROW)
 };
 
@@ -125,95 +142,83 @@ static ptrdiff_t conv_direct_pixel_units(const void *params)
            ceil_div(p->ow, p->block_cols);
 }
 
+/* Vectors that cover a row of a block. */
+FC_INLINE ptrdiff_t pixel_vectors(ptrdiff_t cols) { return ceil_div(cols, LANES); }
+
 static size_t conv_direct_pixel_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     const struct nchw_panel panel = nchw_panel(p, p->block_rows, p->block_cols);
-    const ptrdiff_t sums = p->block_c < p->c
-                               ? pixel_packed_k(p->block_k) * odd_lines(panel.flat + 2 * LANES)
-                               : 0;
-    return taken(p->kh * p->kw, sizeof(ptrdiff_t)) +
-           taken(PIXEL_MAX_TILE * PIXEL_MAX_TILE, sizeof(vec)) +
-           taken(nchw_row(p, &panel), sizeof(real)) +
-           taken(p->block_c * panel.channel, sizeof(real)) + taken(sums, sizeof(real));
+    const ptrdiff_t vectors = p->block_rows * pixel_vectors(p->block_cols);
+    const ptrdiff_t sums = p->block_c < p->c ? pixel_packed_k(FC_MIN(p->block_k, p->k)) * vectors : 0;
+    return taken(p->kh * p->kw, sizeof(ptrdiff_t)) + taken(nchw_row(p, &panel), sizeof(real)) +
+           taken(p->block_c * panel.channel, sizeof(real)) + taken(sums * LANES, sizeof(real));
 }
 
-/* Does the end of a row, `rest` outputs, go up in one or two narrow tiles? Then all its outputs are
- * stored where they belong; otherwise wide tiles run on into the next row. */
-FC_INLINE int pixel_row_ends_even(ptrdiff_t rest, ptrdiff_t narrow)
-{
-    return rest % narrow == 0 && rest <= 2 * narrow;
-}
+/* A block of outputs. */
+struct pixel_unit {
+    ptrdiff_t n, g, k0, k1, y0, rows, x0, cols;
+};
 
-/* All tiles of one panel for one tile of output channels, k of them real. */
-static void pixel_row_of_tiles(const struct fc_conv2d *p, const struct nchw_panel *panel,
-                               struct pixel_tile *t, int tile, ptrdiff_t k, ptrdiff_t cols,
-                               const real *x, real *sums, int first, int last, real *out,
-                               real *line)
+/* All tiles of a block for one tile of output channels. */
+static void pixel_run_tiles(const struct fc_conv2d *p, const struct pixel_unit *u,
+                            struct pixel_tile *t, int tile, const real *x, ptrdiff_t pitch,
+                            real *out)
 {
-    const ptrdiff_t plane = p->oh * p->ow;
-    const ptrdiff_t wide = pixel_tiles[tile].wide * LANES, narrow = pixel_tiles[tile].narrow * LANES;
-    const int by_row = pixel_row_ends_even(cols % wide, narrow);
-    const ptrdiff_t end = by_row ? panel->flat : round_up(panel->flat, narrow);
-    ptrdiff_t count;
+    const ptrdiff_t most = pixel_tiles[tile].most, each = pixel_vectors(u->cols);
+    ptrdiff_t y = 0, i = 0, nv;
 
-    t->activation = last ? p->activation : FC_LINEAR;
-    for (ptrdiff_t at = 0; at < end; at += count) {
-        const ptrdiff_t col = at % panel->pitch;
-        const int fits = by_row ? col + wide <= cols : at + wide <= end;
-        int direct;
-        count = fits ? wide : narrow;
-        direct = last && k == pixel_tiles[tile].mr && col + count <= cols;
-        t->x = x + at;
-        t->sum = first ? NULL : sums + at;
-        t->out = !last ? sums + at : direct ? out + at / panel->pitch * p->ow + col : line;
-        t->out_pitch = !last ? t->sum_pitch : direct ? plane : count;
-        t->stream = direct && p->stream && (uintptr_t)t->out % 64 == 0 &&
-                    plane * (ptrdiff_t)sizeof(real) % 64 == 0;
-        (fits ? pixel_tiles[tile].run_wide : pixel_tiles[tile].run_narrow)(t);
-        if (last && !direct)
-            for (ptrdiff_t m = 0; m < k; m++)
-                nchw_scatter(out + m * plane, p->ow, line + m * count, at,
-                             FC_MIN(count, panel->flat - at), panel->pitch, cols);
-        if (by_row && col + count == cols)
-            count += panel->pitch - cols; /* nothing to compute between two rows */
+    t->kept = FC_MIN(LANES, u->cols);
+    t->stream = p->stream && t->last && (uintptr_t)out % 64 == 0 && u->cols % LANES == 0 &&
+                p->ow * (ptrdiff_t)sizeof(real) % 64 == 0;
+    for (ptrdiff_t left = u->rows * each; left > 0; left -= nv) {
+        nv = left >= most && left != most + 1 ? most : FC_MIN(2, left);
+        for (ptrdiff_t v = 0; v < nv; v++) {
+            const ptrdiff_t at = FC_MIN(i * LANES, u->cols - t->kept);
+            t->x[v] = x + y * pitch + at;
+            t->out[v] = out + y * p->ow + at;
+            if (++i == each)
+                i = 0, y++;
+        }
+        pixel_tiles[tile].run(t, nv);
+        t->sums += nv * LANES;
     }
 }
 
-static void pixel_unit(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t g, ptrdiff_t k0,
-                       ptrdiff_t y0, ptrdiff_t x0, char *scratch)
+static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, char *scratch)
 {
-    const ptrdiff_t rows = FC_MIN(p->block_rows, p->oh - y0), cols = FC_MIN(p->block_cols, p->ow - x0);
-    const ptrdiff_t k1 = FC_MIN(k0 + p->block_k, p->k), terms = p->c * p->kh * p->kw;
-    const struct nchw_panel panel = nchw_panel(p, rows, cols);
+    const struct nchw_panel panel = nchw_panel(p, u->rows, u->cols);
+    const ptrdiff_t vectors = u->rows * pixel_vectors(u->cols);
     ptrdiff_t *const tap = take(&scratch, p->kh * p->kw, sizeof *tap);
-    real *const line = take(&scratch, PIXEL_MAX_TILE * PIXEL_MAX_TILE, sizeof(vec));
     real *const row = take(&scratch, nchw_row(p, &panel), sizeof(real));
     real *const input = take(&scratch, p->block_c * panel.channel, sizeof(real));
     real *const sums = (real *)scratch;
-    const real *const x = (const real *)p->x + (n * p->groups + g) * p->c * p->h * p->w;
-    real *const out = (real *)p->out + ((n * p->groups + g) * p->k * p->oh + y0) * p->ow + x0;
-    const real *const weight = (const real *)p->weight + g * pixel_packed_k(p->k) * terms;
-    struct pixel_tile t = {.tap = tap, .taps = p->kh * p->kw, .channel = panel.channel};
+    const ptrdiff_t sample = u->n * p->groups + u->g, plane = p->oh * p->ow;
+    const real *const x = (const real *)p->x + sample * p->c * p->h * p->w;
+    real *const out = (real *)p->out + sample * p->k * plane + u->y0 * p->ow + u->x0;
+    const real *const weight = (const real *)p->weight +
+                               u->g * pixel_packed_k(p->k) * p->c * p->kh * p->kw;
+    struct pixel_tile t = {.tap = tap, .taps = p->kh * p->kw, .channel = panel.channel,
+                           .sums_pitch = vectors * LANES, .out_pitch = plane};
 
-    t.sum_pitch = odd_lines(panel.flat + 2 * LANES);
-    for (ptrdiff_t r = 0; r < p->kh; r++)
-        for (ptrdiff_t s = 0; s < p->kw; s++)
-            tap[r * p->kw + s] = nchw_tap(p, &panel, r, s);
-    for (ptrdiff_t c0 = 0; c0 < p->c; c0 += p->block_c) {
+    for (ptrdiff_t i = 0; i < t.taps; i++)
+        tap[i] = nchw_tap(p, &panel, i / p->kw, i % p->kw);
+    for (ptrdiff_t c0 = 0; c0 < p->c; c0 += t.c) {
         t.c = FC_MIN(p->block_c, p->c - c0);
-        nchw_fill(p, &panel, input, row, x + c0 * p->h * p->w, t.c, y0, x0);
-        for (ptrdiff_t k = k0, tile; k < k1; k += pixel_tiles[tile].mr) {
-            const ptrdiff_t kept = FC_MIN(k1 - k, PIXEL_TILE_K);
-            real bias[PIXEL_MAX_TILE] = {0};
-            tile = pixel_tile_for(kept);
+        t.first = c0 == 0;
+        t.last = c0 + t.c == p->c;
+        t.activation = p->activation;
+        nchw_fill(p, &panel, input, row, x + c0 * p->h * p->w, t.c, u->y0, u->x0);
+        for (ptrdiff_t k = u->k0, tile; k < u->k1; k += pixel_tiles[tile].mr) {
+            real bias[PIXEL_TILE_K] = {0};
+            t.k = FC_MIN(u->k1 - k, PIXEL_TILE_K);
+            tile = pixel_tile_for(t.k);
             if (p->bias)
-                memcpy(bias, (const real *)p->bias + g * p->k + k, (size_t)kept * sizeof(real));
+                memcpy(bias, (const real *)p->bias + u->g * p->k + k, (size_t)t.k * sizeof(real));
             t.bias = bias;
-            t.weight = weight + k * terms + c0 * t.taps * pixel_tiles[tile].mr;
-            pixel_row_of_tiles(p, &panel, &t, (int)tile, kept, cols, input,
-                               sums + (k - k0) * t.sum_pitch, c0 == 0, c0 + t.c == p->c,
-                               out + k * p->oh * p->ow, line);
+            t.sums = sums + (k - u->k0) * t.sums_pitch;
+            t.weight = weight + (k * p->c + c0 * pixel_tiles[tile].mr) * t.taps;
+            pixel_run_tiles(p, u, &t, (int)tile, input, panel.pitch, out + k * plane);
         }
     }
 }
@@ -226,10 +231,17 @@ static void conv_direct_pixel(const void *params, ptrdiff_t begin, ptrdiff_t end
     const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         ptrdiff_t rest = unit;
-        const ptrdiff_t bx = rest % blocks_x, by = (rest /= blocks_x) % blocks_y;
-        const ptrdiff_t bk = (rest /= blocks_y) % blocks_k, g = (rest /= blocks_k) % p->groups;
-        pixel_unit(p, rest / p->groups, g, bk * p->block_k, by * p->block_rows,
-                   bx * p->block_cols, scratch);
+        const ptrdiff_t x0 = rest % blocks_x * p->block_cols;
+        const ptrdiff_t y0 = (rest /= blocks_x) % blocks_y * p->block_rows;
+        const ptrdiff_t k0 = (rest /= blocks_y) % blocks_k * p->block_k;
+        const ptrdiff_t sample = rest / blocks_k;
+        const struct pixel_unit u = {
+            .n = sample / p->groups, .g = sample % p->groups,
+            .k0 = k0, .k1 = FC_MIN(k0 + p->block_k, p->k),
+            .y0 = y0, .rows = FC_MIN(p->block_rows, p->oh - y0),
+            .x0 = x0, .cols = FC_MIN(p->block_cols, p->ow - x0),
+        };
+        pixel_unit(p, &u, scratch);
     }
     v_stream_end();
 }

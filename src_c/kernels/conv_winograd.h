@@ -22,7 +22,7 @@
 #define WINOGRAD_CHANNELS 32
 /* Tiles of output channels whose 36 products stay in the L2 cache. */
 #define WINOGRAD_K (4 * PIXEL_TILE_K)
-/* Four outputs of a vector of tiles side by side, and what nchw_scatter() reads past them. */
+/* Four outputs of a vector of tiles side by side, and what winograd_scatter() reads past them. */
 #define WINOGRAD_LINE (5 * LANES)
 /* This times a number overflows from 2**60 on. Below it, and with weights whose absolute sum is
  * below 2**48 (conv.py sees to that), no step overflows: the transforms grow less than 2**12. */
@@ -235,6 +235,25 @@ static void winograd_products(const real *input, ptrdiff_t tiles, ptrdiff_t used
     }
 }
 
+/* Copy flat positions [at, at + count) from a line to the rows of a plane, but for those between
+ * two rows: of every pitch positions the first cols are outputs. Reads whole vectors, so up to
+ * LANES - 1 elements past the count. */
+FC_INLINE void winograd_scatter(real *plane, ptrdiff_t row_step, const real *line, ptrdiff_t at,
+                            ptrdiff_t count, ptrdiff_t pitch, ptrdiff_t cols)
+{
+    ptrdiff_t row = at / pitch, col = at % pitch;
+    while (count > 0) {
+        const ptrdiff_t run = FC_MIN(pitch - col, count), kept = FC_MIN(cols - col, run);
+        real *const dst = plane + row * row_step + col;
+        ptrdiff_t i = 0;
+        for (; i + LANES <= kept; i += LANES)
+            v_store(dst + i, v_load(line + i));
+        if (i < kept)
+            v_store_n(dst + i, v_load(line + i), kept - i);
+        line += run, count -= run, row++, col = 0;
+    }
+}
+
 /* Transform the products of one output channel back and write its rows of the image. */
 static void winograd_output(const struct fc_conv2d *p, const real *product, ptrdiff_t plane,
                             ptrdiff_t used, ptrdiff_t rows, real bias, real *out, real *line)
@@ -265,7 +284,7 @@ static void winograd_output(const struct fc_conv2d *p, const real *product, ptrd
                 v_store(line + 2 * LANES, v_zip_low(high_02, high_13));
                 v_store(line + 3 * LANES, v_zip_high(high_02, high_13));
             }
-            nchw_scatter(out + i * p->ow, 4 * p->ow, line, 4 * t, 4 * (end - t), 4 * tile_cols,
+            winograd_scatter(out + i * p->ow, 4 * p->ow, line, 4 * t, 4 * (end - t), 4 * tile_cols,
                          p->ow);
         }
     }

@@ -1,13 +1,11 @@
-/* Input for kernels with pixels in the lanes (NCHW): a panel holds what a block of outputs sees of
- * some channels, with the padding around it. A stride s splits rows and columns into s * s phases,
- * so that every load is contiguous. Output (y, x) of the block stands at flat position
- * y * pitch + x, and each tap is a constant shift away from it; vectors run over flat positions and
- * drop the few that fall between two rows. */
+/* Input in NCHW: a panel holds what a block of outputs sees of some channels, with the padding around
+ * it. A stride s splits rows and columns into s * s phases, so that what neighbouring outputs see
+ * through one tap are neighbours. Output (y, x) of the block stands at y * pitch + x, and each tap
+ * is a constant shift away from it. */
 
 struct nchw_panel {
     ptrdiff_t phases_h, phases_w; /* at most what a kernel covers: the others hold no tap */
     ptrdiff_t rows, pitch;    /* of one phase of one channel */
-    ptrdiff_t flat;           /* positions from the first output to the last */
     ptrdiff_t phase, channel; /* elements from one to the next */
 };
 
@@ -20,9 +18,8 @@ static struct nchw_panel nchw_panel(const struct fc_conv2d *p, ptrdiff_t rows, p
     panel.phases_w = FC_MIN(p->stride_w, (p->kw - 1) * p->dilation_w + 1);
     panel.rows = rows + more_rows;
     panel.pitch = cols + more_cols;
-    panel.flat = (rows - 1) * panel.pitch + cols;
-    /* The last tile reads on to a multiple of two vectors. */
-    panel.phase = more_rows * panel.pitch + more_cols + round_up(panel.flat, 2 * LANES);
+    /* The last row of narrow images is read in whole vectors. */
+    panel.phase = panel.rows * panel.pitch + LANES;
     panel.channel = odd_lines(panel.phase * panel.phases_h * panel.phases_w);
     return panel;
 }
@@ -124,29 +121,10 @@ static void nchw_fill(const struct fc_conv2d *p, const struct nchw_panel *panel,
             for (ptrdiff_t r = 0; r < panel->rows; r++)
                 nchw_fill_phases(p, panel, phases + r * panel->pitch, row, x,
                                  (y0 + r) * p->stride_h + ph - p->top, x0);
-            /* Read by the last tile, never used; zero because a denormal can cost a trap. */
+            /* Read, never used; zero because a denormal can cost a trap. */
             for (ptrdiff_t pw = 0; pw < panel->phases_w; pw++)
                 memset(phases + pw * panel->phase + filled, 0,
                        (size_t)(panel->phase - filled) * sizeof(real));
         }
-    }
-}
-
-/* Copy flat positions [at, at + count) from a line to the rows of a plane, but for those between
- * two rows: of every pitch positions the first cols are outputs. Reads whole vectors, so up to
- * LANES - 1 elements past the count. */
-FC_INLINE void nchw_scatter(real *plane, ptrdiff_t row_step, const real *line, ptrdiff_t at,
-                            ptrdiff_t count, ptrdiff_t pitch, ptrdiff_t cols)
-{
-    ptrdiff_t row = at / pitch, col = at % pitch;
-    while (count > 0) {
-        const ptrdiff_t run = FC_MIN(pitch - col, count), kept = FC_MIN(cols - col, run);
-        real *const dst = plane + row * row_step + col;
-        ptrdiff_t i = 0;
-        for (; i + LANES <= kept; i += LANES)
-            v_store(dst + i, v_load(line + i));
-        if (i < kept)
-            v_store_n(dst + i, v_load(line + i), kept - i);
-        line += run, count -= run, row++, col = 0;
     }
 }
