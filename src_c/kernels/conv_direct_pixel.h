@@ -15,12 +15,14 @@
 /* What one register tile needs to know. */
 struct pixel_tile {
     const real *x[PIXEL_MAX_VECTORS];
-    real *out[PIXEL_MAX_VECTORS];
+    const real *sum[PIXEL_MAX_VECTORS]; /* to continue; but the first sums begin with the bias */
+    real *out[PIXEL_MAX_VECTORS];       /* the last sums go to the result */
     const real *weight, *bias;
-    real *sums; /* where blocks of channels hand them on, or NULL */
     const ptrdiff_t *tap;
-    ptrdiff_t taps, c, channel, sums_pitch, out_pitch;
-    ptrdiff_t k, kept; /* output channels, and lanes, to store */
+    ptrdiff_t taps, c, channel; /* elements from one channel to the next */
+    ptrdiff_t sum_pitch, out_pitch;
+    ptrdiff_t k, kept; /* output channels, and lanes, that the result takes, */
+    int whole;         /* and whether that is all of them */
     int activation, stream, first, last;
 };
 
@@ -35,7 +37,7 @@ FC_INLINE void pixel_tile(const struct pixel_tile *t, const int mr, const int nv
     FC_UNROLL for (int m = 0; m < mr; m++)
         FC_UNROLL for (int v = 0; v < nv; v++)
             acc[m][v] = t->first ? v_set1(t->bias[m])
-                                 : v_load(t->sums + m * t->sums_pitch + v * LANES);
+                                 : v_load(t->sum[v] + m * t->sum_pitch);
     for (ptrdiff_t c = 0; c < t->c; c++)
         for (ptrdiff_t k = 0; k < taps; k++, w += mr) {
             const ptrdiff_t at = c * t->channel + t->tap[k];
@@ -48,21 +50,29 @@ FC_INLINE void pixel_tile(const struct pixel_tile *t, const int mr, const int nv
                     acc[m][v] = v_fma(weight, pixels[v], acc[m][v]);
             }
         }
-    FC_UNROLL for (int m = 0; m < mr; m++)
-        FC_UNROLL for (int v = 0; v < nv; v++) {
-            real *const out = t->out[v] + m * t->out_pitch;
-            const vec y = activate(acc[m][v], t->activation);
-            if (!t->last)
-                v_store(t->sums + m * t->sums_pitch + v * LANES, acc[m][v]);
-            else if (m >= t->k)
-                continue;
-            else if (t->stream)
-                v_stream(out, y);
-            else if (t->kept == LANES)
-                v_store(out, y);
-            else
-                v_store_n(out, y, t->kept);
+    if (t->last && t->activation != FC_LINEAR)
+        FC_UNROLL for (int m = 0; m < mr; m++)
+            FC_UNROLL for (int v = 0; v < nv; v++)
+                acc[m][v] = activate(acc[m][v], t->activation);
+    if (!t->last || t->whole) {
+        FC_UNROLL for (int m = 0; m < mr; m++)
+            FC_UNROLL for (int v = 0; v < nv; v++)
+                v_store(t->out[v] + m * t->out_pitch, acc[m][v]);
+    } else if (t->stream) {
+        FC_UNROLL for (int m = 0; m < mr; m++)
+            FC_UNROLL for (int v = 0; v < nv; v++)
+                v_stream(t->out[v] + m * t->out_pitch, acc[m][v]);
+    } else {
+        FC_UNROLL for (int m = 0; m < mr; m++) {
+            if (m == t->k)
+                break;
+            FC_UNROLL for (int v = 0; v < nv; v++)
+                if (t->kept == LANES)
+                    v_store(t->out[v] + m * t->out_pitch, acc[m][v]);
+                else
+                    v_store_n(t->out[v] + m * t->out_pitch, acc[m][v], t->kept);
         }
+    }
 }
 
 /* Output channels of a tile, and its vectors: the most, and one and two for the rest. */
@@ -151,7 +161,7 @@ static size_t conv_direct_pixel_scratch(const void *params)
     const struct nchw_panel panel = nchw_panel(p, p->block_rows, p->block_cols);
     const ptrdiff_t vectors = p->block_rows * pixel_vectors(p->block_cols);
     const ptrdiff_t sums = p->block_c < p->c ? pixel_packed_k(FC_MIN(p->block_k, p->k)) * vectors : 0;
-    return taken(p->kh * p->kw, sizeof(ptrdiff_t)) + taken(nchw_row(p, &panel), sizeof(real)) +
+    return taken(nchw_most_taps(p), sizeof(ptrdiff_t)) + taken(nchw_row(p, &panel), sizeof(real)) +
            taken(p->block_c * panel.channel, sizeof(real)) + taken(sums * LANES, sizeof(real));
 }
 
@@ -163,25 +173,27 @@ struct pixel_unit {
 /* All tiles of a block for one tile of output channels. */
 static void pixel_run_tiles(const struct fc_conv2d *p, const struct pixel_unit *u,
                             struct pixel_tile *t, int tile, const real *x, ptrdiff_t pitch,
-                            real *out)
+                            real *sums, real *out)
 {
     const ptrdiff_t most = pixel_tiles[tile].most, each = pixel_vectors(u->cols);
     ptrdiff_t y = 0, i = 0, nv;
 
     t->kept = FC_MIN(LANES, u->cols);
-    t->stream = p->stream && t->last && (uintptr_t)out % 64 == 0 && u->cols % LANES == 0 &&
-                p->ow * (ptrdiff_t)sizeof(real) % 64 == 0;
+    t->stream = p->stream && t->k == pixel_tiles[tile].mr && (uintptr_t)out % 64 == 0 &&
+                u->cols % LANES == 0 && p->ow * (ptrdiff_t)sizeof(real) % 64 == 0;
+    t->whole = !t->stream && t->k == pixel_tiles[tile].mr && t->kept == LANES;
+    t->out_pitch = t->last ? p->oh * p->ow : t->sum_pitch;
     for (ptrdiff_t left = u->rows * each; left > 0; left -= nv) {
         nv = left >= most && left != most + 1 ? most : FC_MIN(2, left);
-        for (ptrdiff_t v = 0; v < nv; v++) {
+        for (ptrdiff_t v = 0; v < nv; v++, sums += LANES) {
             const ptrdiff_t at = FC_MIN(i * LANES, u->cols - t->kept);
             t->x[v] = x + y * pitch + at;
-            t->out[v] = out + y * p->ow + at;
+            t->sum[v] = sums;
+            t->out[v] = t->last ? out + y * p->ow + at : sums;
             if (++i == each)
                 i = 0, y++;
         }
         pixel_tiles[tile].run(t, nv);
-        t->sums += nv * LANES;
     }
 }
 
@@ -189,7 +201,7 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
 {
     const struct nchw_panel panel = nchw_panel(p, u->rows, u->cols);
     const ptrdiff_t vectors = u->rows * pixel_vectors(u->cols);
-    ptrdiff_t *const tap = take(&scratch, p->kh * p->kw, sizeof *tap);
+    ptrdiff_t *const tap = take(&scratch, nchw_most_taps(p), sizeof *tap);
     real *const row = take(&scratch, nchw_row(p, &panel), sizeof(real));
     real *const input = take(&scratch, p->block_c * panel.channel, sizeof(real));
     real *const sums = (real *)scratch;
@@ -198,17 +210,15 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
     real *const out = (real *)p->out + sample * p->k * plane + u->y0 * p->ow + u->x0;
     const real *const weight = (const real *)p->weight +
                                u->g * pixel_packed_k(p->k) * p->c * p->kh * p->kw;
-    struct pixel_tile t = {.tap = tap, .taps = p->kh * p->kw, .channel = panel.channel,
-                           .sums_pitch = vectors * LANES, .out_pitch = plane};
+    struct pixel_tile t = {.tap = tap, .channel = panel.channel, .sum_pitch = vectors * LANES,
+                           .activation = p->activation};
 
-    for (ptrdiff_t i = 0; i < t.taps; i++)
-        tap[i] = nchw_tap(p, &panel, i / p->kw, i % p->kw);
-    for (ptrdiff_t c0 = 0; c0 < p->c; c0 += t.c) {
-        t.c = FC_MIN(p->block_c, p->c - c0);
+    for (ptrdiff_t c0 = 0, c; c0 < p->c; c0 += c) {
+        c = FC_MIN(p->block_c, p->c - c0);
         t.first = c0 == 0;
-        t.last = c0 + t.c == p->c;
-        t.activation = p->activation;
-        nchw_fill(p, &panel, input, row, x + c0 * p->h * p->w, t.c, u->y0, u->x0);
+        t.last = c0 + c == p->c;
+        nchw_fill(p, &panel, input, row, x + c0 * p->h * p->w, c, u->y0, u->x0);
+        t.c = nchw_taps(p, &panel, c, tap, &t.taps);
         for (ptrdiff_t k = u->k0, tile; k < u->k1; k += pixel_tiles[tile].mr) {
             real bias[PIXEL_TILE_K] = {0};
             t.k = FC_MIN(u->k1 - k, PIXEL_TILE_K);
@@ -216,9 +226,9 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
             if (p->bias)
                 memcpy(bias, (const real *)p->bias + u->g * p->k + k, (size_t)t.k * sizeof(real));
             t.bias = bias;
-            t.sums = sums + (k - u->k0) * t.sums_pitch;
-            t.weight = weight + (k * p->c + c0 * pixel_tiles[tile].mr) * t.taps;
-            pixel_run_tiles(p, u, &t, (int)tile, input, panel.pitch, out + k * plane);
+            t.weight = weight + (k * p->c + c0 * pixel_tiles[tile].mr) * p->kh * p->kw;
+            pixel_run_tiles(p, u, &t, (int)tile, input, panel.pitch,
+                            sums + (k - u->k0) * t.sum_pitch, out + k * plane);
         }
     }
 }

@@ -33,6 +33,23 @@ FC_INLINE ptrdiff_t nchw_tap(const struct fc_conv2d *p, const struct nchw_panel 
            dy / p->stride_h * panel->pitch + dx / p->stride_w;
 }
 
+/* What each tap of c channels adds to an output's position, in the order of the sums, for loops over
+ * channels (their number is returned) and over `taps`. Where there is one tap per channel, the
+ * channels are the taps: one long loop instead of many of one step. */
+static ptrdiff_t nchw_taps(const struct fc_conv2d *p, const struct nchw_panel *panel, ptrdiff_t c,
+                           ptrdiff_t *tap, ptrdiff_t *taps)
+{
+    const int product = p->kh * p->kw == 1;
+    *taps = product ? c : p->kh * p->kw;
+    for (ptrdiff_t i = 0; i < *taps; i++)
+        tap[i] = product ? i * panel->channel : nchw_tap(p, panel, i / p->kw, i % p->kw);
+    return product ? 1 : c;
+}
+FC_INLINE ptrdiff_t nchw_most_taps(const struct fc_conv2d *p)
+{
+    return FC_MAX(p->kh * p->kw, p->block_c);
+}
+
 /* The row that nchw_fill() splits into phases: what its phases see of the image, ... */
 FC_INLINE ptrdiff_t nchw_seen(const struct fc_conv2d *p, const struct nchw_panel *panel)
 {
