@@ -28,11 +28,13 @@ CHANNEL_BLOCK = 64
 STREAM_BYTES = 16 * 2**20
 
 # Winograd's transforms pay from this many channels on both sides, and tiles in one image.
-WINOGRAD_CHANNELS, WINOGRAD_TILES = 16, 24
+WINOGRAD_CHANNELS, WINOGRAD_TILES = 16, 12
 # Its weights are four times the kernel's; beyond this they no longer stay in an L3 cache.
 WINOGRAD_WEIGHT_BYTES = 24 * 2**20
-# Transformed input of a block of tiles: with the weights that stream by, about an L2 cache.
-WINOGRAD_BLOCK_BYTES = 1024 * 1024
+# Transformed input of a block of tiles: half of an L2 cache, beside products and weights; and the
+# most tiles, in all and side by side.
+WINOGRAD_BLOCK_BYTES = 512 * 1024
+WINOGRAD_BLOCK_TILES, WINOGRAD_BLOCK_COLUMNS = 64, 16
 
 # A sleeping team of threads takes milliseconds to wake, and a busy core as long to join one: less
 # work than this is not shared.
@@ -109,7 +111,11 @@ def _conv2d(g, winograd, isa, threads):
             block_cols = g.cols.o
     if algorithm == "winograd":
         multiple = 4
-        block_rows = 4 * WINOGRAD_BLOCK_BYTES // (36 * g.c * _parts(g.cols.o, 4) * item)
+        tiles = min(WINOGRAD_BLOCK_TILES, max(1, WINOGRAD_BLOCK_BYTES // (36 * g.c * item)))
+        tile_cols = _parts(g.cols.o, 4)
+        tile_cols = _parts(tile_cols, _parts(tile_cols, min(tiles, WINOGRAD_BLOCK_COLUMNS)))
+        block_cols = 4 * tile_cols
+        block_rows = 4 * max(1, tiles // tile_cols)
     else:
         block_rows = 1
         while block_rows < g.rows.o and (

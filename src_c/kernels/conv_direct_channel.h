@@ -27,6 +27,7 @@ struct channel_tile {
     const real *weight, *bias;
     const real *start; /* sums to continue, or NULL to start from the bias */
     real *sums;        /* [pixel][vector] */
+    int add;           /* the sums to those already there */
     const ptrdiff_t *tap;
     ptrdiff_t taps, c, channel, pixel; /* elements from one channel, one pixel, to the next */
 };
@@ -54,7 +55,8 @@ FC_INLINE void channel_tile(const struct channel_tile *t, ptrdiff_t pixel, const
         }
     FC_UNROLL for (int i = 0; i < n; i++)
         FC_UNROLL for (int v = 0; v < nv; v++)
-            v_store(t->sums + (i * nv + v) * LANES, acc[i][v]);
+            v_store(t->sums + (i * nv + v) * LANES,
+                    t->add ? v_add(v_load(t->sums + (i * nv + v) * LANES), acc[i][v]) : acc[i][v]);
 }
 
 /* For each run: one and two vectors; pixels apart, or (NCHW) side by side. */
