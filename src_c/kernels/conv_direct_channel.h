@@ -152,11 +152,32 @@ static void channel_store_nhwc(const struct fc_conv2d *p, const real *sums, ptrd
         }
 }
 
+/* Store some pixels, the lanes, of some output channels, the vectors. */
+FC_INLINE void channel_store_transposed(const struct fc_conv2d *p, const vec *a, ptrdiff_t pixels,
+                                        ptrdiff_t channels, real *out)
+{
+    const ptrdiff_t plane = p->oh * p->ow;
+    if (pixels < LANES || channels < LANES)
+        for (ptrdiff_t i = 0; i < channels; i++) {
+            if (pixels == LANES)
+                v_store(out + i * plane, activate(a[i], p->activation));
+            else
+                v_store_n(out + i * plane, activate(a[i], p->activation), pixels);
+        }
+    else if (p->stream && (uintptr_t)out % 64 == 0 && plane * (ptrdiff_t)sizeof(real) % 64 == 0)
+        FC_UNROLL for (int i = 0; i < LANES; i++)
+            v_stream(out + i * plane, activate(a[i], p->activation));
+    else
+        FC_UNROLL for (int i = 0; i < LANES; i++)
+            v_store(out + i * plane, activate(a[i], p->activation));
+}
+
 /* The same in NCHW: LANES pixels at a time are transposed. log2(LANES) times every vector is zipped
  * with the one half of them further, which turns the bits of (vector, lane) by one place. */
 static void channel_store_nchw(const struct fc_conv2d *p, const real *sums, ptrdiff_t n, int nv,
                                ptrdiff_t kept, real *out)
 {
+    const ptrdiff_t plane = p->oh * p->ow;
     for (ptrdiff_t at = 0; at < n; at += LANES)
         for (ptrdiff_t v = 0; v < nv; v++) {
             const ptrdiff_t pixels = FC_MIN(LANES, n - at);
@@ -171,15 +192,8 @@ static void channel_store_nchw(const struct fc_conv2d *p, const real *sums, ptrd
                 FC_UNROLL for (int i = 0; i < LANES; i++)
                     a[i] = b[i];
             }
-            FC_UNROLL for (int i = 0; i < LANES; i++) {
-                real *const dst = out + (v * LANES + i) * p->oh * p->ow + at;
-                if (v * LANES + i >= kept)
-                    break;
-                if (pixels == LANES)
-                    v_store(dst, activate(a[i], p->activation));
-                else
-                    v_store_n(dst, activate(a[i], p->activation), pixels);
-            }
+            channel_store_transposed(p, a, pixels, FC_MIN(LANES, kept - v * LANES),
+                                     out + v * LANES * plane + at);
         }
 }
 
@@ -286,4 +300,5 @@ static void conv_direct_channel(const void *params, ptrdiff_t begin, ptrdiff_t e
         };
         channel_unit(p, &u, scratch);
     }
+    v_stream_end();
 }

@@ -35,13 +35,18 @@ static struct winograd_block winograd_block(const struct fc_conv2d *p, ptrdiff_t
     b.rows = ceil_div(rows, 4);
     b.cols = ceil_div(cols, 4);
     b.tiles = b.rows * b.cols;
-    b.line = round_up(4 * b.cols, 4 * LANES) + 4; /* read in groups of four vectors, from 0 and 4 */
+    b.line = odd_lines(round_up(4 * b.cols, 4 * LANES) + 4); /* read in groups of four vectors, from 0 and 4 */
     b.patches = odd_lines((b.rows + 1) * b.cols + LANES);
     b.channel = round_up(b.tiles, LANES);
     b.input = odd_lines(p->c * b.channel);
     b.product = odd_lines(b.tiles * WINOGRAD_K);
     b.output = odd_lines(4 * b.cols * LANES);
     return b;
+}
+
+FC_INLINE ptrdiff_t winograd_lines(const struct winograd_block *b)
+{
+    return (4 * b->rows + 2) * b->line;
 }
 
 static ptrdiff_t conv_winograd_units(const void *params)
@@ -58,7 +63,7 @@ static size_t conv_winograd_scratch(const void *params)
     const struct fc_conv2d *p = params;
     const struct winograd_block b = winograd_block(p, p->block_rows, p->block_cols);
     return taken(WINOGRAD_CHANNELS, sizeof(ptrdiff_t)) + taken(2 * WINOGRAD_K, sizeof(real)) +
-           taken(b.line, sizeof(real)) + taken(24 * b.patches, sizeof(real)) +
+           taken(winograd_lines(&b), sizeof(real)) + taken(24 * b.patches, sizeof(real)) +
            taken(WINOGRAD_POINTS * b.input, sizeof(real)) +
            taken(WINOGRAD_POINTS * b.product, sizeof(real)) + taken(4 * b.output, sizeof(real));
 }
@@ -146,23 +151,24 @@ FC_INLINE vec winograd_split(const struct winograd_block *b, const real *row, re
 }
 
 /* Transform the patches of one channel x: dst is its row of tiles in plane 0. */
-static vec winograd_input(const struct winograd_unit *u, const real *x, real *line, real *patches,
+static vec winograd_input(const struct winograd_unit *u, const real *x, real *lines, real *patches,
                           real *dst, vec unsafe)
 {
     const struct fc_conv2d *const p = u->p;
     const struct winograd_block *const b = &u->block;
 
+    /* All rows first: a load that straddles two stores waits until both have left the store buffer. */
     for (ptrdiff_t r = 0; r < 4 * b->rows + 2; r++) {
         const ptrdiff_t y = border_index(u->y0 - p->top + r, p->h, p->border_h);
-        real *const row = patches + r % 4 * 6 * b->patches + r / 4 * b->cols;
         if (y < 0)
-            for (int j = 0; j < 6; j++)
-                memset(row + j * b->patches, 0, (size_t)b->cols * sizeof(real));
-        else {
-            nchw_fill_row(line, x + y * p->w, p->w, u->x0 - p->left, 4 * b->cols + 2, p->border_w);
-            unsafe = winograd_split(b, line, row, unsafe);
-        }
+            memset(lines + r * b->line, 0, (size_t)(4 * b->cols + 2) * sizeof(real));
+        else
+            nchw_fill_row(lines + r * b->line, x + y * p->w, p->w, u->x0 - p->left,
+                          4 * b->cols + 2, p->border_w);
     }
+    for (ptrdiff_t r = 0; r < 4 * b->rows + 2; r++)
+        unsafe = winograd_split(b, lines + r * b->line,
+                                patches + r % 4 * 6 * b->patches + r / 4 * b->cols, unsafe);
     for (ptrdiff_t t = 0; t < b->tiles; t += LANES) {
         vec d[WINOGRAD_POINTS];
         FC_UNROLL for (int i = 0; i < 6; i++) {
@@ -288,27 +294,27 @@ static void winograd_run_unit(const struct winograd_unit *u, char *scratch)
     const struct winograd_block *const b = &u->block;
     ptrdiff_t *const tap = take(&scratch, WINOGRAD_CHANNELS, sizeof *tap);
     real *const zero = take(&scratch, 2 * WINOGRAD_K, sizeof(real)), *const bias = zero + WINOGRAD_K;
-    real *const line = take(&scratch, b->line, sizeof(real));
+    real *const in_lines = take(&scratch, winograd_lines(b), sizeof(real));
     real *const patches = take(&scratch, 24 * b->patches, sizeof(real));
     real *const input = take(&scratch, WINOGRAD_POINTS * b->input, sizeof(real));
     real *const product = take(&scratch, WINOGRAD_POINTS * b->product, sizeof(real));
-    real *const lines = take(&scratch, 4 * b->output, sizeof(real));
+    real *const out_lines = take(&scratch, 4 * b->output, sizeof(real));
     real unsafe_lanes[LANES];
     vec unsafe = v_set1(0);
 
     /* Vectors read past the ends of both. */
-    memset(line, 0, (size_t)b->line * sizeof(real));
+    memset(in_lines, 0, (size_t)winograd_lines(b) * sizeof(real));
     memset(patches, 0, (size_t)(24 * b->patches) * sizeof(real));
     memset(zero, 0, WINOGRAD_K * sizeof(real));
     for (ptrdiff_t c = 0; c < p->c; c++)
-        unsafe = winograd_input(u, u->x + c * p->h * p->w, line, patches, input + c * b->channel,
+        unsafe = winograd_input(u, u->x + c * p->h * p->w, in_lines, patches, input + c * b->channel,
                                 unsafe);
     for (ptrdiff_t k = u->k0; k < u->k1; k += WINOGRAD_K) {
         const int nv = channel_vectors(u->k1 - k);
         for (ptrdiff_t i = 0; i < nv * LANES; i++)
             bias[i] = u->bias && k + i < u->k1 ? u->bias[k + i] : 0;
         winograd_products(u, u->weight + k * WINOGRAD_POINTS * p->c, nv, zero, tap, input, product);
-        winograd_output(u, product, nv, bias, u->k1 - k, lines,
+        winograd_output(u, product, nv, bias, u->k1 - k, out_lines,
                         u->out + (k * p->oh + u->y0) * p->ow + u->x0);
     }
     v_store(unsafe_lanes, unsafe);
@@ -348,4 +354,5 @@ static void conv_winograd(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
         };
         winograd_run_unit(&u, scratch);
     }
+    v_stream_end();
 }
