@@ -31,10 +31,10 @@ STREAM_BYTES = 16 * 2**20
 WINOGRAD_CHANNELS, WINOGRAD_TILES = 16, 12
 # Its weights are four times the kernel's; beyond this they no longer stay in an L3 cache.
 WINOGRAD_WEIGHT_BYTES = 24 * 2**20
-# Transformed input of a block of tiles: half of an L2 cache, beside products and weights; and the
-# most tiles, in all and side by side.
-WINOGRAD_BLOCK_BYTES = 512 * 1024
-WINOGRAD_BLOCK_TILES, WINOGRAD_BLOCK_COLUMNS = 64, 16
+# Transformed input of a block of tiles: a part of an L2 cache, beside products and weights. Fewer
+# tiles than the least make too little of each weight, more than the most do not stay in the caches.
+WINOGRAD_BLOCK_BYTES = 256 * 1024
+WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 64, 32
 
 # A sleeping team of threads takes milliseconds to wake, and a busy core as long to join one: less
 # work than this is not shared.
@@ -111,7 +111,8 @@ def _conv2d(g, winograd, isa, threads):
             block_cols = g.cols.o
     if algorithm == "winograd":
         multiple = 4
-        tiles = min(WINOGRAD_BLOCK_TILES, max(1, WINOGRAD_BLOCK_BYTES // (36 * g.c * item)))
+        tiles = WINOGRAD_BLOCK_BYTES // (36 * g.c * item)
+        tiles = max(WINOGRAD_LEAST_TILES, min(tiles, WINOGRAD_MOST_TILES))
         tile_cols = _parts(g.cols.o, 4)
         tile_cols = _parts(tile_cols, _parts(tile_cols, min(tiles, WINOGRAD_BLOCK_COLUMNS)))
         block_cols = 4 * tile_cols
