@@ -30,6 +30,7 @@ struct channel_tile {
     int add;           /* the sums to those already there */
     const ptrdiff_t *tap;
     ptrdiff_t taps, c, channel, pixel; /* elements from one channel, one pixel, to the next */
+    ptrdiff_t skipped;                 /* elements of weights between two channels */
 };
 
 FC_INLINE void channel_tile(const struct channel_tile *t, ptrdiff_t pixel, const int n, const int nv)
@@ -41,7 +42,7 @@ FC_INLINE void channel_tile(const struct channel_tile *t, ptrdiff_t pixel, const
     FC_UNROLL for (int i = 0; i < n; i++)
         FC_UNROLL for (int v = 0; v < nv; v++)
             acc[i][v] = v_load(t->start ? t->start + (i * nv + v) * LANES : t->bias + v * LANES);
-    for (ptrdiff_t c = t->c; c > 0; c--, x += t->channel)
+    for (ptrdiff_t c = t->c; c > 0; c--, x += t->channel, w += t->skipped)
         for (ptrdiff_t k = 0; k < taps; k++, w += nv * LANES) {
             const real *const at = x + t->tap[k];
             vec weight[CHANNEL_VECTORS];
@@ -134,7 +135,7 @@ static size_t conv_direct_channel_scratch(const void *params)
     return taken(p->kh * p->kw, sizeof(ptrdiff_t)) + taken(CHANNEL_TILE, sizeof(real)) +
            taken(CHANNEL_VECTORS * LANES, sizeof(real)) + taken(channel_sums(p), sizeof(real)) +
            (p->nhwc ? taken(nhwc_scratch(p, p->block_c), sizeof(real))
-                    : taken(nchw_row(p, &panel), sizeof(real)) +
+                    : taken(nchw_lines(p, &panel), sizeof(real)) +
                           taken(p->block_c * panel.channel, sizeof(real)));
 }
 
@@ -203,17 +204,38 @@ struct channel_unit {
     real *tile_sums, *sums;
 };
 
+/* Of the taps under output row y only those on the image, not those on rows of zeros around it. */
+static void channel_skip_rows(const struct fc_conv2d *p, const struct channel_tile *all,
+                              struct channel_tile *t, ptrdiff_t y, ptrdiff_t width)
+{
+    const ptrdiff_t top = y * p->stride_h - p->top;
+    ptrdiff_t begin = 0, end = p->kh;
+    while (begin < end && top + begin * p->dilation_h < 0)
+        begin++;
+    while (begin < end && top + (end - 1) * p->dilation_h >= p->h)
+        end--;
+    t->tap = all->tap + begin * p->kw;
+    t->taps = (end - begin) * p->kw;
+    t->weight = all->weight + begin * p->kw * width;
+    t->skipped = (p->kh - end + begin) * p->kw * width;
+}
+
 /* One tile of output channels of a block, over some of the input channels. */
 static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_unit *u,
-                              struct channel_tile *t, const real *x, ptrdiff_t row, ptrdiff_t k,
-                              real *sums, int first, int last)
+                              const struct channel_tile *all, const real *x, ptrdiff_t row,
+                              ptrdiff_t k, real *sums, int first, int last)
 {
+    struct channel_tile tile = *all, *const t = &tile;
     const int nv = channel_vectors(u->k1 - k);
     const ptrdiff_t n = channel_run(u->cols), all_k = p->groups * p->k;
     const ptrdiff_t plane = p->oh * p->ow, kept = FC_MIN(u->k1 - k, nv * LANES);
     void (*const run)(const struct channel_tile *) = channel_tiles[n - 1][t->pixel == 1][nv - 1];
 
-    for (ptrdiff_t y = 0; y < u->rows; y++)
+    /* From a row in the middle on: it takes all taps, so the weights come as one stream. */
+    for (ptrdiff_t turn = 0; turn < u->rows; turn++) {
+        const ptrdiff_t y = (turn + u->rows / 2) % u->rows;
+        if (p->kh > 1 && p->border_h == FC_CONSTANT)
+            channel_skip_rows(p, all, t, u->y0 + y, nv * LANES);
         for (ptrdiff_t i = 0; i < channel_runs(u->cols); i++, sums += CHANNEL_TILE) {
             const ptrdiff_t at = FC_MIN(i * n, u->cols - n);
             const ptrdiff_t q = (u->y0 + y) * p->ow + u->x0 + at;
@@ -230,6 +252,7 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
                 channel_store_nchw(p, u->tile_sums, n, nv, kept,
                                    (real *)p->out + (u->n * all_k + u->g * p->k + k) * plane + q);
         }
+    }
 }
 
 static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char *scratch)
@@ -243,7 +266,7 @@ static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char
     u->tile_sums = take(&scratch, CHANNEL_TILE, sizeof(real));
     u->sums = take(&scratch, channel_sums(p), sizeof(real));
     if (!p->nhwc)
-        line = take(&scratch, nchw_row(p, &panel), sizeof(real));
+        line = take(&scratch, nchw_lines(p, &panel), sizeof(real));
     for (ptrdiff_t c0 = 0; c0 < p->c; c0 += t.c) {
         const real *x = (const real *)scratch;
         ptrdiff_t row = panel.pitch;

@@ -56,9 +56,14 @@ FC_INLINE ptrdiff_t nchw_seen(const struct fc_conv2d *p, const struct nchw_panel
     return (panel->pitch - 1) * p->stride_w + panel->phases_w;
 }
 /* ... and what whole vectors read past it. */
-FC_INLINE ptrdiff_t nchw_row(const struct fc_conv2d *p, const struct nchw_panel *panel)
+FC_INLINE ptrdiff_t nchw_line(const struct fc_conv2d *p, const struct nchw_panel *panel)
 {
-    return nchw_seen(p, panel) + 4 * LANES;
+    return odd_lines(nchw_seen(p, panel) + 4 * LANES);
+}
+/* All lines that nchw_fill() needs at a time. */
+FC_INLINE ptrdiff_t nchw_lines(const struct fc_conv2d *p, const struct nchw_panel *panel)
+{
+    return p->stride_w == 1 ? 0 : panel->rows * nchw_line(p, panel);
 }
 
 /* Does any tap fall on this phase? */
@@ -104,44 +109,47 @@ static void nchw_split(real *dst, const real *row, ptrdiff_t count, ptrdiff_t st
             dst[j] = row[j * step];
 }
 
-/* One row of all phases of one channel; y may lie outside. */
-static void nchw_fill_phases(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
-                             real *row, const real *x, ptrdiff_t y, ptrdiff_t x0)
+/* One row of all phases of one channel, from its line; or zeros. */
+static void nchw_split_phases(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
+                              const real *line)
 {
-    const ptrdiff_t at = border_index(y, p->h, p->border_h), first = x0 * p->stride_w - p->left;
-    if (at >= 0 && p->stride_w == 1) {
-        nchw_fill_row(dst, x + at * p->w, p->w, first, panel->pitch, p->border_w);
-        return;
-    }
-    if (at >= 0)
-        nchw_fill_row(row, x + at * p->w, p->w, first, nchw_seen(p, panel), p->border_w);
     for (ptrdiff_t pw = 0; pw < panel->phases_w; pw++, dst += panel->phase) {
         if (!nchw_phase_used(pw, p->kw, p->dilation_w, p->stride_w))
             continue;
-        if (at < 0)
+        if (!line)
             memset(dst, 0, (size_t)panel->pitch * sizeof(real));
         else
-            nchw_split(dst, row + pw, panel->pitch, p->stride_w);
+            nchw_split(dst, line + pw, panel->pitch, p->stride_w);
     }
 }
 
 /* The panel of c channels from x on for the outputs at (y0, x0). */
 static void nchw_fill(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
-                      real *row, const real *x, ptrdiff_t c, ptrdiff_t y0, ptrdiff_t x0)
+                      real *lines, const real *x, ptrdiff_t c, ptrdiff_t y0, ptrdiff_t x0)
 {
-    const ptrdiff_t filled = panel->rows * panel->pitch;
-    for (ptrdiff_t i = 0; i < c; i++, x += p->h * p->w, dst += panel->channel) {
+    const ptrdiff_t filled = panel->rows * panel->pitch, first = x0 * p->stride_w - p->left;
+    for (ptrdiff_t i = 0; i < c; i++, x += p->h * p->w, dst += panel->channel)
         for (ptrdiff_t ph = 0; ph < panel->phases_h; ph++) {
             real *const phases = dst + ph * panel->phases_w * panel->phase;
             if (!nchw_phase_used(ph, p->kh, p->dilation_h, p->stride_h))
                 continue;
-            for (ptrdiff_t r = 0; r < panel->rows; r++)
-                nchw_fill_phases(p, panel, phases + r * panel->pitch, row, x,
-                                 (y0 + r) * p->stride_h + ph - p->top, x0);
+            /* With a stride all rows first: a load that straddles two stores waits until both have
+             * left the store buffer. */
+            for (int split = p->stride_w == 1; split < 2; split++)
+                for (ptrdiff_t r = 0; r < panel->rows; r++) {
+                    const ptrdiff_t y = (y0 + r) * p->stride_h + ph - p->top;
+                    const ptrdiff_t at = border_index(y, p->h, p->border_h);
+                    real *const line = lines + r * nchw_line(p, panel);
+                    real *const row = phases + r * panel->pitch;
+                    if (split && (at < 0 || p->stride_w > 1))
+                        nchw_split_phases(p, panel, row, at < 0 ? NULL : line);
+                    else if (at >= 0)
+                        nchw_fill_row(split ? row : line, x + at * p->w, p->w, first,
+                                      split ? panel->pitch : nchw_seen(p, panel), p->border_w);
+                }
             /* Read, never used; zero because a denormal can cost a trap. */
             for (ptrdiff_t pw = 0; pw < panel->phases_w; pw++)
                 memset(phases + pw * panel->phase + filled, 0,
                        (size_t)(panel->phase - filled) * sizeof(real));
         }
-    }
 }
