@@ -108,8 +108,9 @@ def run_row(case, workers, settings):
             try:
                 seconds[label].append(
                     worker.ask("time", variant=label, seconds=settings.seconds))
-                if label == OURS and case.group == "conv":
-                    peaks.append(worker.ask("peak", seconds=settings.seconds / 2))
+                if label == OURS and case.unit == "GFLOP/s":
+                    peaks.append(worker.ask("peak", bits=8 * np.dtype(case.dtype).itemsize,
+                                            seconds=settings.seconds / 2))
             except PeerFailed as error:
                 results[label].update(ok=False, reason=str(error), failed=True)
     for label, rounds in seconds.items():

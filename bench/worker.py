@@ -6,8 +6,8 @@ It greets with {"version": ...}, then answers each line with one line:
         check every variant: {label: verdict}; the wrong ones cannot be timed
     {"do": "time", "variant": label, "seconds": ...}
         the median seconds of a call
-    {"do": "peak", "seconds": ...}
-        the GFLOP/s of fused multiply-adds on one thread
+    {"do": "peak", "bits": ..., "seconds": ...}
+        the GFLOP/s of fused multiply-adds of float32 or float64 on one thread
 
 or with {"failed": message} if the peer cannot be imported or raises. It ends with its input.
 """
@@ -42,7 +42,7 @@ class Session:
         case = Case(**case)
         arrays, expected, bound = load(Path(folder))
         calls = self.peer.prepare(case, arrays, threads)
-        verdicts = {label: judge(np.asarray(call()), expected, bound)
+        verdicts = {label: judge(case, np.asarray(call()), expected, bound)
                     for label, call in calls.items()}
         self.calls = {label: call for label, call in calls.items() if verdicts[label]["ok"]}
         return verdicts
@@ -50,8 +50,8 @@ class Session:
     def time(self, variant, seconds):
         return measure(self.calls[variant], seconds)
 
-    def peak(self, seconds):
-        return self.peer.peak(seconds)
+    def peak(self, bits, seconds):
+        return self.peer.peak(bits, seconds)
 
 
 def load(folder):
@@ -70,8 +70,8 @@ def measure(call, seconds):
     start = perf_counter()
     call()
     samples = [perf_counter() - start]
-    calls = max(1, round(SAMPLE / samples[0]))
     while (now := perf_counter()) < start + seconds:
+        calls = max(1, round(SAMPLE / samples[-1]))
         for _ in range(calls):
             call()
         samples.append((perf_counter() - now) / calls)

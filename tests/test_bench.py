@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,9 @@ from bench.__main__ import main  # noqa: E402
 from bench.cases import CASES, Case, select  # noqa: E402
 
 CONV = Case("tiny_conv", "conv", "conv2d", (1, 2, 6, 5), "GFLOP/s", 1e-6, (3, 2, 3, 3),
-            arguments={"stride": 1, "padding": 1, "groups": 1})
+            arguments={"stride": 1, "padding": 1, "dilation": 1, "groups": 1,
+                       "layout": "NCHW"})
+CONV_F64 = replace(CONV, name="tiny_f64", dtype="float64")
 FILTER = Case("tiny_filter", "filters", "filters.filter2d", (9, 8), "Mpixel/s", 7.2e-5, (3, 3))
 FILTER_U8 = Case("tiny_u8", "filters", "filters.filter2d", (9, 8), "Mpixel/s", 7.2e-5, (3, 3),
                  dtype="uint8")
@@ -71,6 +73,7 @@ def test_rows_survive_json():
     for case in CASES:
         copy = Case(**json.loads(json.dumps(asdict(case))))
         assert (copy.name, copy.work, copy.radius) == (case.name, case.work, case.radius)
+        assert copy.is_plane == case.is_plane
 
 
 def test_nominal_work():
@@ -78,13 +81,24 @@ def test_nominal_work():
     assert work["r50_2_3x3"] == pytest.approx(2 * 64 * 64 * 9 * 56 * 56 / 1e9)
     assert work["r50_conv1"] == pytest.approx(2 * 64 * 3 * 49 * 112 * 112 / 1e9)
     assert work["dw3x3s2"] == pytest.approx(2 * 96 * 9 * 56 * 56 / 1e9)
+    assert work["dilated_3x3"] == work["r50_2_3x3"]
+    assert work["patch4x4s4"] == pytest.approx(2 * 96 * 3 * 16 * 56 * 56 / 1e9)
+    assert work["r50_2_1x1_nhwc"] == pytest.approx(2 * 256 * 64 * 56 * 56 / 1e9)
     assert work["sobel_3x3_u8"] == pytest.approx(2.0736)
     assert work["max2x2s2_112"] == pytest.approx(4 * 8 * 64 * 112 * 112 / 1e9)
 
 
+def test_intensity():
+    read, written = 2 * 6 * 5 + 3 * 2 * 3 * 3, 3 * 6 * 5
+    conv = replace(CONV, work=2e-9 * written * 18)
+    assert conv.intensity == pytest.approx(2 * written * 18 / (4 * (read + written)))
+    assert replace(conv, dtype="float64").intensity == pytest.approx(conv.intensity / 2)
+
+
 @pytest.mark.parametrize(("patterns", "names"), [
     (["r50_3_3x3"], {"r50_3_3x3"}),
-    (["r50_3"], {"r50_3_3x3", "r50_3_3x3s2"}),
+    (["r50_3_3x3s"], {"r50_3_3x3s2"}),
+    (["r50_3_3x3_"], {"r50_3_3x3_b8", "r50_3_3x3_b64"}),
     (["*_28", "dw3x3s2"], {"max2x2s2_28", "max3x3s2_28", "dw3x3s2"}),
 ])
 def test_select(patterns, names):
@@ -96,17 +110,18 @@ def test_select_groups():
     assert select([]) == list(CASES)
 
 
-@pytest.mark.parametrize("case", [CONV, FILTER, FILTER_U8, POOL], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [CONV, CONV_F64, FILTER, FILTER_U8, POOL],
+                         ids=lambda case: case.name)
 def test_the_right_answer_is_accepted_and_others_are_not(case):
     expected, bound = answers.make_answer(case, answers.make_arrays(case))
     right = expected.astype(case.dtype)
-    assert answers.judge(right, expected, bound)["ok"]
-    assert not answers.judge(right[..., :-1], expected, bound)["ok"]
-    assert not answers.judge(right.astype(np.float64), expected, bound)["ok"]
+    assert answers.judge(case, right, expected, bound)["ok"]
+    assert not answers.judge(case, right[..., :-1], expected, bound)["ok"]
+    assert not answers.judge(case, right.astype(np.int64), expected, bound)["ok"]
     wrong = right.copy()
     last = wrong.flat[-1]
     wrong.flat[-1] = last + 2 if last < 100 else last - 2
-    verdict = answers.judge(wrong, expected, bound)
+    verdict = answers.judge(case, wrong, expected, bound)
     assert not verdict["ok"]
     assert verdict["error"] > verdict["tolerance"]
     assert "is allowed" in verdict["reason"]
@@ -116,14 +131,14 @@ def test_nan_is_wrong():
     expected, bound = answers.make_answer(CONV, answers.make_arrays(CONV))
     result = expected.astype(np.float32)
     result.flat[7] = np.nan
-    assert not answers.judge(result, expected, bound)["ok"]
+    assert not answers.judge(CONV, result, expected, bound)["ok"]
 
 
 def test_integers_off_by_one_are_counted():
     expected, bound = answers.make_answer(FILTER_U8, answers.make_arrays(FILTER_U8))
     result = expected.copy()
     result[:2, 0] ^= 1
-    verdict = answers.judge(result, expected, bound)
+    verdict = answers.judge(FILTER_U8, result, expected, bound)
     assert verdict["ok"]
     assert verdict["off_by_one"] == 2
 
