@@ -6,9 +6,9 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from . import BenchError, photos, report
+from . import BenchError, photos, plot, report
 from .cases import select
-from .runner import PEERS, Settings, run_row, started
+from .runner import PEERS, Settings, copy_speeds, run_row, started
 
 PHOTOS = "photos"
 
@@ -36,7 +36,7 @@ def _parser():
     )
     parser.add_argument(
         "patterns", nargs="*", metavar="ROW", default=[],
-        help="a group (conv, filters, pool), a row, a glob, or a part of a name; all by default. "
+        help="a group (conv, conv_more, filters, pool, small), a row, a glob, or a part of a name; all by default. "
              "'photos' is a folder of photographs through the command line")
     parser.add_argument("--rows", action="append", default=[], metavar="ROW", help="the same")
     parser.add_argument("--peers", metavar="NAMES", help=f"some of {','.join(PEERS)}")
@@ -47,6 +47,8 @@ def _parser():
     parser.add_argument("--count", type=_positive(int), default=200,
                         help="how many photographs, default: 200")
     parser.add_argument("--json", metavar="FILE", help="write everything there, too")
+    parser.add_argument("--plot", metavar="PICTURE",
+                        help="draw the convolutions and the machine's limits there (a roofline)")
     parser.add_argument("--list", action="store_true", help="show the rows and end")
     return parser
 
@@ -57,26 +59,34 @@ def _run(options):
     peers = _peers(options.peers)
     if options.list:
         for case in cases:
-            print(f"{case.group:8}  {case.name:20}  {_describe(case)}")
+            print(f"{case.group:9}  {case.name:20}  {_describe(case)}")
         return 0
-    if options.json and not Path(options.json).parent.is_dir():
-        raise BenchError(f"--json: no folder {Path(options.json).parent} to write in")
+    for option, path in (("--json", options.json), ("--plot", options.plot)):
+        if path and not Path(path).parent.is_dir():
+            raise BenchError(f"{option}: no folder {Path(path).parent} to write in")
+    if options.plot:
+        plot.check(options.plot, cases)
     settings = Settings(options.threads, options.rounds, options.seconds)
     found = {"settings": asdict(settings), "machine": report.machine({}), "rows": []}
     if cases:
-        found |= _time_rows(cases, peers, settings)
+        found |= _time_rows(cases, peers, settings, limits=bool(options.plot))
     if PHOTOS in patterns:
         found["photos"] = photos.run(options.count, options.rounds)
         print(photos.describe(found["photos"]))
     if options.json:
         report.write_json(options.json, found)
+    if options.plot:
+        plot.draw(found, options.plot)
     refused = [row for row in found["rows"]
                if not all(result["ok"] for result in row["results"].values())]
     return 1 if refused else 0
 
 
-def _time_rows(cases, peers, settings):
-    """Print a table as soon as a group of rows is done; give what goes into the file."""
+def _time_rows(cases, peers, settings, limits):
+    """Print a table as soon as a group of rows is done; give what goes into the file.
+
+    `limits`: measure the speed of copies, too.
+    """
     with started(peers, settings.threads) as (workers, greetings, missing):
         for peer, reason in missing.items():
             print(f'bench: without {peer}: {reason}; python -m pip install -e ".[bench]" '
@@ -85,6 +95,7 @@ def _time_rows(cases, peers, settings):
             raise BenchError("no peer can run here")
         computer = report.machine(greetings)
         print(report.summary(computer))
+        copies = {"copy": copy_speeds(workers[0], settings.threads)} if limits else {}
         rows = []
         for _, members in groupby(cases, key=lambda case: case.group):
             group = []
@@ -97,7 +108,7 @@ def _time_rows(cases, peers, settings):
                 if group:
                     print("\n" + report.table(group, settings.threads), flush=True)
             rows += group
-    return {"machine": computer, "missing": missing, "rows": rows}
+    return {"machine": computer, "missing": missing, **copies, "rows": rows}
 
 
 def _peers(names):

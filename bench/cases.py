@@ -34,6 +34,24 @@ class Case:
     arguments: dict = field(default_factory=dict)
 
     @property
+    def description(self):
+        """What is computed, in a few words."""
+        name = self.operation.rpartition(".")[2]
+        sizes = "x".join(map(str, self.shape))
+        if self.operation == "conv2d":
+            kernels, _, size, _ = self.kernel
+            words = [f"{name} {size}x{size}, {sizes} -> {kernels}"]
+        elif self.kernel:
+            words = [f"{name} {'x'.join(map(str, self.kernel))}, {sizes}"]
+        else:
+            words = [f"{name}, {sizes}"]
+        usual = {"padding", "truncate", "dx", "dy"}
+        for argument, value in self.arguments.items():
+            if argument not in usual and value not in (1, "NCHW"):
+                words.append(f"{argument} {value}")
+        return ", ".join([*words, *([self.dtype] if self.is_filter else [])])
+
+    @property
     def is_filter(self):
         """Whether this is an image filter: of one image, whose result is as large."""
         return self.operation.startswith("filters.")
@@ -45,7 +63,9 @@ class Case:
 
     @property
     def intensity(self):
-        """A convolution's operations per byte of input, weights and result, each moved once."""
+        """A layer's operations per byte of input, weights and result, each moved once, or None."""
+        if self.unit != "GFLOP/s":
+            return None
         results = self.work * 1e9 / 2 / math.prod(self.kernel[1:])
         numbers = math.prod(self.shape) + math.prod(self.kernel) + results
         return self.work * 1e9 / (numbers * np.dtype(self.dtype).itemsize)

@@ -8,6 +8,8 @@ It greets with {"version": ...}, then answers each line with one line:
         the median seconds of a call
     {"do": "peak", "bits": ..., "seconds": ...}
         the GFLOP/s of fused multiply-adds of float32 or float64 on one thread
+    {"do": "copy", "size": ..., "threads": ..., "seconds": ...}
+        the GB/s, read and written, of that many threads that copy `size` bytes together
 
 or with {"failed": message} if the peer cannot be imported or raises. It ends with its input.
 """
@@ -18,6 +20,8 @@ import os
 import signal
 import statistics
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -52,6 +56,16 @@ class Session:
 
     def peak(self, bits, seconds):
         return self.peer.peak(bits, seconds)
+
+    def copy(self, size, threads, seconds):
+        share = size // threads
+
+        def speed(_):
+            source, target = np.ones(share, np.uint8), np.ones(share, np.uint8)
+            return 2e-9 * share / measure(partial(np.copyto, target, source), seconds)
+
+        with ThreadPoolExecutor(threads) as pool:
+            return sum(pool.map(speed, range(threads)))
 
 
 def load(folder):
