@@ -1,4 +1,7 @@
-"""python -m bench: time fastconv's rows beside its peers'."""
+"""python -m bench: time fastconv's rows beside its peers'.
+
+`python -m bench table` and `python -m bench compare` read what was found.
+"""
 
 import argparse
 import sys
@@ -6,21 +9,27 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from . import BenchError, photos, plot, report
-from .cases import select
+from . import BenchError, compare, photos, plot, readme, report
+from .cases import CASES, select
 from .runner import PEERS, Settings, copy_speeds, run_row, started
 
 PHOTOS = "photos"
+GROUPS = list({case.group: None for case in CASES})
 
 
 def main(argv=None):
     """Run the benchmark and give the exit status.
 
-    0; 1 if an answer was refused or a peer failed; 2 if it cannot run; 130 after Ctrl-C.
+    0; 1 if an answer was refused, a peer failed, the README's table is not that of the results
+    or a row got slower; 2 if it cannot run; 130 after Ctrl-C.
     """
-    options = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        return _run(options)
+        if argv[:1] == ["table"]:
+            return readme.main(argv[1:])
+        if argv[:1] == ["compare"]:
+            return compare.main(argv[1:])
+        return _run(_parser().parse_args(argv))
     except (BenchError, ModuleNotFoundError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -32,11 +41,12 @@ def main(argv=None):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Check, then time fastconv's rows beside its peers', turn by turn.",
+        description="Check, then time fastconv's rows beside its peers', turn by turn. "
+                    "`table` and `compare` in place of the rows: see their own --help.",
     )
     parser.add_argument(
         "patterns", nargs="*", metavar="ROW", default=[],
-        help="a group (conv, conv_more, filters, pool, small), a row, a glob, or a part of a name; all by default. "
+        help=f"a group ({', '.join(GROUPS)}), a row, a glob, or a part of a name; all by default. "
              "'photos' is a folder of photographs through the command line")
     parser.add_argument("--rows", action="append", default=[], metavar="ROW", help="the same")
     parser.add_argument("--peers", metavar="NAMES", help=f"some of {','.join(PEERS)}")
@@ -47,6 +57,8 @@ def _parser():
     parser.add_argument("--count", type=_positive(int), default=200,
                         help="how many photographs, default: 200")
     parser.add_argument("--json", metavar="FILE", help="write everything there, too")
+    parser.add_argument("--save", action="store_true",
+                        help="write everything to this machine's file in bench/results")
     parser.add_argument("--plot", metavar="PICTURE",
                         help="draw the convolutions and the machine's limits there (a roofline)")
     parser.add_argument("--list", action="store_true", help="show the rows and end")
@@ -59,8 +71,10 @@ def _run(options):
     peers = _peers(options.peers)
     if options.list:
         for case in cases:
-            print(f"{case.group:9}  {case.name:20}  {_describe(case)}")
+            print(f"{case.group:9}  {case.name:20}  {case.description}")
         return 0
+    if options.save and (patterns or options.peers):
+        raise BenchError("--save keeps whole runs: leave out rows and --peers")
     for option, path in (("--json", options.json), ("--plot", options.plot)):
         if path and not Path(path).parent.is_dir():
             raise BenchError(f"{option}: no folder {Path(path).parent} to write in")
@@ -75,6 +89,9 @@ def _run(options):
         print(photos.describe(found["photos"]))
     if options.json:
         report.write_json(options.json, found)
+    if options.save:
+        report.RESULTS.mkdir(exist_ok=True)
+        report.write_json(report.results_path(found), found)
     if options.plot:
         plot.draw(found, options.plot)
     refused = [row for row in found["rows"]
@@ -119,13 +136,6 @@ def _peers(names):
         if peer not in PEERS:
             raise BenchError(f"unknown peer {peer!r}: there are {', '.join(PEERS)}")
     return peers
-
-
-def _describe(case):
-    sizes = "x".join(map(str, case.shape))
-    kernel = f", kernel {'x'.join(map(str, case.kernel))}" if case.kernel else ""
-    arguments = "".join(f", {name} {value}" for name, value in case.arguments.items())
-    return f"{case.operation} {case.dtype} {sizes}{kernel}{arguments}"
 
 
 def _progress(text):

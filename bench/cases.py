@@ -12,6 +12,10 @@ import numpy as np
 
 from . import BenchError
 
+# What a row's description leaves out.
+_USUAL = {"stride": 1, "dilation": 1, "groups": 1, "layout": "NCHW"}
+_UNSAID = "padding", "truncate", "dx", "dy"
+
 
 @dataclass(frozen=True)
 class Case:
@@ -36,20 +40,17 @@ class Case:
     @property
     def description(self):
         """What is computed, in a few words."""
-        name = self.operation.rpartition(".")[2]
-        sizes = "x".join(map(str, self.shape))
+        words = [f"{self.operation.rpartition('.')[2]} {'x'.join(map(str, self.shape))}"]
         if self.operation == "conv2d":
-            kernels, _, size, _ = self.kernel
-            words = [f"{name} {size}x{size}, {sizes} -> {kernels}"]
-        elif self.kernel:
-            words = [f"{name} {'x'.join(map(str, self.kernel))}, {sizes}"]
-        else:
-            words = [f"{name}, {sizes}"]
-        usual = {"padding", "truncate", "dx", "dy"}
+            words[0] += f" -> {self.kernel[0]}"
+        if self.kernel:
+            words.append("x".join(map(str, self.kernel[-2:])))
         for argument, value in self.arguments.items():
-            if argument not in usual and value not in (1, "NCHW"):
+            if argument not in _UNSAID and value != _USUAL.get(argument):
                 words.append(f"{argument} {value}")
-        return ", ".join([*words, *([self.dtype] if self.is_filter else [])])
+        if self.dtype != "float32":
+            words.append(self.dtype)
+        return ", ".join(words)
 
     @property
     def is_filter(self):
@@ -63,7 +64,8 @@ class Case:
 
     @property
     def intensity(self):
-        """A layer's operations per byte of input, weights and result, each moved once, or None."""
+        """Operations per byte of input, weights and result, each moved once; None but for layers.
+        """
         if self.unit != "GFLOP/s":
             return None
         results = self.work * 1e9 / 2 / math.prod(self.kernel[1:])

@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import median
 
 from . import BenchError
+from .report import team
 from .runner import FRESH, OURS
 
 # Okabe and Ito's colours, which colour-blind eyes tell apart; the markers differ, too.
@@ -40,8 +41,7 @@ def draw(found, path):
     _roofs(axes, rows, found["copy"])
     _ticks(axes)
     _names(axes, rows)
-    threads = found["settings"]["threads"]
-    figure.suptitle(f"{found['machine']['cpu']}, {threads} thread{'s' * (threads > 1)}",
+    figure.suptitle(f"{found['machine']['cpu']}, {team(found['settings']['threads'])}",
                     x=0.06, ha="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False, fontsize=9,
                 labelspacing=0.7)

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 bench = pytest.importorskip("bench", reason="bench/ is not beside tests/: not a checkout")
 
-from bench import answers, photos, report, runner, worker  # noqa: E402
+from bench import answers, compare, photos, plot, readme, report, runner, worker  # noqa: E402
 from bench.__main__ import main  # noqa: E402
 from bench.cases import CASES, Case, select  # noqa: E402
 
@@ -58,6 +59,12 @@ def run(tmp_path_factory):
         with runner.started(peers, 1) as (workers, greetings, missing):
             rows = [runner.run_row(case, workers, SETTINGS) for case in (CONV, FILTER, POOL)]
     return {"rows": rows, "greetings": greetings, "missing": missing}
+
+
+def recorded(run, **settings):
+    """Give what a file would hold about the run."""
+    return {"settings": asdict(replace(SETTINGS, **settings)),
+            "machine": report.machine(run["greetings"]), "rows": run["rows"]}
 
 
 @pytest.fixture
@@ -213,8 +220,8 @@ def test_table(filter_row):
 
 def test_json(run, tmp_path):
     path = tmp_path / "run.json"
-    report.write_json(path, {"machine": report.machine(run["greetings"]), "rows": run["rows"]})
-    content = json.loads(path.read_text())
+    report.write_json(path, recorded(run))
+    content = report.read_json(path)
     assert content["machine"]["peers"]["scipy"]["version"]
     assert content["machine"]["cores"] >= 1
     assert [row["name"] for row in content["rows"]] == ["tiny_conv", "tiny_filter", "tiny_pool"]
@@ -231,6 +238,121 @@ def test_bad_arguments(arguments, message, capsys):
     error = capsys.readouterr().err
     assert error.startswith("bench: ") and error.count("\n") == 1
     assert message in error
+
+
+@pytest.mark.parametrize("content", ["[", "[]", '{"rows": []}'])
+def test_files_that_hold_no_run(content, tmp_path, capsys):
+    path = tmp_path / "run.json"
+    path.write_text(content)
+    assert main(["compare", str(path), str(path)]) == 2
+    assert f"{path} is not a run" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "none.json")]) == 2
+    assert capsys.readouterr().err.endswith("none.json: No such file or directory\n")
+
+
+def test_runs_are_saved_by_machine_and_threads(run, monkeypatch):
+    found = recorded(run, threads=2)
+    found["machine"] |= {"cpu": "A(R) CPU @ 3 GHz", "cores": 8}
+    found["machine"]["peers"]["fastconv"]["isa"] = "avx2"
+    assert report.results_path(found).name == "a-r-cpu-3-ghz-8-cores-avx2-2-threads.json"
+    assert report.results_path(found).parent.parent.name == "bench"
+
+
+@pytest.mark.parametrize("arguments", [["conv"], ["--peers", "fastconv"]])
+def test_only_whole_runs_are_saved(arguments, capsys):
+    assert main(["--save", *arguments]) == 2
+    assert "--save keeps whole runs" in capsys.readouterr().err
+
+
+def test_readme_has_the_table_of_its_results():
+    assert main(["table", "--check"]) == 0
+
+
+def test_readme_table(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(readme, "CASES", [CONV, FILTER])
+    monkeypatch.setattr(readme, "FEATURED", ["tiny_filter"])
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    path = tmp_path / "run.json"
+    report.write_json(path, recorded(run))
+    text = f"before\n<!-- python -m bench table: {path} -->\nold\n<!-- end of the table -->\nafter"
+    readme.README.write_text(text)
+    assert main(["table", "--check"]) == 1
+    assert "run `python -m bench table`" in capsys.readouterr().out
+    assert readme.README.read_text() == text
+    assert main(["table"]) == main(["table", "--check"]) == 0
+    before, _, about, _, _, _, row, _, after = readme.README.read_text().splitlines()
+    assert (before, after) == ("before", "after")
+    assert about.startswith("1 thread; ")
+    assert row.startswith("| tiny_filter | filter2d 9x8, 3x3 | ")
+    assert " Mpixel/s | " in row and " scipy | " in row
+
+
+def test_readme_without_a_place_for_the_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    readme.README.write_text("nothing")
+    assert main(["table"]) == 2
+    assert "no comments to write the table between" in capsys.readouterr().err
+
+
+def test_compare(run, tmp_path, capsys):
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    found = recorded(run)
+    report.write_json(old, found)
+    conv, filtered, _ = found["rows"] = [dict(row) for row in found["rows"]]
+    conv["of_peak"] *= 0.9
+    filtered["ratio"] *= 0.96
+    report.write_json(new, found)
+    assert main(["compare", str(old), str(new)]) == 0
+    filtered["ratio"] *= 0.96
+    report.write_json(new, found)
+    assert main(["compare", str(old), str(new)]) == 1
+    line, total = capsys.readouterr().out.splitlines()[-2:]
+    assert line.startswith("tiny_filter: ") and line.endswith("x best (scipy -> scipy)")
+    assert total.startswith("1 of ")
+
+
+@pytest.mark.parametrize(("ratio", "of_peak", "slower"), [
+    (0.9, 0.9, True), (0.9, 1, False), (1, 0.9, False), (None, None, True),
+])
+def test_slower_beside_the_peer_and_the_peak(ratio, of_peak, slower):
+    after = {"ratio": ratio, "of_peak": of_peak}
+    assert compare.is_slower({"ratio": 1, "of_peak": 1}, after) == slower
+
+
+def test_compare_refuses_other_threads(run, tmp_path, capsys):
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    report.write_json(old, recorded(run))
+    report.write_json(new, recorded(run, threads=2))
+    assert main(["compare", str(old), str(new)]) == 2
+    assert "the runs are of different kinds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wanted", [[0, 0, 0, 5], [0, 0.5, 1, 1.2, 3], [1, 4, 9], []])
+def test_names_are_spread(wanted):
+    places = plot.spread(wanted, 1)
+    assert len(places) == len(wanted)
+    assert sum(places) == pytest.approx(sum(wanted))
+    assert all(right - left >= 1 - 1e-9 for left, right in pairwise(places))
+
+
+def test_plot(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    plot.draw({**recorded(run), "copy": {"memory": 20.0, "cache": 200.0}}, tmp_path / "run.svg")
+    assert "<svg" in (tmp_path / "run.svg").read_text()
+
+
+def test_plot_is_refused_in_time(monkeypatch, capsys):
+    assert main(["pool", "--plot", "run.png"]) == 2
+    assert "no convolution among the rows" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
+    assert main(["conv", "--plot", "run.png"]) == 2
+    assert capsys.readouterr().err == (
+        "bench: --plot needs matplotlib: python -m pip install matplotlib\n")
+
+
+def test_copies_are_measured():
+    assert worker.Session(None).copy(size=2**16, threads=2, seconds=0.001) > 0
 
 
 def test_list(capsys):
