@@ -64,8 +64,7 @@ class Case:
 
     @property
     def intensity(self):
-        """Operations per byte of input, weights and result, each moved once; None but for layers.
-        """
+        """A layer's FLOP per byte of input, weights and result, each moved once; else None."""
         if self.unit != "GFLOP/s":
             return None
         results = self.work * 1e9 / 2 / math.prod(self.kernel[1:])

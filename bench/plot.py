@@ -12,7 +12,13 @@ from .runner import FRESH, OURS
 STYLES = (("#0072B2", "s"), ("#E69F00", "^"), ("#009E73", "D"), ("#CC79A7", "v"), ("#56B4E9", "P"))
 OUR_STYLE = "#D55E00", "o"
 ROOF = "#555555"
-LABEL_WIDTH = 0.17  # inches from one row's name to the next, at a font size of 8
+COLUMN_WIDTH = 0.1  # inches from one row's points to the next
+LABEL_WIDTH = 0.17  # and from name to name, at a font size of 8
+NOTE = """Each peer in its best variant.
+Above the peak: Winograd, which
+multiplies less than is counted.
+Rows of one intensity stand
+side by side."""
 
 
 def check(path, cases):
@@ -32,21 +38,20 @@ def draw(found, path):
     """Draw the convolutions of a run, each peer in its best variant, into a picture."""
     from matplotlib.figure import Figure
 
-    rows = [row for row in found["rows"] if row["intensity"]]
+    rows = sorted((row for row in found["rows"] if row["intensity"]),
+                  key=lambda row: row["intensity"])
     figure = Figure(figsize=(max(11, 5 + LABEL_WIDTH * len(rows)), 7.5), dpi=130)
     axes = figure.add_axes((0.06, 0.08, 0.73, 0.74))
     axes.set(xscale="log", yscale="log", ylabel="GFLOP/s of nominal work",
-             xlabel="FLOP per byte of input, weights and result, each moved once")
-    _points(axes, rows)
+             xlabel="FLOP per byte of input, weights and result, each moved once",
+             xlim=(rows[0]["intensity"] * 0.75, rows[-1]["intensity"] * 1.33))
+    _points(axes, rows, _columns(axes, rows))
     _roofs(axes, rows, found["copy"])
     _ticks(axes)
-    _names(axes, rows)
-    figure.suptitle(f"{found['machine']['cpu']}, {team(found['settings']['threads'])}",
-                    x=0.06, ha="left")
     axes.legend(loc="upper left", bbox_to_anchor=(1.02, 1), frameon=False, fontsize=9,
-                labelspacing=0.7)
-    axes.text(1.03, 0, "Each peer in its best variant.\nAbove the peak: Winograd, which\n"
-              "multiplies less than is counted.", transform=axes.transAxes, fontsize=8, color=ROOF)
+                labelspacing=0.7, alignment="left",
+                title=f"{found['machine']['cpu']}, {team(found['settings']['threads'])}")
+    axes.text(1.03, 0, NOTE, transform=axes.transAxes, fontsize=8, color=ROOF)
     figure.savefig(path)
 
 
@@ -63,19 +68,36 @@ def spread(wanted, gap):
     return [first + gap * i for first, members in clusters for i in range(members)]
 
 
-def _points(axes, rows):
-    best = {}  # {peer: [(intensity, speed)]}
-    for row in rows:
+def _columns(axes, rows):
+    """Give each row's intensity, moved a little where others would cover its points.
+
+    Above them the names are written, farther apart, with lines that lead down to the points.
+    """
+    to_axes = axes.transScale + axes.transLimits
+    width = axes.get_position().width * axes.figure.get_figwidth()
+    places = spread([to_axes.transform((row["intensity"], 1))[0] for row in rows],
+                    COLUMN_WIDTH / width)
+    for row, place, label in zip(rows, places, spread(places, LABEL_WIDTH / width), strict=True):
+        axes.plot([place, place, label], [0, 1, 1.04], transform=axes.transAxes, clip_on=False,
+                  color="#cccccc", linewidth=0.6, zorder=1)
+        axes.text(label, 1.05, row["name"], transform=axes.transAxes, rotation=90, fontsize=8,
+                  ha="center", va="bottom")
+    return [to_axes.inverted().transform((place, 0))[0] for place in places]
+
+
+def _points(axes, rows, columns):
+    best = {}  # {peer: [(column, speed)]}
+    for row, column in zip(rows, columns, strict=True):
         speeds = {}
         for label, result in row["results"].items():
             if "value" in result and label != FRESH:
                 speeds.setdefault(result["peer"], []).append(result["value"])
         for peer, values in speeds.items():
-            best.setdefault(peer, []).append((row["intensity"], max(values)))
+            best.setdefault(peer, []).append((column, max(values)))
     styles = dict(zip(sorted(best.keys() - {OURS}), cycle(STYLES), strict=False))
     for peer in sorted(best, key=lambda peer: (peer == OURS, peer)):  # ours on top
         colour, marker = styles.get(peer, OUR_STYLE)
-        axes.scatter(*zip(*best[peer], strict=True), s=70 if peer == OURS else 36, color=colour,
+        axes.scatter(*zip(*best[peer], strict=True), s=60 if peer == OURS else 36, color=colour,
                      marker=marker, label=peer, edgecolor="white", linewidth=0.6, zorder=3)
 
 
@@ -107,16 +129,3 @@ def _ticks(axes):
         axis.set_minor_formatter(NullFormatter())
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
-
-
-def _names(axes, rows):
-    """Write each row's name above the picture, with a line down to its points."""
-    rows = sorted(rows, key=lambda row: row["intensity"])
-    to_axes = axes.transScale + axes.transLimits
-    width = axes.get_position().width * axes.figure.get_figwidth()
-    places = [to_axes.transform((row["intensity"], 1))[0] for row in rows]
-    for row, place, label in zip(rows, places, spread(places, LABEL_WIDTH / width), strict=True):
-        axes.plot([place, place, label], [0, 1, 1.04], transform=axes.transAxes, clip_on=False,
-                  color="#bbbbbb", linewidth=0.6, zorder=1)
-        axes.text(label, 1.05, row["name"], transform=axes.transAxes, rotation=90, fontsize=8,
-                  ha="center", va="bottom")

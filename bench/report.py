@@ -41,16 +41,15 @@ def team(threads):
 
 
 def read_json(path):
-    """Read what `write_json` wrote; raise BenchError for anything else."""
+    """Read a run that `write_json` wrote; raise BenchError for anything else."""
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        results_path(found)
     except OSError as error:
         raise BenchError(f"{path}: {error.strerror}") from None
-    except ValueError:
-        content = None
-    if not isinstance(content, dict) or not {"settings", "machine", "rows"} <= content.keys():
-        raise BenchError(f"{path} is not a run that --json or --save wrote")
-    return content
+    except (ValueError, TypeError, KeyError):
+        raise BenchError(f"{path} is not a run of fastconv from --json or --save") from None
+    return found
 
 
 def write_json(path, found):

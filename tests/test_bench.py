@@ -195,6 +195,23 @@ def test_failures_are_reported_and_the_rest_goes_on(run):
     assert run["rows"][0]["results"]["strange.dying"]["reason"].endswith("status 3")
 
 
+@pytest.mark.parametrize("case", [
+    CONV, CONV_F64, POOL,
+    replace(CONV, shape=(2, 4, 6, 5), kernel=(8, 2, 3, 3),
+            arguments=CONV.arguments | {"stride": 2, "padding": 2, "dilation": 2, "groups": 2}),
+    replace(CONV, shape=(2, 6, 5, 2), arguments=CONV.arguments | {"layout": "NHWC"}),
+    replace(CONV, shape=(1, 1, 8, 8), kernel=(1, 1, 3, 3)),
+    replace(POOL, operation="avg_pool2d", shape=(2, 6, 7, 3),
+            arguments=POOL.arguments | {"layout": "NHWC"}),
+    replace(POOL, operation="avg_pool2d",
+            arguments={"kernel_size": 3, "stride": 2, "padding": 1, "layout": "NCHW"}),
+], ids=lambda case: case.description)
+def test_every_installed_peer_is_right(case):
+    with runner.started(runner.PEERS, 1) as (workers, _, _):
+        results = runner.run_row(case, workers, SETTINGS)["results"]
+    assert {label: result for label, result in results.items() if not result["ok"]} == {}
+
+
 def test_missing_peers_are_named(run):
     assert list(run["missing"]) == ["strange.absent"]
     assert "a_module_that_nobody_has" in run["missing"]["strange.absent"]
@@ -240,7 +257,7 @@ def test_bad_arguments(arguments, message, capsys):
     assert message in error
 
 
-@pytest.mark.parametrize("content", ["[", "[]", '{"rows": []}'])
+@pytest.mark.parametrize("content", ["[", "[]", '{"rows": []}', '{"machine": 1}'])
 def test_files_that_hold_no_run(content, tmp_path, capsys):
     path = tmp_path / "run.json"
     path.write_text(content)
