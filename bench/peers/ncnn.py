@@ -56,7 +56,7 @@ def _net(layer, weight, threads, winograd=True):
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.opt.use_winograd_convolution = winograd
-    net.opt.use_winograd63_convolution = False  # farther off than any row allows, and no faster
+    net.opt.use_winograd63_convolution = False  # refused where it is chosen: too far off
     net.opt.use_packing_layout = True
     for narrow in ("fp16_packed", "fp16_storage", "fp16_arithmetic", "bf16_packed",
                    "bf16_storage"):
