@@ -61,6 +61,13 @@ def run(tmp_path_factory):
     return {"rows": rows, "greetings": greetings, "missing": missing}
 
 
+@pytest.fixture(scope="module")
+def installed():
+    """The workers of all peers that can run here."""
+    with runner.started(runner.PEERS, 1) as (workers, _, _):
+        yield workers
+
+
 def recorded(run, **settings):
     """Give what a file would hold about the run."""
     return {"settings": asdict(replace(SETTINGS, **settings)),
@@ -206,9 +213,8 @@ def test_failures_are_reported_and_the_rest_goes_on(run):
     replace(POOL, operation="avg_pool2d",
             arguments={"kernel_size": 3, "stride": 2, "padding": 1, "layout": "NCHW"}),
 ], ids=lambda case: case.description)
-def test_every_installed_peer_is_right(case):
-    with runner.started(runner.PEERS, 1) as (workers, _, _):
-        results = runner.run_row(case, workers, SETTINGS)["results"]
+def test_every_installed_peer_is_right(case, installed):
+    results = runner.run_row(case, installed, SETTINGS)["results"]
     assert {label: result for label, result in results.items() if not result["ok"]} == {}
 
 
