@@ -1,4 +1,7 @@
-"""python -m bench: time fastconv's rows beside its peers'."""
+"""python -m bench: time fastconv's rows beside its peers'.
+
+`python -m bench table` and `python -m bench compare` read what was found.
+"""
 
 import argparse
 import sys
@@ -6,21 +9,27 @@ from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 
-from . import BenchError, photos, report
-from .cases import select
-from .runner import PEERS, Settings, run_row, started
+from . import BenchError, compare, photos, plot, readme, report
+from .cases import CASES, select
+from .runner import PEERS, Settings, copy_speeds, run_row, started
 
 PHOTOS = "photos"
+GROUPS = list({case.group: None for case in CASES})
 
 
 def main(argv=None):
     """Run the benchmark and give the exit status.
 
-    0; 1 if an answer was refused or a peer failed; 2 if it cannot run; 130 after Ctrl-C.
+    0; 1 if an answer was refused, a peer failed, the README's table is not that of the results
+    or a row got slower; 2 if it cannot run; 130 after Ctrl-C.
     """
-    options = _parser().parse_args(argv)
+    argv = sys.argv[1:] if argv is None else argv
     try:
-        return _run(options)
+        if argv[:1] == ["table"]:
+            return readme.main(argv[1:])
+        if argv[:1] == ["compare"]:
+            return compare.main(argv[1:])
+        return _run(_parser().parse_args(argv))
     except (BenchError, ModuleNotFoundError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
@@ -32,11 +41,12 @@ def main(argv=None):
 def _parser():
     parser = argparse.ArgumentParser(
         prog="python -m bench",
-        description="Check, then time fastconv's rows beside its peers', turn by turn.",
+        description="Check, then time fastconv's rows beside its peers', turn by turn. "
+                    "`table` and `compare` in place of the rows: see their own --help.",
     )
     parser.add_argument(
         "patterns", nargs="*", metavar="ROW", default=[],
-        help="a group (conv, filters, pool), a row, a glob, or a part of a name; all by default. "
+        help=f"a group ({', '.join(GROUPS)}), a row, a glob, or a part of a name; all by default. "
              "'photos' is a folder of photographs through the command line")
     parser.add_argument("--rows", action="append", default=[], metavar="ROW", help="the same")
     parser.add_argument("--peers", metavar="NAMES", help=f"some of {','.join(PEERS)}")
@@ -47,6 +57,10 @@ def _parser():
     parser.add_argument("--count", type=_positive(int), default=200,
                         help="how many photographs, default: 200")
     parser.add_argument("--json", metavar="FILE", help="write everything there, too")
+    parser.add_argument("--save", action="store_true",
+                        help="write everything to this machine's file in bench/results")
+    parser.add_argument("--plot", metavar="PICTURE",
+                        help="draw the convolutions and the machine's limits there (a roofline)")
     parser.add_argument("--list", action="store_true", help="show the rows and end")
     return parser
 
@@ -57,26 +71,39 @@ def _run(options):
     peers = _peers(options.peers)
     if options.list:
         for case in cases:
-            print(f"{case.group:8}  {case.name:20}  {_describe(case)}")
+            print(f"{case.group:9}  {case.name:20}  {case.description}")
         return 0
-    if options.json and not Path(options.json).parent.is_dir():
-        raise BenchError(f"--json: no folder {Path(options.json).parent} to write in")
+    if options.save and (patterns or options.peers):
+        raise BenchError("--save keeps whole runs: leave out rows and --peers")
+    for option, path in (("--json", options.json), ("--plot", options.plot)):
+        if path and not Path(path).parent.is_dir():
+            raise BenchError(f"{option}: no folder {Path(path).parent} to write in")
+    if options.plot:
+        plot.check(options.plot, cases)
     settings = Settings(options.threads, options.rounds, options.seconds)
     found = {"settings": asdict(settings), "machine": report.machine({}), "rows": []}
     if cases:
-        found |= _time_rows(cases, peers, settings)
+        found |= _time_rows(cases, peers, settings, limits=bool(options.plot))
     if PHOTOS in patterns:
         found["photos"] = photos.run(options.count, options.rounds)
         print(photos.describe(found["photos"]))
     if options.json:
         report.write_json(options.json, found)
+    if options.save:
+        report.RESULTS.mkdir(exist_ok=True)
+        report.write_json(report.results_path(found), found)
+    if options.plot:
+        plot.draw(found, options.plot)
     refused = [row for row in found["rows"]
                if not all(result["ok"] for result in row["results"].values())]
     return 1 if refused else 0
 
 
-def _time_rows(cases, peers, settings):
-    """Print a table as soon as a group of rows is done; give what goes into the file."""
+def _time_rows(cases, peers, settings, limits):
+    """Print a table as soon as a group of rows is done; give what goes into the file.
+
+    `limits`: measure the speed of copies, too.
+    """
     with started(peers, settings.threads) as (workers, greetings, missing):
         for peer, reason in missing.items():
             print(f'bench: without {peer}: {reason}; python -m pip install -e ".[bench]" '
@@ -85,6 +112,7 @@ def _time_rows(cases, peers, settings):
             raise BenchError("no peer can run here")
         computer = report.machine(greetings)
         print(report.summary(computer))
+        copies = {"copy": copy_speeds(workers[0], settings.threads)} if limits else {}
         rows = []
         for _, members in groupby(cases, key=lambda case: case.group):
             group = []
@@ -97,7 +125,7 @@ def _time_rows(cases, peers, settings):
                 if group:
                     print("\n" + report.table(group, settings.threads), flush=True)
             rows += group
-    return {"machine": computer, "missing": missing, "rows": rows}
+    return {"machine": computer, "missing": missing, **copies, "rows": rows}
 
 
 def _peers(names):
@@ -108,13 +136,6 @@ def _peers(names):
         if peer not in PEERS:
             raise BenchError(f"unknown peer {peer!r}: there are {', '.join(PEERS)}")
     return peers
-
-
-def _describe(case):
-    sizes = "x".join(map(str, case.shape))
-    kernel = f", kernel {'x'.join(map(str, case.kernel))}" if case.kernel else ""
-    arguments = "".join(f", {name} {value}" for name, value in case.arguments.items())
-    return f"{case.operation} {case.dtype} {sizes}{kernel}{arguments}"
 
 
 def _progress(text):

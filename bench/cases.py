@@ -4,10 +4,17 @@ A row is data. Peers read `operation` and `arguments`; nothing here knows a peer
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import partial
+
+import numpy as np
 
 from . import BenchError
+
+# What a row's description leaves out.
+_USUAL = {"stride": 1, "dilation": 1, "groups": 1, "layout": "NCHW"}
+_UNSAID = "padding", "truncate", "dx", "dy"
 
 
 @dataclass(frozen=True)
@@ -17,7 +24,7 @@ class Case:
     `operation` is fastconv's own name of it ("conv2d", "filters.sobel") and `arguments` are its
     keyword arguments. `shape` is the input's, `kernel` that of the weights or of the filter.
     `work` is what one call does: `work / seconds` is its speed in `unit`. A convolution counts
-    2 * terms for each output, on padding too; a pooling the bytes it reads.
+    2 * terms for each output, on padding too; a pooling the bytes it reads; a small row one call.
     """
 
     name: str
@@ -31,6 +38,40 @@ class Case:
     arguments: dict = field(default_factory=dict)
 
     @property
+    def description(self):
+        """What is computed, in a few words."""
+        words = [f"{self.operation.rpartition('.')[2]} {'x'.join(map(str, self.shape))}"]
+        if self.operation == "conv2d":
+            words[0] += f" -> {self.kernel[0]}"
+        if self.kernel:
+            words.append("x".join(map(str, self.kernel[-2:])))
+        for argument, value in self.arguments.items():
+            if argument not in _UNSAID and value != _USUAL.get(argument):
+                words.append(f"{argument} {value}")
+        if self.dtype != "float32":
+            words.append(self.dtype)
+        return ", ".join(words)
+
+    @property
+    def is_filter(self):
+        """Whether this is an image filter: of one image, whose result is as large."""
+        return self.operation.startswith("filters.")
+
+    @property
+    def is_plane(self):
+        """Whether this convolves one channel with one kernel: a filter with zeros around."""
+        return self.operation == "conv2d" and {*self.shape[:2], *self.kernel[:2]} == {1}
+
+    @property
+    def intensity(self):
+        """A layer's FLOP per byte of input, weights and result, each moved once; else None."""
+        if self.unit != "GFLOP/s":
+            return None
+        results = self.work * 1e9 / 2 / math.prod(self.kernel[1:])
+        numbers = math.prod(self.shape) + math.prod(self.kernel) + results
+        return self.work * 1e9 / (numbers * np.dtype(self.dtype).itemsize)
+
+    @property
     def radius(self):
         """How many pixels beyond an output, on each side, an image filter reads."""
         if self.kernel:
@@ -40,14 +81,18 @@ class Case:
         return 1
 
 
-def _conv(name, samples, channels, height, width, kernels, size, stride=1, groups=1):
-    padding = size // 2
-    pixels = math.prod((n + 2 * padding - size) // stride + 1 for n in (height, width))
+def _conv(name, samples, channels, height, width, kernels, size, stride=1, groups=1, *,
+          group="conv", dilation=1, padding=None, layout="NCHW", dtype="float32"):
+    reach = dilation * (size - 1)
+    padding = reach // 2 if padding is None else padding
+    pixels = math.prod((n + 2 * padding - reach - 1) // stride + 1 for n in (height, width))
+    image = (channels, height, width) if layout == "NCHW" else (height, width, channels)
     weight = (kernels, channels // groups, size, size)
     return Case(
-        name, "conv", "conv2d", (samples, channels, height, width),
-        "GFLOP/s", 2e-9 * samples * pixels * math.prod(weight), weight,
-        arguments={"stride": stride, "padding": padding, "groups": groups},
+        name, group, "conv2d", (samples, *image),
+        "GFLOP/s", 2e-9 * samples * pixels * math.prod(weight), weight, dtype,
+        {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
+         "layout": layout},
     )
 
 
@@ -62,6 +107,9 @@ def _pool(name, operation, shape, size, stride, padding=0, layout="NCHW"):
     return Case(name, "pool", operation, shape, "GB/s", 4e-9 * math.prod(shape),
                 arguments=arguments)
 
+
+_SMALL = {"group": "small", "unit": "kcall/s", "work": 1e-3}
+_more = partial(_conv, group="conv_more")
 
 CASES = (
     #     row              N    C    H    W     K  k  stride, groups
@@ -81,6 +129,21 @@ CASES = (
     _conv("b16_1x1",      16, 256,  28,  28,  128, 1),
     _conv("dw3x3",         1, 144,  56,  56,  144, 3, 1, 144),
     _conv("dw3x3s2",       1,  96, 112, 112,   96, 3, 2, 96),
+    _more("odd_3x3",         1,  48,  37,  53,   72, 3),
+    _more("wide_5x5",        1,  32,  56,  56,   64, 5),
+    _more("dilated_3x3",     1,  64,  56,  56,   64, 3, dilation=2),
+    _more("r50_3_3x3_b8",    8, 128,  28,  28,  128, 3),
+    _more("r50_3_3x3_b64",  64, 128,  28,  28,  128, 3),
+    _more("r50_3_1x1s2",     1, 256,  56,  56,  512, 1, 2),
+    _more("patch4x4s4",      1,   3, 224, 224,   96, 4, 4, padding=0),
+    _more("g32_3x3",         1, 128,  56,  56,  128, 3, 1, 32),
+    _more("dw5x5",           1, 240,  28,  28,  240, 5, 1, 240),
+    _more("dw3x3_x2",        1,  64,  56,  56,  128, 3, 1, 64),
+    _more("r50_2_3x3_nhwc",  1,  64,  56,  56,   64, 3, layout="NHWC"),
+    _more("r50_2_1x1_nhwc",  1,  64,  56,  56,  256, 1, layout="NHWC"),
+    _more("dw3x3_nhwc",      1, 144,  56,  56,  144, 3, 1, 144, layout="NHWC"),
+    _more("r50_2_3x3_f64",   1,  64,  56,  56,   64, 3, dtype="float64"),
+    _more("r50_2_1x1_f64",   1,  64,  56,  56,  256, 1, dtype="float64"),
     *(_filter(f"filter2d_{k}x{k}", "filter2d", dtype, (k, k))
       for dtype in ("float32", "uint8") for k in (3, 5, 7, 11, 15, 31)),
     # Cut off where OpenCV cuts off by default: at 4 sigma, and at 3 for uint8.
@@ -95,6 +158,9 @@ CASES = (
     _pool("max2x2s2_112_nhwc", "max_pool2d", (8, 112, 112, 64), 2, 2, layout="NHWC"),
     _pool("max3x3s2_112_nhwc", "max_pool2d", (8, 112, 112, 64), 3, 2, 1, layout="NHWC"),
     _pool("avg2x2s2_112_nhwc", "avg_pool2d", (8, 112, 112, 64), 2, 2, layout="NHWC"),
+    # What a call costs: one 3x3 filter on an 8x8 image.
+    replace(_conv("small_conv", 1, 1, 8, 8, 1, 3), **_SMALL),
+    replace(_filter("small_filter", "filter2d", "float32", (3, 3)), shape=(8, 8), **_SMALL),
 )
 
 

@@ -3,11 +3,16 @@
 import json
 import os
 import platform
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 
+from . import BenchError
 from .runner import FRESH, OURS
+
+RESULTS = Path(__file__).with_name("results")
 
 
 def machine(greetings):
@@ -23,10 +28,36 @@ def machine(greetings):
     }
 
 
-def write_json(path, content):
-    with open(path, "w", encoding="utf-8") as file:
-        json.dump(content, file, indent=1)
-        file.write("\n")
+def results_path(found):
+    """Give the file of bench/results that is for such a run: its machine and its threads."""
+    computer = found["machine"]
+    name = (f"{computer['cpu']} {computer['cores']} cores {computer['peers'][OURS]['isa']} "
+            f"{team(found['settings']['threads'])}")
+    return RESULTS / (re.sub("[^a-z0-9]+", "-", name.lower()).strip("-") + ".json")
+
+
+def team(threads):
+    return "1 thread" if threads == 1 else f"{threads} threads"
+
+
+def read_json(path):
+    """Read a run that `write_json` wrote; raise BenchError for anything else."""
+    try:
+        found = json.loads(Path(path).read_text(encoding="utf-8"))
+        results_path(found)
+    except OSError as error:
+        raise BenchError(f"{path}: {error.strerror}") from None
+    except (ValueError, TypeError, KeyError):
+        raise BenchError(f"{path} is not a run of fastconv from --json or --save") from None
+    return found
+
+
+def write_json(path, found):
+    """Write a run with a line for each row, so that versions of the file can be compared."""
+    frame = json.dumps({**found, "rows": []}, indent=1)
+    rows = ",\n".join(map(json.dumps, found["rows"]))
+    text = frame.replace('"rows": []', f'"rows": [\n{rows}\n]') + "\n"
+    Path(path).write_text(text, encoding="utf-8", newline="\n")
 
 
 def summary(computer):
@@ -47,11 +78,10 @@ def table(rows, threads):
         columns.append((upper, lower, [_figure(row, label) for row in rows]))
         key = {OURS: "ratio", FRESH: "fresh_ratio"}.get(label)
         if any(row.get(key) for row in rows):
-            columns.append(("", "x best", [_number(row[key]) for row in rows]))
+            columns.append(("", "x best", [number(row[key]) for row in rows]))
     if any(row["of_peak"] for row in rows):
-        columns.append(("of FMA", "peak", [_percent(row["of_peak"]) for row in rows]))
-    teams = "1 thread" if threads == 1 else f"{threads} threads"
-    title = f"{rows[0]['group']}, {rows[0]['unit']}, {teams}; * is the best other peer"
+        columns.append(("of FMA", "peak", [percent(row["of_peak"]) for row in rows]))
+    title = f"{rows[0]['group']}, {rows[0]['unit']}, {team(threads)}; * is the best other peer"
     return "\n".join([title, *_aligned(columns), *_notes(rows)])
 
 
@@ -71,16 +101,16 @@ def _figure(row, label):
         return "- "
     if not result["ok"]:
         return "FAILED " if result.get("failed") else "WRONG "
-    return _number(result["value"]) + ("*" if label == row["best"] else " ")
+    return number(result["value"]) + ("*" if label == row["best"] else " ")
 
 
-def _number(value):
+def number(value):
     if value is None:
         return "-"
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _percent(fraction):
+def percent(fraction):
     return "-" if fraction is None else f"{fraction:.0%}"
 
 

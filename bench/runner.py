@@ -25,6 +25,8 @@ PEERS = sorted(module.name for module in pkgutil.iter_modules(peer_package.__pat
 # peer waits until they sleep.
 PAUSE = 0.05
 
+COPIES = {"memory": 2**27, "cache": 2**19}  # bytes
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -108,8 +110,9 @@ def run_row(case, workers, settings):
             try:
                 seconds[label].append(
                     worker.ask("time", variant=label, seconds=settings.seconds))
-                if label == OURS and case.group == "conv":
-                    peaks.append(worker.ask("peak", seconds=settings.seconds / 2))
+                if label == OURS and case.intensity:
+                    peaks.append(worker.ask("peak", bits=8 * np.dtype(case.dtype).itemsize,
+                                            seconds=settings.seconds / 2))
             except PeerFailed as error:
                 results[label].update(ok=False, reason=str(error), failed=True)
     for label, rounds in seconds.items():
@@ -117,7 +120,17 @@ def run_row(case, workers, settings):
             speeds = [case.work / each for each in rounds]
             results[label].update(value=statistics.median(speeds), rounds=speeds)
     peak = statistics.median(peaks) * settings.threads if peaks else None
-    return {**asdict(case), "results": results, "peak": peak, **_compare(results, peak)}
+    return {
+        **asdict(case), "results": results, "peak": peak,
+        "intensity": case.intensity,
+        **_compare(results, peak),
+    }
+
+
+def copy_speeds(worker, threads):
+    """Measure the GB/s of copies, read and written, where they stay in a cache and where not."""
+    return {place: worker.ask("copy", size=size, threads=threads, seconds=0.5)
+            for place, size in COPIES.items()}
 
 
 def _write(case, folder):

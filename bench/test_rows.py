@@ -11,7 +11,7 @@ from .peers.fastconv import prepare
 def test_row(benchmark, case):
     arrays = make_arrays(case)
     call = prepare(case, arrays, threads=1)["fastconv"]
-    verdict = judge(call(), *make_answer(case, arrays))
+    verdict = judge(case, call(), *make_answer(case, arrays))
     assert verdict["ok"], verdict["reason"]
     benchmark.group = case.group
     benchmark.extra_info |= {"work": case.work, "unit": case.unit}

@@ -6,8 +6,10 @@ It greets with {"version": ...}, then answers each line with one line:
         check every variant: {label: verdict}; the wrong ones cannot be timed
     {"do": "time", "variant": label, "seconds": ...}
         the median seconds of a call
-    {"do": "peak", "seconds": ...}
-        the GFLOP/s of fused multiply-adds on one thread
+    {"do": "peak", "bits": ..., "seconds": ...}
+        the GFLOP/s of fused multiply-adds of float32 or float64 on one thread
+    {"do": "copy", "size": ..., "threads": ..., "seconds": ...}
+        the GB/s, read and written, of that many threads that copy `size` bytes together
 
 or with {"failed": message} if the peer cannot be imported or raises. It ends with its input.
 """
@@ -18,6 +20,8 @@ import os
 import signal
 import statistics
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -42,7 +46,7 @@ class Session:
         case = Case(**case)
         arrays, expected, bound = load(Path(folder))
         calls = self.peer.prepare(case, arrays, threads)
-        verdicts = {label: judge(np.asarray(call()), expected, bound)
+        verdicts = {label: judge(case, np.asarray(call()), expected, bound)
                     for label, call in calls.items()}
         self.calls = {label: call for label, call in calls.items() if verdicts[label]["ok"]}
         return verdicts
@@ -50,8 +54,18 @@ class Session:
     def time(self, variant, seconds):
         return measure(self.calls[variant], seconds)
 
-    def peak(self, seconds):
-        return self.peer.peak(seconds)
+    def peak(self, bits, seconds):
+        return self.peer.peak(bits, seconds)
+
+    def copy(self, size, threads, seconds):
+        share = size // threads
+
+        def speed(_):
+            source, target = np.ones(share, np.uint8), np.ones(share, np.uint8)
+            return 2e-9 * share / measure(partial(np.copyto, target, source), seconds)
+
+        with ThreadPoolExecutor(threads) as pool:
+            return sum(pool.map(speed, range(threads)))
 
 
 def load(folder):
@@ -70,8 +84,8 @@ def measure(call, seconds):
     start = perf_counter()
     call()
     samples = [perf_counter() - start]
-    calls = max(1, round(SAMPLE / samples[0]))
     while (now := perf_counter()) < start + seconds:
+        calls = max(1, round(SAMPLE / samples[-1]))
         for _ in range(calls):
             call()
         samples.append((perf_counter() - now) / calls)

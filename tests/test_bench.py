@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,14 @@ import pytest
 
 bench = pytest.importorskip("bench", reason="bench/ is not beside tests/: not a checkout")
 
-from bench import answers, photos, report, runner, worker  # noqa: E402
+from bench import answers, compare, photos, plot, readme, report, runner, worker  # noqa: E402
 from bench.__main__ import main  # noqa: E402
 from bench.cases import CASES, Case, select  # noqa: E402
 
 CONV = Case("tiny_conv", "conv", "conv2d", (1, 2, 6, 5), "GFLOP/s", 1e-6, (3, 2, 3, 3),
-            arguments={"stride": 1, "padding": 1, "groups": 1})
+            arguments={"stride": 1, "padding": 1, "dilation": 1, "groups": 1,
+                       "layout": "NCHW"})
+CONV_F64 = replace(CONV, name="tiny_f64", dtype="float64")
 FILTER = Case("tiny_filter", "filters", "filters.filter2d", (9, 8), "Mpixel/s", 7.2e-5, (3, 3))
 FILTER_U8 = Case("tiny_u8", "filters", "filters.filter2d", (9, 8), "Mpixel/s", 7.2e-5, (3, 3),
                  dtype="uint8")
@@ -58,6 +61,19 @@ def run(tmp_path_factory):
     return {"rows": rows, "greetings": greetings, "missing": missing}
 
 
+@pytest.fixture(scope="module")
+def installed():
+    """The workers of all peers that can run here."""
+    with runner.started(runner.PEERS, 1) as (workers, _, _):
+        yield workers
+
+
+def recorded(run, **settings):
+    """Give what a file would hold about the run."""
+    return {"settings": asdict(replace(SETTINGS, **settings)),
+            "machine": report.machine(run["greetings"]), "rows": run["rows"]}
+
+
 @pytest.fixture
 def filter_row(run):
     return run["rows"][1]
@@ -71,6 +87,7 @@ def test_rows_survive_json():
     for case in CASES:
         copy = Case(**json.loads(json.dumps(asdict(case))))
         assert (copy.name, copy.work, copy.radius) == (case.name, case.work, case.radius)
+        assert copy.is_plane == case.is_plane
 
 
 def test_nominal_work():
@@ -78,13 +95,24 @@ def test_nominal_work():
     assert work["r50_2_3x3"] == pytest.approx(2 * 64 * 64 * 9 * 56 * 56 / 1e9)
     assert work["r50_conv1"] == pytest.approx(2 * 64 * 3 * 49 * 112 * 112 / 1e9)
     assert work["dw3x3s2"] == pytest.approx(2 * 96 * 9 * 56 * 56 / 1e9)
+    assert work["dilated_3x3"] == work["r50_2_3x3"]
+    assert work["patch4x4s4"] == pytest.approx(2 * 96 * 3 * 16 * 56 * 56 / 1e9)
+    assert work["r50_2_1x1_nhwc"] == pytest.approx(2 * 256 * 64 * 56 * 56 / 1e9)
     assert work["sobel_3x3_u8"] == pytest.approx(2.0736)
     assert work["max2x2s2_112"] == pytest.approx(4 * 8 * 64 * 112 * 112 / 1e9)
 
 
+def test_intensity():
+    read, written = 2 * 6 * 5 + 3 * 2 * 3 * 3, 3 * 6 * 5
+    conv = replace(CONV, work=2e-9 * written * 18)
+    assert conv.intensity == pytest.approx(2 * written * 18 / (4 * (read + written)))
+    assert replace(conv, dtype="float64").intensity == pytest.approx(conv.intensity / 2)
+
+
 @pytest.mark.parametrize(("patterns", "names"), [
     (["r50_3_3x3"], {"r50_3_3x3"}),
-    (["r50_3"], {"r50_3_3x3", "r50_3_3x3s2"}),
+    (["r50_3_3x3s"], {"r50_3_3x3s2"}),
+    (["r50_3_3x3_"], {"r50_3_3x3_b8", "r50_3_3x3_b64"}),
     (["*_28", "dw3x3s2"], {"max2x2s2_28", "max3x3s2_28", "dw3x3s2"}),
 ])
 def test_select(patterns, names):
@@ -96,17 +124,18 @@ def test_select_groups():
     assert select([]) == list(CASES)
 
 
-@pytest.mark.parametrize("case", [CONV, FILTER, FILTER_U8, POOL], ids=lambda case: case.name)
+@pytest.mark.parametrize("case", [CONV, CONV_F64, FILTER, FILTER_U8, POOL],
+                         ids=lambda case: case.name)
 def test_the_right_answer_is_accepted_and_others_are_not(case):
     expected, bound = answers.make_answer(case, answers.make_arrays(case))
     right = expected.astype(case.dtype)
-    assert answers.judge(right, expected, bound)["ok"]
-    assert not answers.judge(right[..., :-1], expected, bound)["ok"]
-    assert not answers.judge(right.astype(np.float64), expected, bound)["ok"]
+    assert answers.judge(case, right, expected, bound)["ok"]
+    assert not answers.judge(case, right[..., :-1], expected, bound)["ok"]
+    assert not answers.judge(case, right.astype(np.int64), expected, bound)["ok"]
     wrong = right.copy()
     last = wrong.flat[-1]
     wrong.flat[-1] = last + 2 if last < 100 else last - 2
-    verdict = answers.judge(wrong, expected, bound)
+    verdict = answers.judge(case, wrong, expected, bound)
     assert not verdict["ok"]
     assert verdict["error"] > verdict["tolerance"]
     assert "is allowed" in verdict["reason"]
@@ -116,14 +145,14 @@ def test_nan_is_wrong():
     expected, bound = answers.make_answer(CONV, answers.make_arrays(CONV))
     result = expected.astype(np.float32)
     result.flat[7] = np.nan
-    assert not answers.judge(result, expected, bound)["ok"]
+    assert not answers.judge(CONV, result, expected, bound)["ok"]
 
 
 def test_integers_off_by_one_are_counted():
     expected, bound = answers.make_answer(FILTER_U8, answers.make_arrays(FILTER_U8))
     result = expected.copy()
     result[:2, 0] ^= 1
-    verdict = answers.judge(result, expected, bound)
+    verdict = answers.judge(FILTER_U8, result, expected, bound)
     assert verdict["ok"]
     assert verdict["off_by_one"] == 2
 
@@ -173,6 +202,22 @@ def test_failures_are_reported_and_the_rest_goes_on(run):
     assert run["rows"][0]["results"]["strange.dying"]["reason"].endswith("status 3")
 
 
+@pytest.mark.parametrize("case", [
+    CONV, CONV_F64, POOL,
+    replace(CONV, shape=(2, 4, 6, 5), kernel=(8, 2, 3, 3),
+            arguments=CONV.arguments | {"stride": 2, "padding": 2, "dilation": 2, "groups": 2}),
+    replace(CONV, shape=(2, 6, 5, 2), arguments=CONV.arguments | {"layout": "NHWC"}),
+    replace(CONV, shape=(1, 1, 8, 8), kernel=(1, 1, 3, 3)),
+    replace(POOL, operation="avg_pool2d", shape=(2, 6, 7, 3),
+            arguments=POOL.arguments | {"layout": "NHWC"}),
+    replace(POOL, operation="avg_pool2d",
+            arguments={"kernel_size": 3, "stride": 2, "padding": 1, "layout": "NCHW"}),
+], ids=lambda case: case.description)
+def test_every_installed_peer_is_right(case, installed):
+    results = runner.run_row(case, installed, SETTINGS)["results"]
+    assert {label: result for label, result in results.items() if not result["ok"]} == {}
+
+
 def test_missing_peers_are_named(run):
     assert list(run["missing"]) == ["strange.absent"]
     assert "a_module_that_nobody_has" in run["missing"]["strange.absent"]
@@ -198,8 +243,8 @@ def test_table(filter_row):
 
 def test_json(run, tmp_path):
     path = tmp_path / "run.json"
-    report.write_json(path, {"machine": report.machine(run["greetings"]), "rows": run["rows"]})
-    content = json.loads(path.read_text())
+    report.write_json(path, recorded(run))
+    content = report.read_json(path)
     assert content["machine"]["peers"]["scipy"]["version"]
     assert content["machine"]["cores"] >= 1
     assert [row["name"] for row in content["rows"]] == ["tiny_conv", "tiny_filter", "tiny_pool"]
@@ -216,6 +261,121 @@ def test_bad_arguments(arguments, message, capsys):
     error = capsys.readouterr().err
     assert error.startswith("bench: ") and error.count("\n") == 1
     assert message in error
+
+
+@pytest.mark.parametrize("content", ["[", "[]", '{"rows": []}', '{"machine": 1}'])
+def test_files_that_hold_no_run(content, tmp_path, capsys):
+    path = tmp_path / "run.json"
+    path.write_text(content)
+    assert main(["compare", str(path), str(path)]) == 2
+    assert f"{path} is not a run" in capsys.readouterr().err
+    assert main(["compare", str(tmp_path / "none.json")]) == 2
+    assert capsys.readouterr().err.endswith("none.json: No such file or directory\n")
+
+
+def test_runs_are_saved_by_machine_and_threads(run, monkeypatch):
+    found = recorded(run, threads=2)
+    found["machine"] |= {"cpu": "A(R) CPU @ 3 GHz", "cores": 8}
+    found["machine"]["peers"]["fastconv"]["isa"] = "avx2"
+    assert report.results_path(found).name == "a-r-cpu-3-ghz-8-cores-avx2-2-threads.json"
+    assert report.results_path(found).parent.parent.name == "bench"
+
+
+@pytest.mark.parametrize("arguments", [["conv"], ["--peers", "fastconv"]])
+def test_only_whole_runs_are_saved(arguments, capsys):
+    assert main(["--save", *arguments]) == 2
+    assert "--save keeps whole runs" in capsys.readouterr().err
+
+
+def test_readme_has_the_table_of_its_results():
+    assert main(["table", "--check"]) == 0
+
+
+def test_readme_table(run, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(readme, "CASES", [CONV, FILTER])
+    monkeypatch.setattr(readme, "FEATURED", ["tiny_filter"])
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    path = tmp_path / "run.json"
+    report.write_json(path, recorded(run))
+    text = f"before\n<!-- python -m bench table: {path} -->\nold\n<!-- end of the table -->\nafter"
+    readme.README.write_text(text)
+    assert main(["table", "--check"]) == 1
+    assert "run `python -m bench table`" in capsys.readouterr().out
+    assert readme.README.read_text() == text
+    assert main(["table"]) == main(["table", "--check"]) == 0
+    before, _, about, _, _, _, row, _, after = readme.README.read_text().splitlines()
+    assert (before, after) == ("before", "after")
+    assert about.startswith("1 thread; ")
+    assert row.startswith("| tiny_filter | filter2d 9x8, 3x3 | ")
+    assert " Mpixel/s | " in row and " scipy | " in row
+
+
+def test_readme_without_a_place_for_the_table(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(readme, "README", tmp_path / "README.md")
+    readme.README.write_text("nothing")
+    assert main(["table"]) == 2
+    assert "no comments to write the table between" in capsys.readouterr().err
+
+
+def test_compare(run, tmp_path, capsys):
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    found = recorded(run)
+    report.write_json(old, found)
+    conv, filtered, _ = found["rows"] = [dict(row) for row in found["rows"]]
+    conv["of_peak"] *= 0.9
+    filtered["ratio"] *= 0.96
+    report.write_json(new, found)
+    assert main(["compare", str(old), str(new)]) == 0
+    filtered["ratio"] *= 0.96
+    report.write_json(new, found)
+    assert main(["compare", str(old), str(new)]) == 1
+    line, total = capsys.readouterr().out.splitlines()[-2:]
+    assert line.startswith("tiny_filter: ") and line.endswith("x best (scipy -> scipy)")
+    assert total.startswith("1 of ")
+
+
+@pytest.mark.parametrize(("ratio", "of_peak", "slower"), [
+    (0.9, 0.9, True), (0.9, 1, False), (1, 0.9, False), (None, None, True),
+])
+def test_slower_beside_the_peer_and_the_peak(ratio, of_peak, slower):
+    after = {"ratio": ratio, "of_peak": of_peak}
+    assert compare.is_slower({"ratio": 1, "of_peak": 1}, after) == slower
+
+
+def test_compare_refuses_other_threads(run, tmp_path, capsys):
+    old, new = tmp_path / "old.json", tmp_path / "new.json"
+    report.write_json(old, recorded(run))
+    report.write_json(new, recorded(run, threads=2))
+    assert main(["compare", str(old), str(new)]) == 2
+    assert "the runs are of different kinds" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("wanted", [[0, 0, 0, 5], [0, 0.5, 1, 1.2, 3], [1, 4, 9], []])
+def test_names_are_spread(wanted):
+    places = plot.spread(wanted, 1)
+    assert len(places) == len(wanted)
+    assert sum(places) == pytest.approx(sum(wanted))
+    assert all(right - left >= 1 - 1e-9 for left, right in pairwise(places))
+
+
+def test_plot(run, tmp_path):
+    pytest.importorskip("matplotlib")
+    plot.draw({**recorded(run), "copy": {"memory": 20.0, "cache": 200.0}}, tmp_path / "run.svg")
+    assert "<svg" in (tmp_path / "run.svg").read_text()
+
+
+def test_plot_is_refused_in_time(monkeypatch, capsys):
+    assert main(["pool", "--plot", "run.png"]) == 2
+    assert "no convolution among the rows" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.backend_bases", None)
+    assert main(["conv", "--plot", "run.png"]) == 2
+    assert capsys.readouterr().err == (
+        "bench: --plot needs matplotlib: python -m pip install matplotlib\n")
+
+
+def test_copies_are_measured():
+    assert worker.Session(None).copy(size=2**16, threads=2, seconds=0.001) > 0
 
 
 def test_list(capsys):

@@ -24,6 +24,6 @@ def prepare(case, arrays, threads):
     return {"fastconv": prepared, "fastconv fresh": fresh}
 
 
-def peak(seconds):
-    """Measure the GFLOP/s of float32 fused multiply-adds on registers, on one thread."""
-    return fastconv._core.fma_peak(DETAILS["isa"], seconds=seconds)
+def peak(bits, seconds):
+    """Measure the GFLOP/s of fused multiply-adds on registers, on one thread."""
+    return fastconv._core.fma_peak(DETAILS["isa"], bits, seconds)

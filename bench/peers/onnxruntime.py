@@ -13,7 +13,9 @@ _OPERATORS = {"conv2d": "Conv", "max_pool2d": "MaxPool", "avg_pool2d": "AverageP
 
 
 def prepare(case, arrays, threads):
-    if case.operation not in _OPERATORS or case.arguments.get("layout", "NCHW") != "NCHW":
+    if case.operation not in _OPERATORS or case.dtype != "float32":
+        return {}
+    if case.arguments["layout"] != "NCHW":
         return {}
     session = onnxruntime.InferenceSession(
         _model(case, arrays), _options(threads), providers=["CPUExecutionProvider"]
@@ -59,6 +61,7 @@ def _node(case):
     }
     if case.operation == "conv2d":
         attributes["group"] = arguments["groups"]
+        attributes["dilations"] = [arguments["dilation"]] * 2
     else:
         attributes["kernel_shape"] = [arguments["kernel_size"]] * 2
     if case.operation == "avg_pool2d":

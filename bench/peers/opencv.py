@@ -14,12 +14,23 @@ _BORDER = {"borderType": cv2.BORDER_REFLECT_101}
 
 def prepare(case, arrays, threads):
     cv2.setNumThreads(threads)
-    build = _FILTERS.get(case.operation)
+    build = _plane if case.is_plane else _FILTERS.get(case.operation)
     return {"opencv": build(case, **arrays)} if build else {}
 
 
 def _filter2d(case, x, weight):
     return partial(cv2.filter2D, x, -1, weight, dst=result_like(x), **_BORDER)
+
+
+def _plane(case, x, weight):
+    image, kernel, out = x[0, 0], weight[0, 0], result_like(x)
+    result = out[0, 0]
+
+    def run():
+        cv2.filter2D(image, -1, kernel, result, borderType=cv2.BORDER_CONSTANT)
+        return out
+
+    return run
 
 
 def _gaussian(case, x):

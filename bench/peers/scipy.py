@@ -17,7 +17,7 @@ _LARGEST_DIRECT = 5
 def prepare(case, arrays, threads):
     if case.dtype != "float32":  # SciPy cuts integer results off where others round
         return {}
-    build = _FILTERS.get(case.operation)
+    build = _plane if case.is_plane else _FILTERS.get(case.operation)
     return {"scipy": build(case, **arrays)} if build else {}
 
 
@@ -30,6 +30,10 @@ def _filter2d(case, x, weight):
         return signal.oaconvolve(np.pad(x, case.radius, "reflect"), flipped, "valid")
 
     return run
+
+
+def _plane(case, x, weight):
+    return partial(ndimage.correlate, x, weight, output=result_like(x), mode="constant")
 
 
 def _gaussian(case, x):

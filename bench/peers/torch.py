@@ -1,5 +1,6 @@
 """PyTorch on the CPU: contiguous, channels_last, and with oneDNN's own order of the weights."""
 
+from contextlib import suppress
 from functools import partial
 
 import torch
@@ -22,28 +23,36 @@ def prepare(case, arrays, threads):
 
 
 def _conv2d(arguments, x, weight):
+    arguments = dict(arguments)
+    nhwc = arguments.pop("layout") == "NHWC"
+    x = x.permute(0, 3, 1, 2) if nhwc else x
     channels_last = {"memory_format": torch.channels_last}
     x_last, weight_last = x.contiguous(**channels_last), weight.contiguous(**channels_last)
-    variants = {
-        "torch": partial(functional.conv2d, x, weight, **arguments),
-        "torch channels_last": partial(functional.conv2d, x_last, weight_last, **arguments),
-    }
-    stride, padding = [arguments["stride"]] * 2, [arguments["padding"]] * 2
-    geometry = padding, stride, [1, 1], arguments["groups"]
-    try:  # what torch.compile makes of a frozen layer
-        packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, list(x.shape))
-    except (AttributeError, NotImplementedError):
-        return variants
-    convolve = torch.ops.mkldnn._convolution_pointwise
-    variants["torch prepacked"] = partial(
-        convolve, x_last, packed, None, *geometry, "none", [], ""
-    )
-    return variants
+    variants = {"torch channels_last": partial(functional.conv2d, x_last, weight_last, **arguments)}
+    if x.dtype == torch.float32:  # oneDNN knows no float64
+        with suppress(AttributeError, NotImplementedError):  # a build without oneDNN
+            variants["torch prepacked"] = _prepacked(arguments, x_last, weight)
+    if nhwc:
+        return {label: _permuted(call) for label, call in variants.items()}
+    return {"torch": partial(functional.conv2d, x, weight, **arguments), **variants}
+
+
+def _prepacked(arguments, x, weight):
+    """Give what torch.compile makes of a frozen layer."""
+    geometry = (*([arguments[name]] * 2 for name in ("padding", "stride", "dilation")),
+                arguments["groups"])
+    packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, list(x.shape))
+    return partial(torch.ops.mkldnn._convolution_pointwise, x, packed, None, *geometry,
+                   "none", [], "")
 
 
 def _pool(pool, arguments, x):
     arguments = dict(arguments)
     if arguments.pop("layout") == "NCHW":
         return {"torch": partial(pool, x, **arguments)}
-    x = x.permute(0, 3, 1, 2)
-    return {"torch channels_last": lambda: pool(x, **arguments).permute(0, 2, 3, 1)}
+    return {"torch channels_last": _permuted(partial(pool, x.permute(0, 3, 1, 2), **arguments))}
+
+
+def _permuted(call):
+    """Give the call with its result as NHWC: only its strides change."""
+    return lambda: call().permute(0, 2, 3, 1)
