@@ -133,7 +133,7 @@ static void channel_unit(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t g, pt
     const real *const weight = (const real *)p->weight + g * channel_packed_k(p->k) * terms;
     struct channel_tile t = {.bias = bias, .kh = p->kh, .kw = p->kw, .c = p->c,
                              .step_row = p->dilation_h * in.row,
-                             .step_col = p->dilation_w * in.pixel, .activation = p->activation};
+                             .step_col = p->dilation_w * in.pixel, .activation = tile_activation(p)};
     int nv;
 
     for (ptrdiff_t k = k0; k < k1; k += nv * LANES) {
@@ -159,6 +159,7 @@ static void channel_unit(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t g, pt
 #endif
             }
         }
+        finish_pixels(p, (n * p->oh + y0) * p->ow, outputs, g * p->k + k, t.kept);
     }
 }
 

@@ -157,7 +157,7 @@ static void pixel_row_of_tiles(const struct fc_conv2d *p, const struct nchw_pane
     const ptrdiff_t end = by_row ? panel->flat : round_up(panel->flat, narrow);
     ptrdiff_t count;
 
-    t->activation = last ? p->activation : FC_LINEAR;
+    t->activation = last ? tile_activation(p) : FC_LINEAR;
     for (ptrdiff_t at = 0; at < end; at += count) {
         const ptrdiff_t col = at % panel->pitch;
         const int fits = by_row ? col + wide <= cols : at + wide <= end;
@@ -214,6 +214,8 @@ static void pixel_unit(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t g, ptrd
             pixel_row_of_tiles(p, &panel, &t, (int)tile, kept, cols, input,
                                sums + (k - k0) * t.sum_pitch, c0 == 0, c0 + t.c == p->c,
                                out + k * p->oh * p->ow, line);
+            if (c0 + t.c == p->c)
+                finish_planes(p, (n * p->groups + g) * p->k + k, kept, y0, rows, x0, cols);
         }
     }
 }

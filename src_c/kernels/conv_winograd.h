@@ -256,7 +256,7 @@ static void winograd_output(const struct fc_conv2d *p, const real *product, ptrd
             if (end <= t)
                 break;
             FC_UNROLL for (int j = 0; j < 4; j++)
-                row[j] = activate(v_add(y[4 * i + j], v_set1(bias)), p->activation);
+                row[j] = activate(v_add(y[4 * i + j], v_set1(bias)), tile_activation(p));
             {
                 const vec low_02 = v_zip_low(row[0], row[2]), high_02 = v_zip_high(row[0], row[2]);
                 const vec low_13 = v_zip_low(row[1], row[3]), high_13 = v_zip_high(row[1], row[3]);
@@ -304,7 +304,7 @@ static void winograd_direct_tile(const struct fc_conv2d *p, const real *x, const
                 sum = real_fma(weight[i],
                                winograd_pixel(p, x + i / 9 * p->h * p->w, y - p->top + i % 9 / 3,
                                               at - p->left + i % 3), sum);
-            out[y * p->ow + at] = activate_one(sum, p->activation);
+            out[y * p->ow + at] = activate_one(sum, tile_activation(p));
         }
 }
 
@@ -401,5 +401,6 @@ static void conv_winograd(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
             .k1 = FC_MIN(k0 + p->block_k, p->k),
         };
         winograd_run_unit(&u, scratch);
+        finish_planes(p, sample * p->k + k0, u.k1 - k0, y0, u.rows, 0, p->ow);
     }
 }
