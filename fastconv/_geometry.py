@@ -82,9 +82,9 @@ def activation(function, value, dtype):
     """An activation as (name in the C core, *parameters); its numbers are finite in dtype."""
     if isinstance(value, str | None) and value in ACTIVATIONS:
         return ACTIVATIONS[value]
-    values = tuple(value) if isinstance(value, tuple | list) else (None,)
-    name = values[0] if values and isinstance(values[0], str) else None
-    if len(values) != 1 + len(ACTIVATION_PARAMETERS.get(name, values)):
+    name, *values = value if isinstance(value, tuple | list) and value else (None,)
+    parameters = ACTIVATION_PARAMETERS.get(name, ()) if isinstance(name, str) else ()
+    if not parameters or len(values) != len(parameters):
         forms = [repr(each) for each in ACTIVATIONS]
         forms += [f"({key!r}, {', '.join(each)})" for key, each in ACTIVATION_PARAMETERS.items()]
         raise ValueError(
@@ -92,7 +92,7 @@ def activation(function, value, dtype):
         )
     numbers = [
         number(function, f"activation's {parameter}", each)
-        for parameter, each in zip(ACTIVATION_PARAMETERS[name], values[1:], strict=True)
+        for parameter, each in zip(parameters, values, strict=True)
     ]
     for each in numbers:
         if abs(each) > float(np.finfo(dtype).max):

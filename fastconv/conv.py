@@ -91,8 +91,8 @@ def conv2d(
     Notes
     -----
     The bits of the result depend on neither threads, batch size nor processor. A direct sum of n
-    terms is within (n + 2) * eps * sum(abs(w * x)) of the exact one; an activation adds at most
-    BOUND units in the last place of the result.
+    terms is within (n + 2) * eps * sum(abs(w * x)) of the exact one; an activation of it is
+    within 5 units in the last place.
 
     Examples
     --------
