@@ -113,10 +113,10 @@ def test_fused_as_if_apart(isa, dtype, small_blocks, tasks, algorithm):
     x, weight, bias, options, plain = arrays_of(algorithm, dtype)
     residual = np.random.default_rng(3).standard_normal(plain.shape).astype(dtype)
     for number, activation in enumerate(ACTIVATIONS):
-        options["activation"], options["threads"] = activation, 1 + number % 3
+        more = {"activation": activation, "threads": 1 + number % 3, **options}
         for added in (None, residual):
             out = poisoned(plain.shape, dtype)
-            conv2d(x, weight, bias, residual=added, out=out, **options)
+            conv2d(x, weight, bias, residual=added, out=out, **more)
             expected = apply(plain if added is None else plain + added, activation)
             assert_array_equal(out, expected, f"{activation}")
     assert {task.algorithm for task in tasks} == {algorithm, "direct_pixel"}

@@ -158,8 +158,8 @@ static void channel_unit(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t g, pt
             case 4: channel_tile_4(&t); break;
 #endif
             }
+            finish_pixels(p, (n * p->oh + y0) * p->ow + at, t.pixels, g * p->k + k, t.kept);
         }
-        finish_pixels(p, (n * p->oh + y0) * p->ow, outputs, g * p->k + k, t.kept);
     }
 }
 
