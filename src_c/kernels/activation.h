@@ -1,11 +1,10 @@
 /* Activations of whole vectors, of operations that are exact or rounded once: the bits are the same
  * on every instruction set and in the tails of rows.
  *
- * One reduction serves them all (Cody and Waite, Software Manual for the Elementary Functions, 1980):
- * exp(x) = 2**n * (1 + m) with n = round(x / log 2), m = expm1(r), r = x - n log 2. Its argument is
- * never positive, so nothing overflows, and 2**n is kept as 2**(n + EXP_SHIFT): what underflows is
- * scaled down by the last operation, and results near and below the smallest normal number are
- * rounded once too.
+ * One reduction serves them all (Cody and Waite, Software Manual for the Elementary Functions,
+ * 1980): exp(x) = 2**n * (1 + m) with n = round(x / log 2), m = expm1(r), r = x - n log 2. Its
+ * argument is never positive, so nothing overflows, and 2**n is kept as 2**(n + EXP_SHIFT): what
+ * underflows is scaled down by the last operation, and denormal results are rounded once too.
  *
  * Polynomials are minimax (Remez' algorithm, computed with 60 digits, then rounded). Largest errors
  * measured, in units in the last place, over the whole range (every 13th float32, 10**5 float64):
@@ -110,8 +109,8 @@ FC_INLINE vec sigmoid(vec x) { return sigmoid_times(x, v_set1(1)); }
 /* From the bound on x * sigmoid(x) rounds to -0, its limit at minus infinity. */
 FC_INLINE vec silu(vec x) { return sigmoid_times(x, v_max(v_set1(-EXP_MOST), x)); }
 
-/* With t = exp(-2 |x|): (1 - t) / (1 + t), where t - 1 is taken as expm1, or 1 - 2t / (1 + t), which
- * is the more accurate below t = 1/4. From |x| = 20 on it is 1. */
+/* With t = exp(-2 |x|): (1 - t) / (1 + t), where t - 1 is taken as expm1, or 1 - 2t / (1 + t),
+ * which is the more accurate below t = 1/4. From |x| = 20 on it is 1. */
 FC_INLINE vec hyperbolic_tangent(vec x)
 {
     const vec a = v_abs(x), one = v_set1(1), quarter = v_set1((real)0.25);

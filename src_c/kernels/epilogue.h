@@ -4,7 +4,10 @@
  * finish_planes() or finish_pixels() once for every output. */
 
 /* Is anything left to do after the tiles? */
-FC_INLINE int unfinished(const struct fc_conv2d *p) { return p->residual || p->activation > FC_RELU; }
+FC_INLINE int unfinished(const struct fc_conv2d *p)
+{
+    return p->residual || p->activation > FC_RELU;
+}
 
 FC_INLINE int tile_activation(const struct fc_conv2d *p)
 {
