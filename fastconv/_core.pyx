@@ -13,7 +13,8 @@ cdef extern from "fastconv.h" nogil:
         FC_CONV_DIRECT_PIXEL, FC_CONV_DIRECT_CHANNEL, FC_CONV_DEPTHWISE, FC_CONV_WINOGRAD
         FC_FILTER2D, FC_FILTER_SEPARABLE, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
         FC_PEAK_STEPS, FC_PEAK_CHAINS
-        FC_LINEAR, FC_RELU
+        FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
+        FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
         FC_MAX_POOL, FC_AVG_POOL
         FC_CONSTANT, FC_EDGE, FC_REFLECT, FC_SYMMETRIC, FC_WRAP
         FC_UINT8, FC_UINT16, FC_INT16, FC_FLOAT32, FC_FLOAT64
@@ -22,6 +23,7 @@ cdef extern from "fastconv.h" nogil:
         const void *x
         const void *weight
         const void *bias
+        const void *residual
         void *out
 
     # The same struct again, with the members that come from a dict of sizes.
@@ -29,6 +31,7 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t n, groups, c, k, h, w, oh, ow, kh, kw
         ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left
         ptrdiff_t block_rows, block_cols, block_c, block_k
+        double slope, low, high
         int border_h, border_w, activation, nhwc, stream
 
     ctypedef struct fc_filter2d "struct fc_filter2d":
@@ -85,7 +88,17 @@ ALGORITHMS = {
     "pool": FC_POOL,
     "pool_argmax": FC_POOL_ARGMAX,
 }
-ACTIVATIONS = {None: FC_LINEAR, "relu": FC_RELU}
+ACTIVATIONS = {
+    None: FC_LINEAR,
+    "relu": FC_RELU,
+    "leaky_relu": FC_LEAKY_RELU,
+    "clip": FC_CLIP,
+    "hard_swish": FC_HARD_SWISH,
+    "sigmoid": FC_SIGMOID,
+    "tanh": FC_TANH,
+    "silu": FC_SILU,
+    "gelu": FC_GELU,
+}
 POOLINGS = {"max": FC_MAX_POOL, "avg": FC_AVG_POOL}
 BORDERS = {
     "constant": FC_CONSTANT,
@@ -155,13 +168,17 @@ cdef class Conv2d(Task):
             self.entry.pack(&params, &packed[0])
 
     def __call__(self, const unsigned char[::1] x, const unsigned char[::1] packed,
-                 const unsigned char[::1] bias, unsigned char[::1] out, int threads):
+                 const unsigned char[::1] bias, const unsigned char[::1] residual,
+                 unsigned char[::1] out, int threads):
         cdef fc_conv2d params = self.sizes
         params.x = &x[0]
         params.weight = &packed[0]
         params.bias = NULL
         if bias is not None:
             params.bias = &bias[0]
+        params.residual = NULL
+        if residual is not None:
+            params.residual = &residual[0]
         params.out = &out[0]
         self.run(&params, threads)
 

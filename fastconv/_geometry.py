@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._arrays import shown
+from fastconv._arrays import number, shown
 
 # Every border name and the one that stands for it. "reflect" is NumPy's, PyTorch's and OpenCV's:
 # it does not repeat the edge (SciPy calls that "mirror", and its "reflect" is "symmetric" here).
@@ -25,6 +25,16 @@ BORDERS = {
 SHAPES = {"NCHW": "(N, C, H, W)", "NHWC": "(N, H, W, C)"}
 # What a kernel may cover, and padding add: products of two such sizes fit a 64-bit integer.
 LARGEST = 2**31 - 1
+
+
+# The activations that a name alone describes, and those with parameters. Each is the name in the C
+# core and its parameters: relu6 is a clip.
+ACTIVATIONS = {
+    None: (None,), "relu": ("relu",), "relu6": ("clip", 0.0, 6.0),
+    "leaky_relu": ("leaky_relu", 0.01), "hard_swish": ("hard_swish",), "sigmoid": ("sigmoid",),
+    "tanh": ("tanh",), "silu": ("silu",), "gelu": ("gelu",),
+}  # fmt: skip
+ACTIVATION_PARAMETERS = {"leaky_relu": ("slope",), "clip": ("low", "high")}
 
 
 class Window(NamedTuple):
@@ -66,6 +76,32 @@ def choice(function, name, value, choices):
         expected = ", ".join(map(repr, choices))
         raise ValueError(f"{function}: {name} is {shown(value)}, expected one of {expected}")
     return value
+
+
+def activation(function, value, dtype):
+    """An activation as (name in the C core, *parameters); its numbers are finite in dtype."""
+    if isinstance(value, str | None) and value in ACTIVATIONS:
+        return ACTIVATIONS[value]
+    name, *values = value if isinstance(value, tuple | list) and value else (None,)
+    parameters = ACTIVATION_PARAMETERS.get(name, ()) if isinstance(name, str) else ()
+    if not parameters or len(values) != len(parameters):
+        forms = [repr(each) for each in ACTIVATIONS]
+        forms += [f"({key!r}, {', '.join(each)})" for key, each in ACTIVATION_PARAMETERS.items()]
+        raise ValueError(
+            f"{function}: activation is {shown(value)}, expected one of {', '.join(forms)}"
+        )
+    numbers = [
+        number(function, f"activation's {parameter}", each)
+        for parameter, each in zip(parameters, values, strict=True)
+    ]
+    for each in numbers:
+        if abs(each) > float(np.finfo(dtype).max):
+            raise ValueError(
+                f"{function}: activation is {shown(value)}, expected what {dtype} can hold"
+            )
+    if name == "clip" and numbers[0] > numbers[1]:
+        raise ValueError(f"{function}: activation is {shown(value)}, expected low <= high")
+    return (name, *numbers)
 
 
 def borders(function, name, value):
@@ -152,7 +188,8 @@ class Conv2d(NamedTuple):
     rows: Window
     cols: Window
     border: tuple
-    activation: str | None
+    activation: tuple
+    residual: bool
     layout: str
     bits: int
 

@@ -7,7 +7,7 @@ threads only order the outputs, so they never change a bit of the result.
 
 from functools import lru_cache
 
-from fastconv import _config, _core, _threads
+from fastconv import _config, _core, _geometry, _threads
 
 # Half of a 1 MB L2 cache: the block of input that a thread works on while weights stream by.
 BLOCK_BYTES = 512 * 1024
@@ -134,10 +134,19 @@ def _conv2d(g, winograd, isa, threads):
     sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k}
     sizes |= {"block_rows": block_rows, "block_cols": block_cols}
     sizes |= {"block_c": block_c, "block_k": block_k}
-    sizes["activation"] = _core.ACTIVATIONS[g.activation]
+    sizes |= _activation(g.activation)
     sizes["nhwc"] = g.layout == "NHWC"
-    sizes["stream"] = g.n * g.groups * g.k * g.rows.o * g.cols.o * item >= STREAM_BYTES
+    # What is read again to be finished had better stay in the caches.
+    whole = g.activation[0] in (None, "relu") and not g.residual
+    large = g.n * g.groups * g.k * g.rows.o * g.cols.o * item >= STREAM_BYTES
+    sizes["stream"] = whole and large
     return _core.Conv2d(isa, g.bits, algorithm, sizes)
+
+
+def _activation(activation):
+    name, *numbers = activation
+    sizes = {"activation": _core.ACTIVATIONS[name], "slope": 0.0, "low": 0.0, "high": 0.0}
+    return sizes | dict(zip(_geometry.ACTIVATION_PARAMETERS.get(name, ()), numbers, strict=True))
 
 
 def _is_product(g):

@@ -7,10 +7,12 @@ package, do not check their arguments, and are slow. Floating results are float6
 input; integer results are exact sums, rounded half to even and saturated.
 """
 
+import math
+
 import numpy as np
 
-__all__ = ["avg_pool2d", "conv2d", "filter2d", "gaussian", "laplacian", "max_pool2d", "pad",
-           "sep_filter2d", "sobel"]
+__all__ = ["activate", "avg_pool2d", "conv2d", "filter2d", "gaussian", "laplacian", "max_pool2d",
+           "pad", "sep_filter2d", "sobel"]
 
 # Every accepted border name, and the mode of numpy.pad that defines it.
 _BORDERS = {
@@ -19,6 +21,22 @@ _BORDERS = {
     "reflect": "reflect", "mirror": "reflect", "reflect101": "reflect",
     "symmetric": "symmetric", "grid-mirror": "symmetric",
     "wrap": "wrap", "circular": "wrap", "grid-wrap": "wrap",
+}
+
+_ERFC = np.frompyfunc(math.erfc, 1, 1)
+# Every activation by name; the defaults are PyTorch's.
+_ACTIVATIONS = {
+    None: lambda x: x,
+    "relu": lambda x: np.maximum(x, 0),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "leaky_relu": lambda x, slope=0.01: np.where(x > 0, x, slope * x),
+    "clip": np.clip,
+    "sigmoid": lambda x: np.where(x < 0, np.exp(x), 1) / (1 + np.exp(-abs(x))),
+    "tanh": np.tanh,
+    # The limit of these at minus infinity is their value at -1000, which is -0.
+    "silu": lambda x: np.maximum(x, -1e3) * _ACTIVATIONS["sigmoid"](x),
+    "gelu": lambda x: np.maximum(x, -1e3) * _ERFC(-x / math.sqrt(2)).astype(np.float64) / 2,
+    "hard_swish": lambda x: np.maximum(x, -1e3) * (np.clip(x + 3, 0, 6) / 6),
 }
 
 
@@ -41,15 +59,32 @@ def pad(x, padding, border="constant", cval=0):
     return x
 
 
+@np.errstate(over="ignore", under="ignore", invalid="ignore")
+def activate(x, activation):
+    """Apply an activation, a name or a tuple (name, *parameters), to every element.
+
+    relu: max(x, 0); relu6: min(max(x, 0), 6); leaky_relu: x if x > 0 else slope * x;
+    clip: min(max(x, low), high); sigmoid: 1 / (1 + exp(-x)); tanh; silu: x * sigmoid(x);
+    gelu: x * (1 + erf(x / sqrt(2))) / 2 = x * erfc(-x / sqrt(2)) / 2;
+    hard_swish: x * min(max(x + 3, 0), 6) / 6.
+
+    >>> activate([-2.0, 1, 8], "relu6"), activate([-2.0, 1, 8], ("leaky_relu", 0.5))
+    (array([0., 1., 6.]), array([-1.,  1.,  8.]))
+    """
+    name, *parameters = activation if isinstance(activation, tuple) else (activation,)
+    return _ACTIVATIONS[name](np.asarray(x, np.float64), *parameters)
+
+
 @np.errstate(invalid="ignore")  # infinity minus infinity is NaN, silently
 def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
-           padding_mode="zeros", activation=None, layout="NCHW"):
+           padding_mode="zeros", activation=None, residual=None, layout="NCHW"):
     """Cross-correlate a batch of images with K kernels, as CNNs do.
 
     y[n, k, p, q] = bias[k] + sum over c, i, j of
     weight[k, c, i, j] * padded[n, c of k's group, p*stride + i*dilation, q*stride + j*dilation]
 
-    x is (N, C, H, W), or (N, H, W, C) with layout="NHWC"; weight is (K, C/groups, kh, kw).
+    x is (N, C, H, W), or (N, H, W, C) with layout="NHWC"; weight is (K, C/groups, kh, kw). The
+    residual, of the result's shape, is added; then the activation is applied (see activate).
 
     >>> conv2d(np.ones((1, 1, 2, 3)), np.ones((1, 1, 3, 3)), padding="same")[0, 0]
     array([[4., 6., 4.],
@@ -67,8 +102,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
         y += weight[(..., *tap)] @ pixels
     y = y.reshape(len(x), kernels, *size)
     y += 0 if bias is None else np.asarray(bias, np.float64)[:, None, None]
-    y = np.maximum(y, 0) if activation == "relu" else y
-    return _move_channels(y, layout, 1, -1)
+    y = _move_channels(y, layout, 1, -1)
+    return activate(y if residual is None else y + np.asarray(residual, np.float64), activation)
 
 
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,

@@ -11,7 +11,9 @@
 
 enum fc_dtype { FC_UINT8, FC_UINT16, FC_INT16, FC_FLOAT32, FC_FLOAT64 };
 enum fc_border { FC_CONSTANT, FC_EDGE, FC_REFLECT, FC_SYMMETRIC, FC_WRAP };
-enum fc_activation { FC_LINEAR, FC_RELU };
+enum fc_activation {
+    FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH, FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
+};
 enum fc_pooling { FC_MAX_POOL, FC_AVG_POOL };
 
 enum fc_algorithm_id {
@@ -30,10 +32,12 @@ enum fc_algorithm_id {
 /* Sizes count elements. Channels c and k are per group. A block is what one unit covers. */
 struct fc_conv2d {
     const void *x, *weight, *bias; /* weight as `pack` left it; bias may be NULL */
+    const void *residual;          /* like out, added before the activation; may be NULL */
     void *out;
     ptrdiff_t n, groups, c, k, h, w, oh, ow, kh, kw;
     ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left;
     ptrdiff_t block_rows, block_cols, block_c, block_k;
+    double slope, low, high; /* of FC_LEAKY_RELU; of FC_CLIP */
     int border_h, border_w, activation;
     int nhwc;   /* the layout: (n, h, w, c) and not (n, c, h, w) */
     int stream; /* the result is larger than the caches: FC_CONV_DIRECT_PIXEL writes past them */

@@ -135,9 +135,9 @@ class Operation(NamedTuple):
         return self.function(**arrays, **self.options, **more)
 
 
-def call_plan(x, weight, bias, out=None, threads=None, **options):
+def call_plan(x, weight, bias, out=None, threads=None, residual=None, **options):
     """conv2d by way of a plan."""
-    return plan_conv2d(weight, bias, **options)(x, out, threads)
+    return plan_conv2d(weight, bias, **options)(x, out, threads, residual)
 
 
 def call_depthwise(x, weight, bias, **options):
@@ -156,6 +156,10 @@ def pool_and_indices(x, **options):
 
 def _layer(x, weight):
     return {"x": x, "weight": weight, "bias": weight[:1]}
+
+
+def _block(x, weight, residual):
+    return {**_layer(x, weight), "residual": residual}
 
 
 _INDEXED = {"kernel_size": (2, 3), "stride": (2, 1), "padding": 1}
@@ -196,6 +200,37 @@ OPERATIONS = {
     "conv2d NHWC depthwise": Operation(
         call_depthwise, FLOATS, lambda w: _layer((2, 4, 6, w), (w, 1, 3, 3)),
         {"layout": "NHWC", "padding": 1},
+    ),
+    "conv2d residual": Operation(
+        conv2d, FLOATS, lambda w: _block((2, 4, 5, w), (6, 4, 3, 3), (2, 6, 5, w)),
+        {"padding": 1, "algorithm": "direct", "activation": "relu"},
+    ),
+    "conv2d winograd residual": Operation(
+        call_plan, FLOATS,
+        lambda w: _block((2, 17, 22, w + 20), (18, 17, 3, 3), (2, 18, 20, w + 18)),
+        {"activation": "gelu"},
+    ),
+    "conv2d NHWC residual": Operation(
+        conv2d, FLOATS, lambda w: _block((2, 4, 3, w), (7, w, 3, 2), (2, 2, 2, 7)),
+        {"layout": "NHWC", "activation": "sigmoid"},
+    ),
+    "conv2d NHWC depthwise residual": Operation(
+        call_depthwise, FLOATS, lambda w: _block((2, 4, 6, w), (w, 1, 3, 3), (2, 4, 6, w)),
+        {"layout": "NHWC", "padding": 1, "activation": "tanh"},
+    ),
+    "conv2d grouped silu": Operation(
+        call_plan, FLOATS, lambda w: _layer((2, 6, 4, w), (4, 3, 2, 4)),
+        {"groups": 2, "padding": 3, "activation": "silu"},
+    ),
+    "conv2d NHWC grouped clip": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 5, 7, 6), (2 * w, 3, 3, 2)),
+        {"layout": "NHWC", "groups": 2, "activation": ("clip", -0.3, 0.7)},
+    ),
+    "conv2d hard_swish": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 1, 2, w), (3, 1, 1, 1)), {"activation": "hard_swish"}
+    ),
+    "conv2d leaky_relu": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 1, 2, w), (3, 1, 1, 1)), {"activation": "leaky_relu"}
     ),
     "max_pool2d": Operation(
         max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, w)},

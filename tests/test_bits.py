@@ -38,14 +38,16 @@ def test_tiling(isa, small_blocks, name, dtype):
 def test_batch(isa, name, dtype):
     """Samples alone, and as part of a larger batch."""
     arrays, expected = arrays_and_result(name, dtype)
-    key = "x" if "x" in arrays else "image"
-    x = arrays[key]
-    for n in range(len(x)):
-        alone = OPERATIONS[name]({**arrays, key: x[n : n + 1]}, threads=1)
+    batch = {key: arrays[key] for key in ("x", "image", "residual") if key in arrays}
+    samples = len(next(iter(batch.values())))
+    for n in range(samples):
+        one = {key: array[n : n + 1] for key, array in batch.items()}
+        alone = OPERATIONS[name]({**arrays, **one}, threads=1)
         assert_same_bits(alone, _samples(expected, slice(n, n + 1)))
-    many = OPERATIONS[name]({**arrays, key: np.concatenate([x, x[::-1], x])}, threads=3)
-    assert_same_bits(_samples(many, slice(len(x))), expected)
-    assert_same_bits(_samples(many, slice(2 * len(x), None)), expected)
+    more = {key: np.concatenate([a, a[::-1], a]) for key, a in batch.items()}
+    many = OPERATIONS[name]({**arrays, **more}, threads=3)
+    assert_same_bits(_samples(many, slice(samples)), expected)
+    assert_same_bits(_samples(many, slice(2 * samples, None)), expected)
 
 
 def _samples(result, samples):

@@ -18,11 +18,12 @@ from fastconv import _geometry, avg_pool2d, conv2d, filters, max_pool2d, plan_co
 from fastconv.filters import filter2d
 
 X, WEIGHT, BIAS = np.ones((1, 4, 5, 6)), np.ones((2, 4, 3, 3)), np.ones(2)
+RESIDUAL = np.ones((1, 2, 3, 4))
 IMAGE = np.ones((5, 6), np.uint8)
 
 
-def call_plan(x, out=None, threads=None):
-    return plan_conv2d(WEIGHT, BIAS)(x, out, threads)
+def call_plan(x, out=None, threads=None, residual=None):
+    return plan_conv2d(WEIGHT, BIAS)(x, out, threads, residual)
 
 
 class Good(NamedTuple):
@@ -40,9 +41,11 @@ def good(function, out, more=None, prefix=None, **arrays):
 
 
 GOOD = [
-    good(conv2d, poisoned((1, 2, 3, 4), float), x=X, weight=WEIGHT, bias=BIAS),
+    good(
+        conv2d, poisoned((1, 2, 3, 4), float), x=X, weight=WEIGHT, bias=BIAS, residual=RESIDUAL
+    ),
     good(plan_conv2d, None, weight=WEIGHT, bias=BIAS),
-    good(call_plan, poisoned((1, 2, 3, 4), float), None, "plan_conv2d", x=X),
+    good(call_plan, poisoned((1, 2, 3, 4), float), None, "plan_conv2d", x=X, residual=RESIDUAL),
     good(max_pool2d, poisoned((1, 4, 2, 3), float), {"kernel_size": 2}, x=X),
     good(avg_pool2d, poisoned((1, 4, 2, 3), float), {"kernel_size": 2}, x=X),
     good(filter2d, poisoned((5, 6), np.uint8), image=IMAGE, kernel=np.ones((3, 3))),
@@ -113,8 +116,8 @@ NOT_NUMBERS = {
 )
 @pytest.mark.parametrize("kind", NOT_NUMBERS)
 def test_not_an_array_of_numbers(name, argument, kind):
-    if (argument, kind) == ("bias", "None"):
-        pytest.skip("None says that there is no bias")
+    if argument in ("bias", "residual") and kind == "None":
+        pytest.skip("None says that there is none")
     make, word = NOT_NUMBERS[kind]
     assert word in spoil(name, TypeError, **{argument: make(GOOD[name].arguments[argument])})
 
@@ -171,6 +174,13 @@ def test_outputs_that_do_not_fit(name):
     ("conv2d", {"weight": WEIGHT[:, :0]}, "weight has shape (2, 0, 3, 3), expected"),
     ("conv2d", {"weight": WEIGHT[:1], "bias": BIAS}, "bias has shape (2,), expected (1,)"),
     ("conv2d", {"bias": BIAS[:, None]}, "bias has shape (2, 1), expected (K,)"),
+    ("conv2d", {"residual": RESIDUAL[0]}, "residual has shape (2, 3, 4), expected (N, C, H, W)"),
+    ("conv2d", {"residual": RESIDUAL[:, :1]}, "(1, 1, 3, 4), expected the result's, (1, 2, 3, 4)"),
+    ("conv2d", {"residual": RESIDUAL, "stride": 2}, "expected the result's, (1, 2, 2, 2)"),
+    ("conv2d", {"activation": "Tanh"}, "'gelu', ('leaky_relu', slope), ('clip', low, high)"),
+    ("conv2d", {"activation": ("clip", 2, 1)}, "is ('clip', 2, 1), expected low <= high"),
+    ("conv2d", {"activation": ("clip", np.nan, 1)}, "activation's low is nan, expected a finite"),
+    ("call_plan", {"residual": RESIDUAL[..., 1:]}, "residual has shape (1, 2, 3, 3), expected"),
     ("call_plan", {"x": X[:, :3]}, "weight expects 4 input channels (groups=1) but x has 3"),
     ("max_pool2d", {"x": X[0]}, "x has shape (4, 5, 6), expected (N, C, H, W)"),
     ("max_pool2d", {"x": X, "kernel_size": (6, 1)}, "the kernel covers 6 rows but x has 5"),
@@ -194,7 +204,9 @@ def test_messages(name, bad, message):
 
 
 @pytest.mark.parametrize(
-    ("name", "argument"), [("conv2d", "x"), ("conv2d", "bias"), ("call_plan", "x")]
+    ("name", "argument"),
+    [(name, each) for name in ("conv2d", "call_plan") for each in GOOD[name].arguments
+     if each != "weight"],
 )
 def test_layers_compute_in_one_dtype(name, argument):
     bad = GOOD[name].arguments[argument].astype(np.float32)
@@ -239,7 +251,14 @@ BAD = {
     "padding_mode": [*BORDERS, ("valid", ValueError)],
     "border": BORDERS,
     "layout": [*NAMES, (None, (TypeError, ValueError)), ("nchw", ValueError)],
-    "activation": [*NAMES, ("ReLU", ValueError)],
+    "activation": [
+        *NAMES, ("ReLU", ValueError), ("clip", ValueError), ((), ValueError), ([], ValueError),
+        (("relu", 1), ValueError), (("leaky_relu",), ValueError), (("clip", 0), ValueError),
+        (("clip", 0, 1, 2), ValueError), (("clip", 1, 0), ValueError), ((3, 0, 1), ValueError),
+        (("clip", 0, np.inf), ValueError), (("leaky_relu", np.nan), ValueError),
+        (("leaky_relu", "1"), TypeError), (("clip", None, 1), TypeError),
+        (("leaky_relu", 10**400), TypeError), ((["clip"], 0, 1), ValueError), ({1: 2}, ValueError),
+    ],
     "algorithm": [*NAMES, (None, (TypeError, ValueError))],
     "cval": NUMBERS[2:],
     "scale": [*NUMBERS, (None, TypeError)],
@@ -285,6 +304,12 @@ def test_one_bad_argument(name, argument, value, error):
 def test_numbers_that_float32_does_not_hold(argument, value):
     bad = {"image": IMAGE.astype(np.float32), "border": "constant", "out": None, argument: value}
     assert "float32" in spoil("filter2d", ValueError, **bad)
+
+
+def test_parameters_that_float32_does_not_hold():
+    weight = WEIGHT.astype(np.float32)
+    bad = {"bias": None, "weight": weight, "activation": ("clip", -1e39, 0)}
+    assert "expected what float32 can hold" in spoil("conv2d", ValueError, **bad)
 
 
 def wide(dtype, *shape):

@@ -12,6 +12,8 @@
 #if FC_BITS != 8
 #include "border.h"
 #include "convert.h"
+#include "activation.h"
+#include "epilogue.h"
 #include "panel_nchw.h"
 #include "rows_nhwc.h"
 #include "conv_direct_pixel.h"

@@ -55,7 +55,7 @@ FC_INLINE void depthwise_tile(const struct fc_conv2d *p, const struct nhwc_rows 
                                                  : v_load_n(at + i * step, lanes), acc[i]);
         }
     FC_UNROLL for (int i = 0; i < pixels; i++) {
-        const vec y = activate(acc[i], p->activation);
+        const vec y = activate(acc[i], tile_activation(p));
         if (lanes == LANES)
             v_store(out + i * channels, y);
         else
@@ -93,5 +93,6 @@ static void conv_depthwise(const void *params, ptrdiff_t begin, ptrdiff_t end, v
         for (ptrdiff_t i = 0; i < rows; i++)
             depthwise_row(p, &in, in.first + i * p->stride_h * in.row,
                           (real *)p->out + (n * p->oh + y0 + i) * p->ow * p->groups);
+        finish_pixels(p, (n * p->oh + y0) * p->ow, rows * p->ow, 0, p->groups);
     }
 }

@@ -145,7 +145,7 @@ static void channel_store_nhwc(const struct fc_conv2d *p, const real *sums, ptrd
 {
     for (ptrdiff_t i = 0; i < n; i++, out += p->groups * p->k)
         for (ptrdiff_t v = 0; v < nv; v++, sums += LANES) {
-            const vec y = activate(v_load(sums), p->activation);
+            const vec y = activate(v_load(sums), tile_activation(p));
             if (kept - v * LANES >= LANES)
                 v_store(out + v * LANES, y);
             else
@@ -161,16 +161,16 @@ FC_INLINE void channel_store_transposed(const struct fc_conv2d *p, const vec *a,
     if (pixels < LANES || channels < LANES)
         for (ptrdiff_t i = 0; i < channels; i++) {
             if (pixels == LANES)
-                v_store(out + i * plane, activate(a[i], p->activation));
+                v_store(out + i * plane, activate(a[i], tile_activation(p)));
             else
-                v_store_n(out + i * plane, activate(a[i], p->activation), pixels);
+                v_store_n(out + i * plane, activate(a[i], tile_activation(p)), pixels);
         }
     else if (p->stream && (uintptr_t)out % 64 == 0 && plane * (ptrdiff_t)sizeof(real) % 64 == 0)
         FC_UNROLL for (int i = 0; i < LANES; i++)
-            v_stream(out + i * plane, activate(a[i], p->activation));
+            v_stream(out + i * plane, activate(a[i], tile_activation(p)));
     else
         FC_UNROLL for (int i = 0; i < LANES; i++)
-            v_store(out + i * plane, activate(a[i], p->activation));
+            v_store(out + i * plane, activate(a[i], tile_activation(p)));
 }
 
 /* The same in NCHW: LANES pixels at a time are transposed. log2(LANES) times every vector is zipped
@@ -255,6 +255,16 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
     }
 }
 
+/* What the tiles left to do for `kept` output channels of a block. */
+static void channel_finish(const struct fc_conv2d *p, const struct channel_unit *u, ptrdiff_t k,
+                           ptrdiff_t kept)
+{
+    if (p->nhwc) /* blocks are whole rows */
+        finish_pixels(p, (u->n * p->oh + u->y0) * p->ow, u->rows * p->ow, u->g * p->k + k, kept);
+    else
+        finish_planes(p, (u->n * p->groups + u->g) * p->k + k, kept, u->y0, u->rows, u->x0, u->cols);
+}
+
 static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char *scratch)
 {
     const struct nchw_panel panel = nchw_panel(p, u->rows, u->cols);
@@ -296,6 +306,8 @@ static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char
                 bias[i] = u->bias && k + i < u->k1 ? u->bias[k + i] : 0;
             t.weight = u->weight + (k * p->c + c0 * width) * t.taps;
             channel_run_tiles(p, u, &t, x, row, k, sums, c0 == 0, c0 + t.c == p->c);
+            if (c0 + t.c == p->c)
+                channel_finish(p, u, k, FC_MIN(width, u->k1 - k));
             sums += u->rows * channel_runs(u->cols) * CHANNEL_TILE;
         }
     }

@@ -211,7 +211,7 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
     const real *const weight = (const real *)p->weight +
                                u->g * pixel_packed_k(p->k) * p->c * p->kh * p->kw;
     struct pixel_tile t = {.tap = tap, .channel = panel.channel, .sum_pitch = vectors * LANES,
-                           .activation = p->activation};
+                           .activation = tile_activation(p)};
 
     for (ptrdiff_t c0 = 0, c; c0 < p->c; c0 += c) {
         c = FC_MIN(p->block_c, p->c - c0);
@@ -229,6 +229,8 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
             t.weight = weight + (k * p->c + c0 * pixel_tiles[tile].mr) * p->kh * p->kw;
             pixel_run_tiles(p, u, &t, (int)tile, input, panel.pitch,
                             sums + (k - u->k0) * t.sum_pitch, out + k * plane);
+            if (t.last)
+                finish_planes(p, sample * p->k + k, t.k, u->y0, u->rows, u->x0, u->cols);
         }
     }
 }

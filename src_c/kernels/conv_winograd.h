@@ -263,7 +263,7 @@ static void winograd_direct_tile(const struct fc_conv2d *p, const real *x, const
                 sum = real_fma(weight[i],
                                winograd_pixel(p, x + i / 9 * p->h * p->w, y - p->top + i % 9 / 3,
                                               at - p->left + i % 3), sum);
-            out[y * p->ow + at] = activate_one(sum, p->activation);
+            out[y * p->ow + at] = activate_one(sum, tile_activation(p));
         }
 }
 
@@ -358,6 +358,7 @@ static void conv_winograd(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
             .k0 = k0, .k1 = FC_MIN(k0 + p->block_k, p->k),
         };
         winograd_run_unit(&u, scratch);
+        finish_planes(p, sample * p->k + k0, u.k1 - k0, y0, rows, x0, cols);
     }
     v_stream_end();
 }

@@ -33,14 +33,6 @@ FC_INLINE int exceeds(real x, real acc)
 }
 
 #if FC_BITS != 8
-FC_INLINE vec activate(vec v, int activation)
-{
-    return activation == FC_RELU ? v_max(v_set1(0), v) : v;
-}
-FC_INLINE real activate_one(real x, int activation)
-{
-    return activation == FC_RELU && !exceeds(x, 0) ? 0 : x;
-}
 FC_INLINE real real_fma(real a, real b, real c)
 {
     return FC_BITS == 32 ? (real)fmaf((float)a, (float)b, (float)c) : (real)fma(a, b, c);

@@ -39,6 +39,20 @@ FC_INLINE vec v_max(vec acc, vec x)
     /* vmaxps gives its second operand for a NaN in either. */
     return _mm256_blendv_ps(_mm256_max_ps(x, acc), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 }
+FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
+{
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
+}
+FC_INLINE vec v_abs(vec x) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x); }
+FC_INLINE vec v_copysign(vec x, vec sign)
+{
+    return _mm256_or_ps(v_abs(x), _mm256_and_ps(_mm256_set1_ps(-0.0f), sign));
+}
+FC_INLINE vec v_pow2(vec n)
+{
+    const __m256i biased = _mm256_castps_si256(_mm256_add_ps(n, _mm256_set1_ps(0x1.8p23f + 127)));
+    return _mm256_castsi256_ps(_mm256_slli_epi32(biased, 23));
+}
 /* shuffle works within 128-bit lanes and leaves the quadwords as a0 b0 a1 b1. */
 FC_INLINE vec v_in_order(vec mixed)
 {
@@ -76,6 +90,20 @@ FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
     return _mm256_blendv_pd(_mm256_max_pd(x, acc), x, _mm256_cmp_pd(x, x, _CMP_UNORD_Q));
+}
+FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
+{
+    return _mm256_blendv_pd(y, x, _mm256_cmp_pd(a, b, _CMP_LT_OQ));
+}
+FC_INLINE vec v_abs(vec x) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), x); }
+FC_INLINE vec v_copysign(vec x, vec sign)
+{
+    return _mm256_or_pd(v_abs(x), _mm256_and_pd(_mm256_set1_pd(-0.0), sign));
+}
+FC_INLINE vec v_pow2(vec n)
+{
+    const __m256i biased = _mm256_castpd_si256(_mm256_add_pd(n, _mm256_set1_pd(0x1.8p52 + 1023)));
+    return _mm256_castsi256_pd(_mm256_slli_epi64(biased, 52));
 }
 FC_INLINE vec v_even(vec a, vec b)
 {

@@ -31,6 +31,20 @@ FC_INLINE vec v_max(vec acc, vec x)
     /* vmaxps gives its second operand for a NaN in either. */
     return _mm512_mask_mov_ps(_mm512_max_ps(x, acc), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
 }
+FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
+{
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x);
+}
+FC_INLINE vec v_abs(vec x) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), x); }
+FC_INLINE vec v_copysign(vec x, vec sign)
+{
+    return _mm512_or_ps(v_abs(x), _mm512_and_ps(_mm512_set1_ps(-0.0f), sign));
+}
+FC_INLINE vec v_pow2(vec n)
+{
+    const __m512i biased = _mm512_castps_si512(_mm512_add_ps(n, _mm512_set1_ps(0x1.8p23f + 127)));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
+}
 FC_INLINE vec v_even(vec a, vec b)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -74,6 +88,20 @@ FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
     return _mm512_mask_mov_pd(_mm512_max_pd(x, acc), _mm512_cmp_pd_mask(x, x, _CMP_UNORD_Q), x);
+}
+FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
+{
+    return _mm512_mask_mov_pd(y, _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), x);
+}
+FC_INLINE vec v_abs(vec x) { return _mm512_andnot_pd(_mm512_set1_pd(-0.0), x); }
+FC_INLINE vec v_copysign(vec x, vec sign)
+{
+    return _mm512_or_pd(v_abs(x), _mm512_and_pd(_mm512_set1_pd(-0.0), sign));
+}
+FC_INLINE vec v_pow2(vec n)
+{
+    const __m512i biased = _mm512_castpd_si512(_mm512_add_pd(n, _mm512_set1_pd(0x1.8p52 + 1023)));
+    return _mm512_castsi512_pd(_mm512_slli_epi64(biased, 52));
 }
 FC_INLINE vec v_even(vec a, vec b)
 {

@@ -29,6 +29,17 @@ FC_INLINE vec v_max(vec acc, vec x)
     const uint32x4_t take = vorrq_u32(vcgtq_f32(x, acc), vmvnq_u32(vceqq_f32(x, x)));
     return vbslq_f32(take, x, acc);
 }
+FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return vbslq_f32(vcltq_f32(a, b), x, y); }
+FC_INLINE vec v_abs(vec x) { return vabsq_f32(x); }
+FC_INLINE vec v_copysign(vec x, vec sign)
+{
+    return vbslq_f32(vreinterpretq_u32_f32(vdupq_n_f32(-0.0f)), sign, x);
+}
+FC_INLINE vec v_pow2(vec n)
+{
+    const float32x4_t biased = vaddq_f32(n, vdupq_n_f32(0x1.8p23f + 127));
+    return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_f32(biased), 23));
+}
 FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_f32(a, b); }
 FC_INLINE vec v_odd(vec a, vec b) { return vuzp2q_f32(a, b); }
 FC_INLINE vec v_zip_low(vec a, vec b) { return vzip1q_f32(a, b); }
@@ -53,6 +64,17 @@ FC_INLINE vec v_max(vec acc, vec x)
 {
     /* There is no 64-bit vmvn: where x is a number, take x if greater; a NaN is taken as it is. */
     return vbslq_f64(vceqq_f64(x, x), vbslq_f64(vcgtq_f64(x, acc), x, acc), x);
+}
+FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return vbslq_f64(vcltq_f64(a, b), x, y); }
+FC_INLINE vec v_abs(vec x) { return vabsq_f64(x); }
+FC_INLINE vec v_copysign(vec x, vec sign)
+{
+    return vbslq_f64(vreinterpretq_u64_f64(vdupq_n_f64(-0.0)), sign, x);
+}
+FC_INLINE vec v_pow2(vec n)
+{
+    const float64x2_t biased = vaddq_f64(n, vdupq_n_f64(0x1.8p52 + 1023));
+    return vreinterpretq_f64_u64(vshlq_n_u64(vreinterpretq_u64_f64(biased), 52));
 }
 FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_f64(a, b); }
 FC_INLINE vec v_odd(vec a, vec b) { return vuzp2q_f64(a, b); }

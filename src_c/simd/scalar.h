@@ -9,10 +9,14 @@
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_add v_sub v_mul v_div              as the operators
  *   v_fma(a, b, c)                       a * b + c, rounded once
+ *   v_abs(x) v_copysign(x, sign)         of a NaN too
+ *   v_if_less(a, b, x, y)                x where a < b, else (a NaN in either) y
+ *   v_pow2(n)                            2**n of a whole n whose power is normal; of a NaN anything
  *   v_stream(p, v) v_stream_end()        store past the caches, p aligned to the vector; and what to
  *                                        call after the last of them
  */
 #include <math.h>
+#include <string.h>
 
 #include "../platform.h"
 
@@ -22,9 +26,32 @@
 #if FC_BITS == 32
 typedef float real;
 FC_INLINE real v_fma(real a, real b, real c) { return fmaf(a, b, c); }
+FC_INLINE real v_abs(real x) { return fabsf(x); }
+FC_INLINE real v_copysign(real x, real sign) { return copysignf(x, sign); }
+/* Adding 1.5 * 2**23 leaves a whole number in the low bits; the shift drops all but the exponent. */
+FC_INLINE real v_pow2(real n)
+{
+    real x = n + (0x1.8p23f + 127);
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits <<= 23;
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+}
 #elif FC_BITS == 64
 typedef double real;
 FC_INLINE real v_fma(real a, real b, real c) { return fma(a, b, c); }
+FC_INLINE real v_abs(real x) { return fabs(x); }
+FC_INLINE real v_copysign(real x, real sign) { return copysign(x, sign); }
+FC_INLINE real v_pow2(real n)
+{
+    real x = n + (0x1.8p52 + 1023);
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    bits <<= 52;
+    memcpy(&x, &bits, sizeof bits);
+    return x;
+}
 #else
 typedef uint8_t real;
 #endif
@@ -44,6 +71,7 @@ FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { (void)n; *p = v; }
 FC_INLINE vec v_max(vec acc, vec x) { return x > acc ? x : acc; }
 #else
 FC_INLINE vec v_max(vec acc, vec x) { return x > acc || isnan(x) ? x : acc; }
+FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; }
 FC_INLINE vec v_add(vec a, vec b) { return a + b; }
 FC_INLINE vec v_sub(vec a, vec b) { return a - b; }
 FC_INLINE void v_stream(real *p, vec v) { *p = v; }
