@@ -10,7 +10,7 @@ from fastconv import _core, _threads
 
 __version__ = "0.1.0"
 
-_isa = None  # chosen at the first call, so that a bad FASTCONV_ISA is that call's error
+selected_isa = None  # chosen at the first call, so that a bad FASTCONV_ISA is that call's error
 
 
 def available_isas():
@@ -26,20 +26,20 @@ def available_isas():
 
 def isa():
     """The instruction set in use."""
-    if _isa is None:
+    if selected_isa is None:
         select_isa(os.environ.get("FASTCONV_ISA") or available_isas()[0])
-    return _isa
+    return selected_isa
 
 
 def select_isa(name):
     """Use one instruction set from now on."""
-    global _isa
+    global selected_isa
     if name not in available_isas():
         raise ValueError(
             f"FASTCONV_ISA: got {name!r}, expected one of {', '.join(available_isas())} "
             "(what this processor runs)"
         )
-    _isa = name
+    selected_isa = name
 
 
 @contextmanager

@@ -7,6 +7,7 @@ BORDERS: dict[str, int]
 DTYPES: dict[str, int]
 
 class Task:
+    algorithm: str
     @property
     def units(self) -> int: ...
     @property
@@ -20,6 +21,17 @@ class Conv2d(Task):
     def __call__(
         self, x: Any, packed: Any, bias: Any, residual: Any, out: Any, threads: int
     ) -> None: ...
+
+class Conv2dCall:
+    threads: int
+    isa: str
+    seconds: float
+    def __init__(
+        self, task: Conv2d, threads: int, isa: str, seconds: float, dtype: Any,
+        shapes: tuple[tuple[int, ...], ...], packed: Any, bias: Any,
+    ) -> None: ...
+    def packing(self) -> Conv2dCall | None: ...
+    def __call__(self, x: Any, out: Any, weight: Any) -> Any: ...
 
 class Filter2d(Task):
     def __init__(self, isa: str, bits: int, algorithm: str, sizes: dict[str, Any]) -> None: ...

@@ -7,6 +7,13 @@ Nothing is checked here. Arrays arrive as the bytes of contiguous, aligned, nati
 
 from time import perf_counter
 
+from cpython.buffer cimport (
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+from libc.stdint cimport uintptr_t
+
+from numpy import empty, ndarray
+
 
 cdef extern from "fastconv.h" nogil:
     cdef enum:
@@ -181,6 +188,133 @@ cdef class Conv2d(Task):
             params.residual = &residual[0]
         params.out = &out[0]
         self.run(&params, threads)
+
+
+# Of an array that a Conv2dCall takes: dimensions, and type as the buffer protocol names it.
+cdef struct Form:
+    int ndim
+    Py_ssize_t shape[4]
+    char kind
+
+
+cdef Form form_of(tuple shape, dtype):
+    cdef Form form
+    form.ndim = len(shape)
+    for i in range(form.ndim):
+        form.shape[i] = shape[i]
+    form.kind = ord(dtype.char)
+    return form
+
+
+cdef bint take(object array, Py_buffer *view, const Form *form, int flags) except -1:
+    """Take hold of an array's memory if it is plain and of this form."""
+    cdef int i
+    if type(array) is not ndarray:  # a subclass may mean something else by its memory
+        return False
+    try:
+        PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags)
+    except (BufferError, ValueError):
+        return False
+    cdef bint fits = (
+        view.ndim == form.ndim and view.format[0] == form.kind and view.format[1] == 0
+        and <uintptr_t>view.buf % <uintptr_t>view.itemsize == 0
+    )
+    for i in range(form.ndim):
+        fits = fits and view.shape[i] == form.shape[i]
+    if not fits:
+        PyBuffer_Release(view)
+    return fits
+
+
+cdef bint overlap(const Py_buffer *a, const Py_buffer *b) noexcept:
+    return <char *>a.buf < <char *>b.buf + b.len and <char *>b.buf < <char *>a.buf + a.len
+
+
+# Weights that Conv2dCall packs for each call, and results that it allocates.
+cdef enum:
+    PACKED_BYTES = 8 * 1024
+    RESULT_BYTES = 1024 * 1024
+
+
+cdef class Conv2dCall:
+    """A convolution that was planned for arrays of certain shapes.
+
+    Checking and planning a small call takes longer than computing it, so they are not repeated:
+    arrays like the first call's go straight to the kernel, for any others the answer is None.
+    """
+
+    cdef Conv2d task
+    cdef tuple shapes
+    cdef Form x, weight, out
+    cdef object dtype, packed, bias
+    cdef const void *packed_weight
+    cdef const void *bias_data
+    cdef Py_ssize_t out_bytes
+    cdef readonly int threads
+    cdef readonly str isa
+    cdef readonly double seconds
+
+    def __init__(self, Conv2d task, int threads, str isa, double seconds, dtype, tuple shapes,
+                 const unsigned char[::1] packed, const unsigned char[::1] bias):
+        self.task, self.threads, self.isa, self.seconds = task, threads, isa, seconds
+        self.dtype, self.shapes, self.packed, self.bias = dtype, shapes, packed, bias
+        self.x, self.weight, self.out = (
+            form_of(shapes[0], dtype), form_of(shapes[1], dtype), form_of(shapes[2], dtype)
+        )
+        self.out_bytes = dtype.itemsize
+        for size in shapes[2]:
+            self.out_bytes *= size
+        self.packed_weight = &packed[0] if packed is not None else NULL
+        self.bias_data = &bias[0] if bias is not None else NULL
+
+    def packing(self):
+        """The same call with weights that are packed each time, or None where they are many."""
+        # Winograd's transforms are not for all weights (conv.py).
+        if self.task.algorithm == "winograd":
+            return None
+        if self.task.packed_size * self.dtype.itemsize > PACKED_BYTES:
+            return None
+        return Conv2dCall(
+            self.task, self.threads, self.isa, self.seconds, self.dtype, self.shapes,
+            None, self.bias,
+        )
+
+    def __call__(self, x, out, weight):
+        # Gives the result, or None; packs `weight` where it has no packed ones.
+        cdef Py_buffer views[3]
+        cdef char packed[PACKED_BYTES]
+        cdef fc_conv2d params = self.task.sizes
+        cdef int i, taken = 0
+        if out is None:
+            if self.out_bytes > RESULT_BYTES:
+                return None
+            out = empty(self.shapes[2], self.dtype)
+        try:
+            if not take(x, &views[0], &self.x, 0):
+                return None
+            taken = 1
+            if not take(out, &views[1], &self.out, PyBUF_WRITABLE):
+                return None
+            taken = 2
+            if overlap(&views[0], &views[1]):
+                return None
+            params.weight = self.packed_weight
+            if self.packed_weight == NULL:
+                if not take(weight, &views[2], &self.weight, 0):
+                    return None
+                taken = 3
+                if overlap(&views[2], &views[1]):
+                    return None
+                params.weight = views[2].buf
+                self.task.entry.pack(&params, packed)
+                params.weight = packed
+            params.x, params.out, params.bias = views[0].buf, views[1].buf, self.bias_data
+            params.residual = NULL
+            self.task.run(&params, self.threads)
+        finally:
+            for i in range(taken):
+                PyBuffer_Release(&views[i])
+        return out
 
 
 cdef class Filter2d(Task):

@@ -47,10 +47,15 @@ CACHED_PLANS = 512
 
 def conv2d(geometry, winograd, threads):
     """The task of a convolution, and on how many threads; may it use Winograd's transforms?"""
+    threads = share(threads, conv2d_seconds(geometry))
+    return _conv2d(geometry, winograd, _config.isa(), threads), threads
+
+
+def conv2d_seconds(geometry):
+    """About how long a convolution takes on one thread."""
     g = geometry
     outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o
-    threads = _share(threads, 2 * outputs * g.c * g.rows.k * g.cols.k / FLOPS)
-    return _conv2d(g, winograd, _config.isa(), threads), threads
+    return 2 * outputs * g.c * g.rows.k * g.cols.k / FLOPS
 
 
 @lru_cache(CACHED_PLANS)
@@ -152,7 +157,7 @@ def _activation(activation):
 def _is_product(g):
     """Is it a matrix product, each output made of the pixel in its place?"""
     return all(
-        (window.k, window.stride, window.before, window.after) == (1, 1, 0, 0)
+        window.k == window.stride == 1 and window.before == 0 and window.n == window.o
         for window in (g.rows, g.cols)
     )
 
@@ -177,7 +182,7 @@ def filter2d(geometry, threads):
     g = geometry
     taps = g.rows.k + g.cols.k if g.separable else g.rows.k * g.cols.k
     outputs = g.planes * g.kernels * g.rows.o * g.cols.o * g.channels
-    threads = _share(threads, 2 * outputs * taps / FLOPS + outputs * 8 / BYTES)
+    threads = share(threads, 2 * outputs * taps / FLOPS + outputs * 8 / BYTES)
     return _filter2d(g, _config.isa(), threads), threads
 
 
@@ -201,7 +206,7 @@ def pool2d(geometry, threads):
     """The task of a pooling, and on how many threads."""
     g = geometry
     read = max(g.rows.k * g.cols.k, g.rows.stride * g.cols.stride) * g.bits / 8
-    threads = _share(threads, g.planes * g.channels * g.rows.o * g.cols.o * read / BYTES)
+    threads = share(threads, g.planes * g.channels * g.rows.o * g.cols.o * read / BYTES)
     return _pool2d(g, _config.isa(), threads), threads
 
 
@@ -246,7 +251,7 @@ def _parts(whole, part):
     return -(-whole // part)
 
 
-def _share(threads, seconds):
+def share(threads, seconds):
     """The caller's number of threads as it is; otherwise as many as the work is worth."""
     if threads is not None:
         return threads

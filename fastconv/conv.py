@@ -2,12 +2,15 @@
 
 import numpy as np
 
-from fastconv import _arrays, _config, _geometry, _plan, _threads
+from fastconv import _arrays, _config, _core, _geometry, _plan, _threads
 
 __all__ = ["conv2d", "plan_conv2d"]
 
 DTYPES = ("float32", "float64")
 ALGORITHMS = ("auto", "direct")
+
+# Small calls of `conv2d` as they were planned; their weights are packed each time.
+_small_calls = {}
 
 
 def conv2d(
@@ -108,11 +111,32 @@ def conv2d(
            [6., 6., 6.],
            [0., 5., 0.]], dtype=float32)
     """
+    key = None
+    # Exact types: 1.0 is equal to 1, and no stride.
+    if (
+        type(x) is type(weight) is np.ndarray
+        and type(stride) is type(padding) is type(dilation) is type(groups) is int
+        and bias is residual is activation is threads is None
+    ):
+        key = (
+            x.shape, weight.shape, x.dtype.char, stride, padding, dilation, groups,
+            padding_mode, layout, algorithm, _config.selected_isa,
+        )  # fmt: skip
+        call = _small_calls.get(key)
+        if call is not None:
+            result = call(x, out, weight)
+            if result is not None:
+                return result
     plan = Conv2dPlan(
         "conv2d", weight, bias, stride, padding, dilation, groups,
         padding_mode, activation, layout, algorithm,
     )  # fmt: skip
-    return plan(x, out, threads, residual)
+    result = plan(x, out, threads, residual)
+    if key is not None and (call := plan.small_call()):
+        if len(_small_calls) >= _plan.CACHED_PLANS:
+            _small_calls.clear()
+        _small_calls[key] = call
+    return result
 
 
 def plan_conv2d(
@@ -191,6 +215,7 @@ class Conv2dPlan:
         self._bias = None if bias is None else self._checked_bias(bias, copy)
         self._packed = {}
         self._moderate = None
+        self._call = None  # the last one's, ready for arrays like those
 
     def __repr__(self):
         k, c, kh, kw = self._weight.shape
@@ -202,6 +227,11 @@ class Conv2dPlan:
 
     def __call__(self, x, out=None, threads=None, residual=None):
         """Convolve (N, C, H, W) or (N, H, W, C) images of the weights' dtype; as `conv2d`."""
+        call = self._call
+        if call is not None and residual is None and self._is_ready(call, threads):
+            result = call(x, out, None)
+            if result is not None:
+                return result
         function = self._function
         x = _arrays.readable(function, "x", x, DTYPES, _geometry.SHAPES[self._layout])
         geometry = self._geometry(x, residual is not None)
@@ -222,7 +252,28 @@ class Conv2dPlan:
                 None if each is None else _arrays.as_bytes(each) for each in (self._bias, residual)
             )
             task(_arrays.as_bytes(x), packed, bias, residual, _arrays.as_bytes(result), threads)
+            if residual is None:
+                self._call = _core.Conv2dCall(
+                    task, threads, _config.isa(), _plan.conv2d_seconds(geometry), x.dtype,
+                    (x.shape, self._weight.shape, geometry.shape), packed, bias,
+                )  # fmt: skip
         return finish()
+
+    @staticmethod
+    def _is_ready(call, threads):
+        """Is a planned call one for these threads, and for the instruction set in use?"""
+        if threads is None and call.seconds <= _plan.SHARED_SECONDS:
+            threads = 1
+        elif threads is None or type(threads) is int:
+            threads = _plan.share(threads, call.seconds)
+        return call.threads == threads and call.isa is _config.selected_isa
+
+    def small_call(self):
+        """The last call for any weights of the same shape, if it was a small one."""
+        call = self._call
+        if call is None or call.threads > 1 or call.seconds > _plan.SHARED_SECONDS:
+            return None
+        return call.packing()
 
     def _checked_bias(self, bias, copy):
         bias = _arrays.readable(self._function, "bias", bias, DTYPES, "(K,)")

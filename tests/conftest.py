@@ -54,8 +54,12 @@ def threads(request):
 @pytest.fixture(params=[600, 20_000], ids="{}B-blocks".format)
 def small_blocks(request, monkeypatch):
     """Blocks so small that small images are computed in many of them."""
-    for name in ("BLOCK_BYTES", "LINE_BYTES", "WINOGRAD_BLOCK_BYTES"):
+    for name in (
+        "BLOCK_BYTES", "WEIGHT_BYTES", "PRODUCT_BYTES", "LINE_BYTES", "WINOGRAD_BLOCK_BYTES",
+    ):  # fmt: skip
         monkeypatch.setattr(_plan, name, request.param)
+    for name in ("WINOGRAD_LEAST_TILES", "WINOGRAD_BLOCK_COLUMNS"):
+        monkeypatch.setattr(_plan, name, 3)
     clear_plans()
     yield request.param
     clear_plans()

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.testing import assert_array_equal
 
-from fastconv import _plan, avg_pool2d, conv2d, filters, max_pool2d, plan_conv2d
+from fastconv import _plan, avg_pool2d, conv, conv2d, filters, max_pool2d, plan_conv2d
 
 FLOATS = ("float32", "float64")
 PIXELS = ("uint8", "uint16", "int16", "float32", "float64")
@@ -80,6 +80,7 @@ def clear_plans():
     for each in vars(_plan).values():
         if hasattr(each, "cache_clear"):
             each.cache_clear()
+    conv._small_calls.clear()
 
 
 def run_python(code, timeout=60, status=0, **environment):

@@ -73,14 +73,16 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
 @pytest.mark.parametrize(("x", "weight", "options", "algorithm"), [
     ((1, 16, 40, 40), (16, 16, 3, 3), {}, "winograd"),
     ((1, 32, 40, 40), (32, 16, 3, 3), {"groups": 2}, "winograd"),
-    ((99, 16, 8, 8), (16, 16, 3, 3), {"padding": 1}, "direct_pixel"),  # tiles of other samples
-    ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_pixel"),
+    ((99, 16, 8, 8), (16, 16, 3, 3), {"padding": 1}, "direct_channel"),  # tiles of other samples
+    ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_channel"),
+    ((1, 15, 40, 50), (16, 15, 3, 3), {}, "direct_pixel"),  # rows of three vectors
+    ((1, 3, 40, 40), (16, 3, 1, 1), {}, "direct_pixel"),  # a row of 100 vectors
     ((1, 16, 40, 40), (15, 16, 3, 3), {}, "direct_pixel"),
-    ((1, 16, 40, 40), (16, 16, 3, 3), {"stride": 2}, "direct_pixel"),
-    ((1, 16, 40, 40), (16, 16, 3, 3), {"dilation": 2}, "direct_pixel"),
-    ((1, 16, 40, 40), (16, 16, 3, 1), {}, "direct_pixel"),
-    ((1, 16, 40, 40), (16, 16, 5, 5), {}, "direct_pixel"),
-    ((1, 16, 40, 40), (16, 16, 3, 3), {"algorithm": "direct"}, "direct_pixel"),
+    ((1, 16, 40, 40), (16, 16, 3, 3), {"stride": 2}, "direct_channel"),
+    ((1, 16, 40, 40), (16, 16, 3, 3), {"dilation": 2}, "direct_channel"),
+    ((1, 16, 40, 40), (16, 16, 3, 1), {}, "direct_channel"),
+    ((1, 16, 40, 40), (16, 16, 5, 5), {}, "direct_channel"),
+    ((1, 16, 40, 40), (16, 16, 3, 3), {"algorithm": "direct"}, "direct_channel"),
     ((1, 16, 40, 16), (16, 16, 3, 3), {"layout": "NHWC"}, "direct_channel"),
     ((1, 9, 9, 8), (8, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "depthwise"),
     ((1, 9, 9, 8), (16, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "direct_channel"),
@@ -125,8 +127,8 @@ def test_every_thread_gets_a_part(tasks, threads):
 def test_small_work_is_not_shared():
     try:
         fastconv.set_num_threads(3)
-        assert _plan._share(None, 1e-6) == 1
-        assert _plan._share(None, 1.0) == 3
-        assert _plan._share(2, 1e-6) == 2
+        assert _plan.share(None, 1e-6) == 1
+        assert _plan.share(None, 1.0) == 3
+        assert _plan.share(2, 1e-6) == 2
     finally:
         fastconv.set_num_threads(None)

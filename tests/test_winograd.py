@@ -49,7 +49,7 @@ def test_errors_are_near_those_of_direct_sums(tasks, dtype, name, images):
         algorithm: conv2d(x, weight, bias, algorithm=algorithm, **options) - exact
         for algorithm in ("auto", "direct")
     }
-    assert [task.algorithm for task in tasks] == ["winograd", "direct_pixel"]
+    assert [task.algorithm.split("_")[0] for task in tasks] == ["winograd", "direct"]
     rms, largest = (
         [measure(errors[algorithm]) for algorithm in ("auto", "direct")]
         for measure in (lambda e: np.sqrt(np.mean(e**2)), lambda e: np.max(abs(e)))
