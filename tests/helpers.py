@@ -183,6 +183,10 @@ OPERATIONS = {
         call_plan, FLOATS, lambda w: _layer((2, 5, 4, w), (5, 1, 3, 3)),
         {"groups": 5, "padding": 1, "padding_mode": "edge"},
     ),
+    "conv2d channels in the lanes": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 16, 5, w), (40, 16, 3, 3)),
+        {"stride": (1, 2), "padding": 1},
+    ),
     "conv2d winograd": Operation(
         conv2d, FLOATS, lambda w: _layer((2, 17, 22, w + 20), (18, 17, 3, 3)),
         {"padding": ((1, 2), (0, 1)), "padding_mode": ("zeros", "wrap")},

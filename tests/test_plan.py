@@ -55,10 +55,11 @@ def test_a_plan_says_what_it_is():
 
 def test_the_calls_of_the_other_tests_are_planned_as_they_say(tasks):
     for name, algorithm in {
-        "conv2d": "direct_pixel", "conv2d winograd": "winograd",
+        "conv2d": "direct_pixel", "conv2d channels in the lanes": "direct_channel",
+        "conv2d winograd": "winograd",
         "conv2d NHWC": "direct_channel", "conv2d NHWC depthwise": "depthwise",
     }.items():  # fmt: skip
-        OPERATIONS[name](OPERATIONS[name].arrays("float32", 1))
+        OPERATIONS[name](OPERATIONS[name].arrays("float32", 37))
         assert tasks[-1].algorithm == algorithm
 
 
@@ -77,10 +78,10 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
     ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_channel"),
     ((1, 15, 40, 50), (16, 15, 3, 3), {}, "direct_pixel"),  # rows of three vectors
     ((1, 3, 40, 40), (16, 3, 1, 1), {}, "direct_pixel"),  # a row of 100 vectors
-    ((1, 16, 40, 40), (15, 16, 3, 3), {}, "direct_pixel"),
+    ((1, 16, 40, 40), (15, 16, 3, 3), {}, "direct_channel"),
     ((1, 16, 40, 40), (16, 16, 3, 3), {"stride": 2}, "direct_channel"),
     ((1, 16, 40, 40), (16, 16, 3, 3), {"dilation": 2}, "direct_channel"),
-    ((1, 16, 40, 40), (16, 16, 3, 1), {}, "direct_channel"),
+    ((1, 16, 40, 40), (16, 16, 3, 1), {}, "direct_pixel"),
     ((1, 16, 40, 40), (16, 16, 5, 5), {}, "direct_channel"),
     ((1, 16, 40, 40), (16, 16, 3, 3), {"algorithm": "direct"}, "direct_channel"),
     ((1, 16, 40, 16), (16, 16, 3, 3), {"layout": "NHWC"}, "direct_channel"),
