@@ -135,8 +135,7 @@ static size_t conv_direct_channel_scratch(const void *params)
     return taken(p->kh * p->kw, sizeof(ptrdiff_t)) + taken(CHANNEL_TILE, sizeof(real)) +
            taken(CHANNEL_VECTORS * LANES, sizeof(real)) + taken(channel_sums(p), sizeof(real)) +
            (p->nhwc ? taken(nhwc_scratch(p, p->block_c), sizeof(real))
-                    : taken(nchw_lines(p, &panel), sizeof(real)) +
-                          taken(p->block_c * panel.channel, sizeof(real)));
+                    : taken(p->block_c * panel.channel, sizeof(real)));
 }
 
 /* Store a tile's sums, n pixels of `kept` output channels, in NHWC. */
@@ -271,12 +270,9 @@ static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char
     ptrdiff_t *const tap = take(&scratch, p->kh * p->kw, sizeof *tap);
     real *const bias = take(&scratch, CHANNEL_VECTORS * LANES, sizeof(real));
     struct channel_tile t = {.bias = bias, .tap = tap, .taps = p->kh * p->kw};
-    real *line = NULL;
 
     u->tile_sums = take(&scratch, CHANNEL_TILE, sizeof(real));
     u->sums = take(&scratch, channel_sums(p), sizeof(real));
-    if (!p->nhwc)
-        line = take(&scratch, nchw_lines(p, &panel), sizeof(real));
     for (ptrdiff_t c0 = 0; c0 < p->c; c0 += t.c) {
         const real *x = (const real *)scratch;
         ptrdiff_t row = panel.pitch;
@@ -292,7 +288,7 @@ static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char
             for (ptrdiff_t i = 0; i < t.taps; i++)
                 tap[i] = i / p->kw * p->dilation_h * in.row + i % p->kw * p->dilation_w * in.pixel;
         } else {
-            nchw_fill(p, &panel, (real *)scratch, line,
+            nchw_fill(p, &panel, (real *)scratch,
                       (const real *)p->x + ((u->n * p->groups + u->g) * p->c + c0) * p->h * p->w,
                       t.c, u->y0, u->x0);
             t.pixel = 1;

@@ -161,7 +161,7 @@ static size_t conv_direct_pixel_scratch(const void *params)
     const struct nchw_panel panel = nchw_panel(p, p->block_rows, p->block_cols);
     const ptrdiff_t vectors = p->block_rows * pixel_vectors(p->block_cols);
     const ptrdiff_t sums = p->block_c < p->c ? pixel_packed_k(FC_MIN(p->block_k, p->k)) * vectors : 0;
-    return taken(nchw_most_taps(p), sizeof(ptrdiff_t)) + taken(nchw_lines(p, &panel), sizeof(real)) +
+    return taken(nchw_most_taps(p), sizeof(ptrdiff_t)) +
            taken(p->block_c * panel.channel, sizeof(real)) + taken(sums * LANES, sizeof(real));
 }
 
@@ -202,7 +202,6 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
     const struct nchw_panel panel = nchw_panel(p, u->rows, u->cols);
     const ptrdiff_t vectors = u->rows * pixel_vectors(u->cols);
     ptrdiff_t *const tap = take(&scratch, nchw_most_taps(p), sizeof *tap);
-    real *const row = take(&scratch, nchw_lines(p, &panel), sizeof(real));
     real *const input = take(&scratch, p->block_c * panel.channel, sizeof(real));
     real *const sums = (real *)scratch;
     const ptrdiff_t sample = u->n * p->groups + u->g, plane = p->oh * p->ow;
@@ -217,7 +216,7 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
         c = FC_MIN(p->block_c, p->c - c0);
         t.first = c0 == 0;
         t.last = c0 + c == p->c;
-        nchw_fill(p, &panel, input, row, x + c0 * p->h * p->w, c, u->y0, u->x0);
+        nchw_fill(p, &panel, input, x + c0 * p->h * p->w, c, u->y0, u->x0);
         t.c = nchw_taps(p, &panel, c, tap, &t.taps);
         for (ptrdiff_t k = u->k0, tile; k < u->k1; k += pixel_tiles[tile].mr) {
             real bias[PIXEL_TILE_K] = {0};

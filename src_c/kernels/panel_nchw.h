@@ -50,25 +50,11 @@ FC_INLINE ptrdiff_t nchw_most_taps(const struct fc_conv2d *p)
     return FC_MAX(p->kh * p->kw, p->block_c);
 }
 
-/* The row that nchw_fill() splits into phases: what its phases see of the image, ... */
-FC_INLINE ptrdiff_t nchw_seen(const struct fc_conv2d *p, const struct nchw_panel *panel)
-{
-    return (panel->pitch - 1) * p->stride_w + panel->phases_w;
-}
-/* ... and what whole vectors read past it. */
-FC_INLINE ptrdiff_t nchw_line(const struct fc_conv2d *p, const struct nchw_panel *panel)
-{
-    return odd_lines(nchw_seen(p, panel) + 4 * LANES);
-}
-/* All lines that nchw_fill() needs at a time. */
-FC_INLINE ptrdiff_t nchw_lines(const struct fc_conv2d *p, const struct nchw_panel *panel)
-{
-    return p->stride_w == 1 ? 0 : panel->rows * nchw_line(p, panel);
-}
-
 /* Does any tap fall on this phase? */
 FC_INLINE int nchw_phase_used(ptrdiff_t phase, ptrdiff_t k, ptrdiff_t dilation, ptrdiff_t stride)
 {
+    if (dilation == 1)
+        return phase < k;
     for (ptrdiff_t i = 0; i < k && i < stride; i++)
         if (i * dilation % stride == phase)
             return 1;
@@ -88,65 +74,82 @@ static void nchw_fill_row(real *dst, const real *src, ptrdiff_t n, ptrdiff_t fir
     }
 }
 
-/* dst[j] = row[j * step] */
-static void nchw_split(real *dst, const real *row, ptrdiff_t count, ptrdiff_t step)
+/* What is left of a row from `at` on, at most a vector. */
+FC_INLINE vec nchw_load(const real *at, ptrdiff_t left)
+{
+    return left >= LANES ? v_load(at) : left > 0 ? v_load_n(at, left) : v_set1(0);
+}
+
+/* dst[j] = src[j * step] */
+FC_INLINE void nchw_split(real *dst, const real *src, ptrdiff_t count, const ptrdiff_t step)
 {
     ptrdiff_t j = 0;
-    if (step == 2 || step == 4)
+    if (step == 2)
         for (; j < count; j += LANES) {
-            const real *const at = row + j * step;
-            const vec low = v_even(v_load(at), v_load(at + LANES));
-            const vec every = step == 2 ? low
-                                        : v_even(low, v_even(v_load(at + 2 * LANES),
-                                                             v_load(at + 3 * LANES)));
+            const ptrdiff_t left = 2 * (count - j) - 1;
+            const vec every = v_even(nchw_load(src + 2 * j, left),
+                                     nchw_load(src + 2 * j + LANES, left - LANES));
             if (count - j >= LANES)
                 v_store(dst + j, every);
             else
                 v_store_n(dst + j, every, count - j);
         }
-    else
-        for (; j < count; j++)
-            dst[j] = row[j * step];
+    for (; j < count; j++)
+        dst[j] = src[j * step];
 }
 
-/* One row of all phases of one channel, from its line; or zeros. */
-static void nchw_split_phases(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
-                              const real *line)
+/* One row of one phase: dst[j] = element first + j * step of a line of n, border included. */
+FC_INLINE void nchw_fill_phase(real *dst, const real *src, ptrdiff_t n, ptrdiff_t first,
+                               ptrdiff_t count, const ptrdiff_t step, int border)
 {
+    const ptrdiff_t a = FC_MIN(count, first < 0 ? ceil_div(-first, step) : 0);
+    const ptrdiff_t b = FC_MAX(a, FC_MIN(count, first < n ? ceil_div(n - first, step) : 0));
+    if (b > a)
+        nchw_split(dst + a, src + first + a * step, b - a, step);
+    for (ptrdiff_t j = a > 0 ? 0 : b; j < count; j = j + 1 == a ? b : j + 1) {
+        const ptrdiff_t i = border_index(first + j * step, n, border);
+        dst[j] = i < 0 ? 0 : src[i];
+    }
+}
+
+/* One row of all phases of one channel; y may lie outside. */
+static void nchw_fill_phases(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
+                             const real *x, ptrdiff_t y, ptrdiff_t x0)
+{
+    const ptrdiff_t at = border_index(y, p->h, p->border_h), first = x0 * p->stride_w - p->left;
+    const ptrdiff_t seen = FC_MIN(p->w, panel->pitch * p->stride_w);
+    /* The next channel's row: the processor sees no stream in rows read by parity. */
+    if (at >= 0 && p->stride_h > 1)
+        for (ptrdiff_t i = 0; i < seen; i += 64 / (ptrdiff_t)sizeof(real))
+            FC_PREFETCH(x + (p->h + at) * p->w + FC_MAX(first, 0) + i);
     for (ptrdiff_t pw = 0; pw < panel->phases_w; pw++, dst += panel->phase) {
         if (!nchw_phase_used(pw, p->kw, p->dilation_w, p->stride_w))
             continue;
-        if (!line)
+        if (at < 0)
             memset(dst, 0, (size_t)panel->pitch * sizeof(real));
+        else if (p->stride_w == 1)
+            nchw_fill_row(dst, x + at * p->w, p->w, first, panel->pitch, p->border_w);
+        else if (p->stride_w == 2) /* a number that divides fast */
+            nchw_fill_phase(dst, x + at * p->w, p->w, first + pw, panel->pitch, 2, p->border_w);
         else
-            nchw_split(dst, line + pw, panel->pitch, p->stride_w);
+            nchw_fill_phase(dst, x + at * p->w, p->w, first + pw, panel->pitch, p->stride_w,
+                            p->border_w);
     }
 }
 
 /* The panel of c channels from x on for the outputs at (y0, x0). */
 static void nchw_fill(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
-                      real *lines, const real *x, ptrdiff_t c, ptrdiff_t y0, ptrdiff_t x0)
+                      const real *x, ptrdiff_t c, ptrdiff_t y0, ptrdiff_t x0)
 {
-    const ptrdiff_t filled = panel->rows * panel->pitch, first = x0 * p->stride_w - p->left;
+    const ptrdiff_t filled = panel->rows * panel->pitch;
     for (ptrdiff_t i = 0; i < c; i++, x += p->h * p->w, dst += panel->channel)
         for (ptrdiff_t ph = 0; ph < panel->phases_h; ph++) {
             real *const phases = dst + ph * panel->phases_w * panel->phase;
             if (!nchw_phase_used(ph, p->kh, p->dilation_h, p->stride_h))
                 continue;
-            /* With a stride all rows first: a load that straddles two stores waits until both have
-             * left the store buffer. */
-            for (int split = p->stride_w == 1; split < 2; split++)
-                for (ptrdiff_t r = 0; r < panel->rows; r++) {
-                    const ptrdiff_t y = (y0 + r) * p->stride_h + ph - p->top;
-                    const ptrdiff_t at = border_index(y, p->h, p->border_h);
-                    real *const line = lines + r * nchw_line(p, panel);
-                    real *const row = phases + r * panel->pitch;
-                    if (split && (at < 0 || p->stride_w > 1))
-                        nchw_split_phases(p, panel, row, at < 0 ? NULL : line);
-                    else if (at >= 0)
-                        nchw_fill_row(split ? row : line, x + at * p->w, p->w, first,
-                                      split ? panel->pitch : nchw_seen(p, panel), p->border_w);
-                }
+            for (ptrdiff_t r = 0; r < panel->rows; r++)
+                nchw_fill_phases(p, panel, phases + r * panel->pitch, x,
+                                 (y0 + r) * p->stride_h + ph - p->top, x0);
             /* Read, never used; zero because a denormal can cost a trap. */
             for (ptrdiff_t pw = 0; pw < panel->phases_w; pw++)
                 memset(phases + pw * panel->phase + filled, 0,
