@@ -12,7 +12,7 @@ from fastconv import _config, _core, _geometry, _threads
 # Half of a 1 MB L2 cache: the block of input that a thread works on while weights stream by.
 BLOCK_BYTES = 512 * 1024
 # The packed weights of a tile of output channels that meet a block of input: in the L2 cache, too.
-WEIGHT_BYTES = 256 * 1024
+WEIGHT_BYTES = 96 * 1024
 # The input of a block of a matrix product (1x1): every tile of it is read once per tile of output
 # channels, from the L1 cache.
 PRODUCT_BYTES = 32 * 1024

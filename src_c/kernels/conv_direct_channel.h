@@ -128,6 +128,12 @@ FC_INLINE ptrdiff_t channel_sums(const struct fc_conv2d *p)
                                     p->block_rows * channel_runs(p->block_cols) * CHANNEL_TILE;
 }
 
+/* NCHW: a matrix product needs no panel, since pixels are read one by one. */
+FC_INLINE int channel_in_place(const struct fc_conv2d *p)
+{
+    return p->kh == 1 && p->kw == 1 && p->oh == p->h && p->ow == p->w && p->top == 0;
+}
+
 static size_t conv_direct_channel_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
@@ -269,6 +275,7 @@ static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char
     const struct nchw_panel panel = nchw_panel(p, u->rows, u->cols);
     ptrdiff_t *const tap = take(&scratch, p->kh * p->kw, sizeof *tap);
     real *const bias = take(&scratch, CHANNEL_VECTORS * LANES, sizeof(real));
+    const real *const image = (const real *)p->x + (u->n * p->groups + u->g) * p->c * p->h * p->w;
     struct channel_tile t = {.bias = bias, .tap = tap, .taps = p->kh * p->kw};
 
     u->tile_sums = take(&scratch, CHANNEL_TILE, sizeof(real));
@@ -287,10 +294,14 @@ static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char
             t.channel = 1;
             for (ptrdiff_t i = 0; i < t.taps; i++)
                 tap[i] = i / p->kw * p->dilation_h * in.row + i % p->kw * p->dilation_w * in.pixel;
+        } else if (channel_in_place(p)) {
+            x = image + c0 * p->h * p->w + u->y0 * p->w + u->x0;
+            row = p->w;
+            t.pixel = 1;
+            t.channel = p->h * p->w;
+            tap[0] = 0;
         } else {
-            nchw_fill(p, &panel, (real *)scratch,
-                      (const real *)p->x + ((u->n * p->groups + u->g) * p->c + c0) * p->h * p->w,
-                      t.c, u->y0, u->x0);
+            nchw_fill(p, &panel, (real *)scratch, image + c0 * p->h * p->w, t.c, u->y0, u->x0);
             t.pixel = 1;
             t.channel = panel.channel;
             for (ptrdiff_t i = 0; i < t.taps; i++)
