@@ -15,6 +15,12 @@ BLOCK_BYTES = 512 * 1024
 LINE_BYTES = 16 * 1024
 # Fewer columns than this are not worth a block of their own.
 LEAST_COLUMNS = 48
+# What a depthwise unit copies of a plane: with what it fetches ahead, an L1 cache of 32 to 48 KB.
+PLANE_BYTES = 24 * 1024
+# Rows of outputs for which it is worth to cut columns.
+PLANE_ROWS = 8
+# More output channels per group than this share their loads better in direct_pixel's tiles.
+PLANE_MULTIPLIER = 4
 # Every packed tile of output channels divides this, so a block of them starts at a tile.
 CHANNEL_BLOCK = 64
 # Results at least this large are written past the caches: no line of them is read first.
@@ -53,6 +59,8 @@ def conv2d_algorithm(geometry):
         return "depthwise" if g.c == g.k == 1 else "direct_channel"
     if _winograd_pays(g):
         return "winograd"
+    if g.c == 1 and g.k <= PLANE_MULTIPLIER:
+        return "depthwise_plane"
     return "direct_pixel"  # contiguous pixels are the lanes
 
 
@@ -72,7 +80,11 @@ def _conv2d(g, algorithm, isa, threads):
     item = g.bits // 8
     samples = g.n * (1 if algorithm == "depthwise" else g.groups)
     channels = g.groups if algorithm == "depthwise" else g.c
-    block_cols, block_c, multiple = g.cols.o, g.c, 1
+    block_cols, block_c, multiple, block_bytes = g.cols.o, g.c, 1, BLOCK_BYTES
+    if algorithm == "depthwise_plane":
+        block_bytes, least = PLANE_BYTES, min(PLANE_ROWS, g.rows.o)
+        while block_cols > 2 * LEAST_COLUMNS and _input(g, least, block_cols) > block_bytes:
+            block_cols = _parts(block_cols, 2)
     if algorithm == "direct_pixel":
         # Columns first, then channels, until one row of outputs has its input in a block.
         while block_cols > 2 * LEAST_COLUMNS and channels * _input(g, 1, block_cols) > BLOCK_BYTES:
@@ -84,14 +96,14 @@ def _conv2d(g, algorithm, isa, threads):
     else:
         block_rows = 1
         while block_rows < g.rows.o and (
-            min(channels, block_c) * _input(g, 2 * block_rows, block_cols) <= BLOCK_BYTES
+            min(channels, block_c) * _input(g, 2 * block_rows, block_cols) <= block_bytes
         ):
             block_rows *= 2
     others = samples * _parts(g.cols.o, block_cols)
     block_rows = _even_rows(g.rows.o, block_rows, others, threads, multiple)
     units = others * _parts(g.rows.o, block_rows)
     block_k = g.k
-    if algorithm != "depthwise" and units < threads:
+    if algorithm in ("direct_pixel", "direct_channel", "winograd") and units < threads:
         # Images of few rows: share the output channels instead.
         share = _parts(g.k, _parts(threads, units))
         block_k = min(g.k, _parts(share, CHANNEL_BLOCK) * CHANNEL_BLOCK)
