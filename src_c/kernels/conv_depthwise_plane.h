@@ -15,21 +15,50 @@
 
 /* The copy: lines of phases, each phase with room for the whole vectors of the last strip. */
 struct plane_input {
-    ptrdiff_t phases, count; /* of a line; columns of a phase that outputs see */
-    ptrdiff_t lead;          /* elements before a line, which align the image in it */
-    ptrdiff_t phase, line;   /* elements from one to the next */
+    ptrdiff_t phases, lead; /* lead: elements before a line, which align the image in it */
+    ptrdiff_t phase, line;  /* elements from one to the next */
+    const ptrdiff_t *tap;   /* elements from the first tap column to each */
+    /* Of the columns of a block: */
+    ptrdiff_t x0, cols, first; /* outputs, and the image column of the first tap */
+    ptrdiff_t count;           /* positions of a phase that outputs see */
+    ptrdiff_t before;
+    ptrdiff_t strips, vectors, wider; /* the first `wider` strips have one vector more */
+    ptrdiff_t from, full, to;  /* inside the image: from `from`, for whole vectors until `full`, for
+                                  the first phase until `to` */
 };
 
-static struct plane_input plane_input(const struct fc_conv2d *p, ptrdiff_t cols)
+static struct plane_input plane_input(const struct fc_conv2d *p)
 {
     const ptrdiff_t reach = (p->kw - 1) * p->dilation_w;
-    struct plane_input in;
-    in.phases = FC_MIN(p->stride_w, reach + 1);
-    in.count = cols + reach / p->stride_w;
-    in.lead = p->stride_w == 1 ? round_up(p->left, LANES) - p->left : 0;
-    in.phase = round_up(in.count + 2 * LANES, LANES);
-    in.line = odd_lines(in.lead + in.phases * in.phase);
+    struct plane_input in = {.x0 = -1};
+    ptrdiff_t from;
+    in.phases = p->stride_w <= 2 ? p->stride_w : FC_MIN(p->stride_w, reach + 1);
+    from = ceil_div(p->left, p->stride_w);
+    in.lead = round_up(from, LANES) - from;
+    in.phase = round_up(in.lead + p->block_cols + reach / p->stride_w, LANES);
+    in.line = odd_lines(in.phases * in.phase);
     return in;
+}
+
+static void plane_columns(const struct fc_conv2d *p, struct plane_input *in, int widest,
+                          ptrdiff_t x0)
+{
+    const ptrdiff_t step = p->stride_w;
+    ptrdiff_t inside, vectors;
+    in->x0 = x0;
+    in->cols = FC_MIN(p->block_cols, p->ow - x0);
+    vectors = ceil_div(in->cols, LANES);
+    in->strips = ceil_div(vectors, widest);
+    in->vectors = vectors / in->strips;
+    in->wider = vectors % in->strips;
+    in->first = x0 * step - p->left;
+    in->count = in->cols + (p->kw - 1) * p->dilation_w / step;
+    in->from = in->first < 0 ? FC_MIN(ceil_div(-in->first, step), in->count) : 0;
+    in->before = in->first < 0 ? in->lead : 0;
+    inside = FC_MAX(p->w - in->first, 0);
+    in->to = FC_MAX(FC_MIN(ceil_div(inside, step), in->count), in->from);
+    in->full = in->from + FC_MAX(inside / step - in->from, 0) / LANES * LANES;
+    in->full = FC_MIN(in->full, in->from + (in->to - in->from) / LANES * LANES);
 }
 
 /* Input rows that `rows` output rows see. */
@@ -44,38 +73,81 @@ FC_INLINE vec plane_load(const real *x, ptrdiff_t n)
     return n >= LANES ? v_load(x) : n > 0 ? v_load_n(x, n) : v_set1(0);
 }
 
-/* One line from column `first` of the image row x on, which may lie outside. */
-static void plane_fill(const struct fc_conv2d *p, const struct plane_input *in, real *dst,
-                       const real *x, ptrdiff_t first)
+/* The part of each line that lies in the image, and zeros around it; x is the first row. */
+FC_INLINE void plane_fill_inside(const struct fc_conv2d *p, const struct plane_input *in, real *dst,
+                                 const real *x, ptrdiff_t rows, const int step)
 {
-    const ptrdiff_t step = p->stride_w, phases = in->phases, count = in->count, w = p->w;
-    /* Positions [from, to) have all their phases inside, but for the row's last one. */
-    const ptrdiff_t from = FC_MIN(first < 0 ? ceil_div(-first, step) : 0, count);
-    const ptrdiff_t to = FC_MAX(FC_MIN(ceil_div(w - first, step), count), from);
-    ptrdiff_t j = from;
+    const ptrdiff_t before = in->before, from = in->from, full = in->full, count = in->count;
+    const ptrdiff_t phase = in->phase, left = p->w - in->first;
+    /* The second phase may begin one position before the first. */
+    const int odd = step == 2 && from > 0 && in->first % 2 != 0;
+    const real *src = x + in->first;
 
-    if (step == 1)
-        for (; j < to; j += LANES)
-            v_store(dst + j, plane_load(x + first + j, w - first - j));
-    else if (step == 2)
-        for (; j < to; j += LANES) {
-            const ptrdiff_t at = first + 2 * j;
-            const vec a = plane_load(x + at, w - at);
-            const vec b = plane_load(x + at + LANES, w - at - LANES);
-            v_store(dst + j, v_even(a, b));
-            if (phases == 2)
-                v_store(dst + in->phase + j, v_odd(a, b));
+    for (; rows > 0; rows--, src += p->w, dst += in->line) {
+        ptrdiff_t j;
+        for (j = -before; j < from; j += LANES)
+            FC_UNROLL for (int f = 0; f < step; f++)
+                v_store(dst + f * phase + j, v_set1(0));
+        if (odd)
+            dst[phase + from - 1] = src[2 * from - 1];
+        for (j = from; j < full; j += LANES) {
+            if (step == 1) {
+                v_store(dst + j, v_load(src + j));
+            } else {
+                const vec a = v_load(src + 2 * j), b = v_load(src + 2 * j + LANES);
+                v_store(dst + j, v_even(a, b));
+                v_store(dst + phase + j, v_odd(a, b));
+            }
         }
-    else
-        for (ptrdiff_t f = 0; f < phases; f++)
-            for (j = from; j < to; j++)
-                dst[f * in->phase + j] = first + j * step + f < w ? x[first + j * step + f] : 0;
-    for (ptrdiff_t f = 0; f < phases; f++) {
-        const ptrdiff_t inside = FC_MIN(FC_MAX(ceil_div(w - first - f, step), from), count);
-        for (j = from > 0 ? 0 : inside; j < count; j = j + 1 == from ? inside : j + 1) {
-            const ptrdiff_t i = border_index(first + j * step + f, w, p->border_w);
-            dst[f * in->phase + j] = i < 0 ? 0 : x[i];
+        for (; j < count; j += LANES) {
+            const vec a = plane_load(src + step * j, left - step * j);
+            if (step == 1) {
+                v_store(dst + j, a);
+            } else {
+                const vec b = plane_load(src + 2 * j + LANES, left - 2 * j - LANES);
+                v_store(dst + j, v_even(a, b));
+                v_store(dst + phase + j, v_odd(a, b));
+            }
         }
+    }
+}
+
+/* What a border other than zeros has at the ends of a line, and all of a line of other strides. */
+static void plane_fill_rest(const struct fc_conv2d *p, const struct plane_input *in, real *dst,
+                            const real *x)
+{
+    const ptrdiff_t step = p->stride_w;
+    const int inside = step > 2;
+    for (ptrdiff_t f = 0; f < in->phases; f++, dst += in->phase)
+        for (ptrdiff_t j = 0; j < in->count; j++) {
+            const ptrdiff_t at = in->first + j * step + f;
+            if (inside || at < 0 || at >= p->w) {
+                const ptrdiff_t i = border_index(at, p->w, p->border_w);
+                dst[j] = i < 0 ? 0 : x[i];
+            }
+        }
+}
+
+static void plane_fill(const struct fc_conv2d *p, const struct plane_input *in, real *dst,
+                       const real *x, ptrdiff_t y, ptrdiff_t height)
+{
+    ptrdiff_t a, b, at;
+    border_inside(y, height, p->h, &a, &b);
+    for (ptrdiff_t i = 0, rows; i < height; i += rows) {
+        real *const line = dst + i * in->line;
+        at = border_index(y + i, p->h, p->border_h);
+        rows = i == a && b > a ? b - a : 1;
+        if (at < 0) {
+            memset(line - in->lead, 0, (size_t)(in->phases * in->phase) * sizeof(real));
+            continue;
+        }
+        if (p->stride_w == 1)
+            plane_fill_inside(p, in, line, x + at * p->w, rows, 1);
+        else if (p->stride_w == 2)
+            plane_fill_inside(p, in, line, x + at * p->w, rows, 2);
+        if (p->stride_w > 2 || p->border_w != FC_CONSTANT)
+            for (ptrdiff_t j = 0; j < rows; j++)
+                plane_fill_rest(p, in, line + j * in->line, x + (at + j) * p->w);
     }
 }
 
@@ -242,75 +314,80 @@ static ptrdiff_t conv_depthwise_plane_units(const void *params)
 static size_t conv_depthwise_plane_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
-    const struct plane_input in = plane_input(p, p->block_cols);
     return taken(p->kw, sizeof(ptrdiff_t)) +
-           taken(plane_height(p, p->block_rows) * in.line, sizeof(real));
+           taken(2 * LANES + plane_height(p, p->block_rows) * plane_input(p).line, sizeof(real));
 }
 
 /* All strips of a block for one output channel. */
-static void plane_strips(struct plane_strip *t, const struct plane_kernel *kernel, ptrdiff_t rows,
-                         ptrdiff_t cols, const real *x, real *out)
+static void plane_strips(struct plane_strip *t, const struct plane_input *in,
+                         const struct plane_kernel *kernel, ptrdiff_t rows, const real *x,
+                         real *out)
 {
     const struct fc_conv2d *const p = t->p;
-    const ptrdiff_t vectors = ceil_div(cols, LANES), strips = ceil_div(vectors, kernel->widest);
     /* Output rows that share no input row slide on their own: those of a dilated kernel. */
     const ptrdiff_t sets = kernel->k ? p->dilation_h : 1, line = t->line;
     ptrdiff_t at = 0;
-    for (ptrdiff_t i = 0, nv; i < strips; i++, at += nv * LANES) {
-        nv = vectors / strips + (i < vectors % strips);
-        t->last = FC_MIN(cols - at - (nv - 1) * LANES, LANES);
+    for (ptrdiff_t i = 0, nv; i < in->strips; i++, at += nv * LANES) {
+        nv = in->vectors + (i < in->wider);
+        t->last = FC_MIN(in->cols - at - (nv - 1) * LANES, LANES);
         for (ptrdiff_t set = 0; set < FC_MIN(sets, rows); set++) {
             t->x = x + at + set * line;
             t->line = sets * line;
             t->out = out + at + set * p->ow;
             t->out_step = sets * p->ow;
-            t->rows = ceil_div(rows - set, sets);
+            t->rows = sets == 1 ? rows : ceil_div(rows - set, sets);
             kernel->run(t, (int)nv);
         }
         t->line = line;
     }
 }
 
-static void plane_unit(const struct fc_conv2d *p, ptrdiff_t plane, ptrdiff_t y0, ptrdiff_t x0,
-                       char *scratch)
+static void plane_unit(const struct fc_conv2d *p, const struct plane_input *in,
+                       const struct plane_kernel *kernel, ptrdiff_t plane, ptrdiff_t g,
+                       ptrdiff_t y0, real *input)
 {
     const ptrdiff_t rows = FC_MIN(p->block_rows, p->oh - y0), height = plane_height(p, rows);
-    const ptrdiff_t cols = FC_MIN(p->block_cols, p->ow - x0);
-    const struct plane_input in = plane_input(p, cols);
-    ptrdiff_t *const tap = take(&scratch, p->kw, sizeof *tap);
-    real *const input = (real *)scratch + in.lead;
     const real *const x = (const real *)p->x + plane * p->h * p->w;
-    const ptrdiff_t g = plane % p->groups;
-    struct plane_strip t = {.tap = tap, .line = in.line, .p = p};
+    const ptrdiff_t k0 = g * p->k;
+    struct plane_strip t = {.tap = in->tap, .line = in->line, .p = p};
 
-    for (ptrdiff_t s = 0; s < p->kw; s++)
-        tap[s] = s * p->dilation_w % p->stride_w * in.phase + s * p->dilation_w / p->stride_w;
-    for (ptrdiff_t i = 0; i < height; i++) {
-        const ptrdiff_t y = border_index(y0 * p->stride_h - p->top + i, p->h, p->border_h);
-        if (y < 0)
-            memset(input + i * in.line, 0, (size_t)(in.line - in.lead) * sizeof(real));
-        else
-            plane_fill(p, &in, input + i * in.line, x + y * p->w, x0 * p->stride_w - p->left);
-    }
+    plane_fill(p, in, input, x, y0 * p->stride_h - p->top, height);
     for (ptrdiff_t m = 0; m < p->k; m++) {
-        const ptrdiff_t k = g * p->k + m;
-        t.weight = (const real *)p->weight + k * p->kh * p->kw;
-        t.bias = p->bias ? ((const real *)p->bias)[k] : 0;
+        t.weight = (const real *)p->weight + (k0 + m) * p->kh * p->kw;
+        t.bias = p->bias ? ((const real *)p->bias)[k0 + m] : 0;
         t.ahead = x + (y0 + rows) * p->stride_h * p->w;
         t.ahead_step = p->stride_h * p->w;
         t.ahead_lines = m ? 0 : ceil_div(t.ahead_step, 64 / (ptrdiff_t)sizeof(real));
-        plane_strips(&t, plane_kernel(p), rows, cols, input,
-                     (real *)p->out + ((plane * p->k + m) * p->oh + y0) * p->ow + x0);
+        plane_strips(&t, in, kernel, rows, input,
+                     (real *)p->out + ((plane * p->k + m) * p->oh + y0) * p->ow + in->x0);
     }
 }
 
 static void conv_depthwise_plane(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_conv2d *p = params;
+    const struct plane_kernel *const kernel = plane_kernel(p);
     const ptrdiff_t blocks_y = ceil_div(p->oh, p->block_rows);
     const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);
+    struct plane_input in = plane_input(p);
+    char *rest = scratch;
+    ptrdiff_t *const tap = take(&rest, p->kw, sizeof *tap);
+    ptrdiff_t plane, by, bx;
+
+    in.tap = tap;
+    for (ptrdiff_t s = 0; s < p->kw; s++)
+        tap[s] = s * p->dilation_w % p->stride_w * in.phase + s * p->dilation_w / p->stride_w;
+    plane = begin / blocks_x / blocks_y;
+    by = begin / blocks_x % blocks_y;
+    bx = begin % blocks_x;
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const ptrdiff_t bx = unit % blocks_x, by = unit / blocks_x % blocks_y;
-        plane_unit(p, unit / blocks_x / blocks_y, by * p->block_rows, bx * p->block_cols, scratch);
+        if (bx * p->block_cols != in.x0)
+            plane_columns(p, &in, kernel->widest, bx * p->block_cols);
+        plane_unit(p, &in, kernel, plane, plane % p->groups, by * p->block_rows, (real *)rest + in.lead);
+        if (++bx == blocks_x) {
+            bx = 0;
+            if (++by == blocks_y)
+                by = 0, plane++;
+        }
     }
 }
