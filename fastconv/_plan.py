@@ -15,11 +15,11 @@ BLOCK_BYTES = 512 * 1024
 LINE_BYTES = 16 * 1024
 # Fewer columns than this are not worth a block of their own.
 LEAST_COLUMNS = 48
-# What a depthwise unit copies of a plane: with what it fetches ahead, an L1 cache of 32 to 48 KB.
+# What a depthwise unit copies of a plane: with its results, an L1 cache of 32 to 48 KB.
 PLANE_BYTES = 24 * 1024
-# Rows of outputs for which it is worth to cut columns.
+# Columns are cut where fewer output rows than this have their input in a unit.
 PLANE_ROWS = 8
-# More output channels per group than this share their loads better in direct_pixel's tiles.
+# More output channels per group than this share their loads in direct_pixel's tiles.
 PLANE_MULTIPLIER = 4
 # Every packed tile of output channels divides this, so a block of them starts at a tile.
 CHANNEL_BLOCK = 64
@@ -90,6 +90,8 @@ def _conv2d(g, algorithm, isa, threads):
         while block_cols > 2 * LEAST_COLUMNS and channels * _input(g, 1, block_cols) > BLOCK_BYTES:
             block_cols = _parts(block_cols, 2)
         block_c = max(1, min(g.c, BLOCK_BYTES // _input(g, 1, block_cols)))
+    if algorithm == "depthwise":
+        multiple = 2  # rows of its tile
     if algorithm == "winograd":
         multiple = 4
         block_rows = 4 * WINOGRAD_BLOCK_BYTES // (36 * g.c * _parts(g.cols.o, 4) * item)

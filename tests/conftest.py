@@ -54,7 +54,7 @@ def threads(request):
 @pytest.fixture(params=[600, 20_000], ids="{}B-blocks".format)
 def small_blocks(request, monkeypatch):
     """Blocks so small that small images are computed in many of them."""
-    for name in ("BLOCK_BYTES", "LINE_BYTES", "WINOGRAD_BLOCK_BYTES"):
+    for name in ("BLOCK_BYTES", "LINE_BYTES", "PLANE_BYTES", "WINOGRAD_BLOCK_BYTES"):
         monkeypatch.setattr(_plan, name, request.param)
     clear_plans()
     yield request.param

@@ -178,6 +178,22 @@ OPERATIONS = {
         call_plan, FLOATS, lambda w: _layer((2, 5, 4, w), (5, 1, 3, 3)),
         {"groups": 5, "padding": 1, "padding_mode": "edge"},
     ),
+    "conv2d depthwise 5x5": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 3, 9, 2 * w + 3), (6, 1, 5, 5)),
+        {"groups": 3, "padding": 2, "stride": 2, "activation": "relu"},
+    ),
+    "conv2d depthwise dilated": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 3, 8, w + 60), (3, 1, 3, 3)),
+        {"padding": "same", "dilation": 3, "padding_mode": ("wrap", "reflect")},
+    ),
+    "conv2d depthwise 7x7": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 3, 8, 2 * w), (3, 1, 7, 7)),
+        {"padding": ((3, 2), (5, 0)), "stride": (1, 2), "padding_mode": "symmetric"},
+    ),
+    "conv2d depthwise 4x3": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 3, 9, 3 * w), (3, 1, 4, 3)),
+        {"padding": 1, "stride": (2, 3)},
+    ),
     "conv2d winograd": Operation(
         conv2d, FLOATS, lambda w: _layer((2, 17, 22, w + 20), (18, 17, 3, 3)),
         {"padding": ((1, 2), (0, 1)), "padding_mode": ("zeros", "wrap")},
@@ -196,6 +212,14 @@ OPERATIONS = {
     "conv2d NHWC depthwise": Operation(
         call_depthwise, FLOATS, lambda w: _layer((2, 4, 6, w), (w, 1, 3, 3)),
         {"layout": "NHWC", "padding": 1},
+    ),
+    "conv2d NHWC depthwise 5x5": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 7, 9, w), (w, 1, 5, 5)),
+        {"layout": "NHWC", "padding": 2, "stride": 2, "padding_mode": "edge"},
+    ),
+    "conv2d NHWC depthwise dilated": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 5, 9, w), (w, 1, 3, 2)),
+        {"layout": "NHWC", "padding": "same", "dilation": 2, "activation": "relu"},
     ),
     "max_pool2d": Operation(
         max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, w)},

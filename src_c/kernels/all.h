@@ -18,6 +18,7 @@
 #include "rows_nhwc.h"
 #include "conv_direct_channel.h"
 #include "conv_depthwise.h"
+#include "plane_nchw.h"
 #include "conv_depthwise_plane.h"
 #include "filter_strip.h"
 #include "filter2d.h"

@@ -1,163 +1,22 @@
 /* Depthwise convolution (one input channel per group, k >= 1 output channels) with pixels in the
  * lanes, for NCHW. (Channels in the lanes, for NHWC: conv_depthwise.h.)
  *
- * A unit is a block of output rows and columns of one plane. It copies the input that they see into
- * an L1-sized area, with the border around it and a line per phase of the column stride, so that
- * every load is contiguous. A strip of a few vectors then slides down the rows: each input row is
- * loaded once, a vector per tap column, and added to every output row that sees it; the sums of
- * `live` output rows are in registers. Terms are summed by tap row, then tap column.
+ * A unit is a block of output rows and columns of one plane. It copies the input that they see
+ * (plane_nchw.h); strips of a few vectors then slide down its rows: each input row is loaded once,
+ * a vector per tap column, and added to every output row that sees it, whose sums are in registers.
+ * The output channels of a group share the copy. Terms are summed by tap row, then tap column.
  *
- * Bound by memory for 3x3: a vector of outputs takes 9 multiply-adds (4.5 cycles) and 3 loads, two of
- * which cross a line; reading and writing it takes as long from an L2 cache and longer from L3. */
+ * Bound by memory for 3x3: a vector of outputs takes 9 multiply-adds (4.5 cycles) and 3 loads; to
+ * read and write it takes 4 cycles in an L2 cache and 6 in L3. */
 
 #define PLANE_VECTORS 4 /* of a strip */
 #define PLANE_LIVE 7    /* output rows that a row of the tallest unrolled kernel, 7x7, belongs to */
-
-/* The copy: lines of phases, each phase with room for the whole vectors of the last strip. */
-struct plane_input {
-    ptrdiff_t phases, lead; /* lead: elements before a line, which align the image in it */
-    ptrdiff_t phase, line;  /* elements from one to the next */
-    const ptrdiff_t *tap;   /* elements from the first tap column to each */
-    /* Of the columns of a block: */
-    ptrdiff_t x0, cols, first; /* outputs, and the image column of the first tap */
-    ptrdiff_t count;           /* positions of a phase that outputs see */
-    ptrdiff_t before;
-    ptrdiff_t strips, vectors, wider; /* the first `wider` strips have one vector more */
-    ptrdiff_t from, full, to;  /* inside the image: from `from`, for whole vectors until `full`, for
-                                  the first phase until `to` */
-};
-
-static struct plane_input plane_input(const struct fc_conv2d *p)
-{
-    const ptrdiff_t reach = (p->kw - 1) * p->dilation_w;
-    struct plane_input in = {.x0 = -1};
-    ptrdiff_t from;
-    in.phases = p->stride_w <= 2 ? p->stride_w : FC_MIN(p->stride_w, reach + 1);
-    from = ceil_div(p->left, p->stride_w);
-    in.lead = round_up(from, LANES) - from;
-    in.phase = round_up(in.lead + p->block_cols + reach / p->stride_w, LANES);
-    in.line = odd_lines(in.phases * in.phase);
-    return in;
-}
-
-static void plane_columns(const struct fc_conv2d *p, struct plane_input *in, int widest,
-                          ptrdiff_t x0)
-{
-    const ptrdiff_t step = p->stride_w;
-    ptrdiff_t inside, vectors;
-    in->x0 = x0;
-    in->cols = FC_MIN(p->block_cols, p->ow - x0);
-    vectors = ceil_div(in->cols, LANES);
-    in->strips = ceil_div(vectors, widest);
-    in->vectors = vectors / in->strips;
-    in->wider = vectors % in->strips;
-    in->first = x0 * step - p->left;
-    in->count = in->cols + (p->kw - 1) * p->dilation_w / step;
-    in->from = in->first < 0 ? FC_MIN(ceil_div(-in->first, step), in->count) : 0;
-    in->before = in->first < 0 ? in->lead : 0;
-    inside = FC_MAX(p->w - in->first, 0);
-    in->to = FC_MAX(FC_MIN(ceil_div(inside, step), in->count), in->from);
-    in->full = in->from + FC_MAX(inside / step - in->from, 0) / LANES * LANES;
-    in->full = FC_MIN(in->full, in->from + (in->to - in->from) / LANES * LANES);
-}
-
-/* Input rows that `rows` output rows see. */
-FC_INLINE ptrdiff_t plane_height(const struct fc_conv2d *p, ptrdiff_t rows)
-{
-    return (rows - 1) * p->stride_h + (p->kh - 1) * p->dilation_h + 1;
-}
-
-/* The first of n elements, at most a vector of them; the other lanes are 0. */
-FC_INLINE vec plane_load(const real *x, ptrdiff_t n)
-{
-    return n >= LANES ? v_load(x) : n > 0 ? v_load_n(x, n) : v_set1(0);
-}
-
-/* The part of each line that lies in the image, and zeros around it; x is the first row. */
-FC_INLINE void plane_fill_inside(const struct fc_conv2d *p, const struct plane_input *in, real *dst,
-                                 const real *x, ptrdiff_t rows, const int step)
-{
-    const ptrdiff_t before = in->before, from = in->from, full = in->full, count = in->count;
-    const ptrdiff_t phase = in->phase, left = p->w - in->first;
-    /* The second phase may begin one position before the first. */
-    const int odd = step == 2 && from > 0 && in->first % 2 != 0;
-    const real *src = x + in->first;
-
-    for (; rows > 0; rows--, src += p->w, dst += in->line) {
-        ptrdiff_t j;
-        for (j = -before; j < from; j += LANES)
-            FC_UNROLL for (int f = 0; f < step; f++)
-                v_store(dst + f * phase + j, v_set1(0));
-        if (odd)
-            dst[phase + from - 1] = src[2 * from - 1];
-        for (j = from; j < full; j += LANES) {
-            if (step == 1) {
-                v_store(dst + j, v_load(src + j));
-            } else {
-                const vec a = v_load(src + 2 * j), b = v_load(src + 2 * j + LANES);
-                v_store(dst + j, v_even(a, b));
-                v_store(dst + phase + j, v_odd(a, b));
-            }
-        }
-        for (; j < count; j += LANES) {
-            const vec a = plane_load(src + step * j, left - step * j);
-            if (step == 1) {
-                v_store(dst + j, a);
-            } else {
-                const vec b = plane_load(src + 2 * j + LANES, left - 2 * j - LANES);
-                v_store(dst + j, v_even(a, b));
-                v_store(dst + phase + j, v_odd(a, b));
-            }
-        }
-    }
-}
-
-/* What a border other than zeros has at the ends of a line, and all of a line of other strides. */
-static void plane_fill_rest(const struct fc_conv2d *p, const struct plane_input *in, real *dst,
-                            const real *x)
-{
-    const ptrdiff_t step = p->stride_w;
-    const int inside = step > 2;
-    for (ptrdiff_t f = 0; f < in->phases; f++, dst += in->phase)
-        for (ptrdiff_t j = 0; j < in->count; j++) {
-            const ptrdiff_t at = in->first + j * step + f;
-            if (inside || at < 0 || at >= p->w) {
-                const ptrdiff_t i = border_index(at, p->w, p->border_w);
-                dst[j] = i < 0 ? 0 : x[i];
-            }
-        }
-}
-
-static void plane_fill(const struct fc_conv2d *p, const struct plane_input *in, real *dst,
-                       const real *x, ptrdiff_t y, ptrdiff_t height)
-{
-    ptrdiff_t a, b, at;
-    border_inside(y, height, p->h, &a, &b);
-    for (ptrdiff_t i = 0, rows; i < height; i += rows) {
-        real *const line = dst + i * in->line;
-        at = border_index(y + i, p->h, p->border_h);
-        rows = i == a && b > a ? b - a : 1;
-        if (at < 0) {
-            memset(line - in->lead, 0, (size_t)(in->phases * in->phase) * sizeof(real));
-            continue;
-        }
-        if (p->stride_w == 1)
-            plane_fill_inside(p, in, line, x + at * p->w, rows, 1);
-        else if (p->stride_w == 2)
-            plane_fill_inside(p, in, line, x + at * p->w, rows, 2);
-        if (p->stride_w > 2 || p->border_w != FC_CONSTANT)
-            for (ptrdiff_t j = 0; j < rows; j++)
-                plane_fill_rest(p, in, line + j * in->line, x + (at + j) * p->w);
-    }
-}
 
 /* A strip of nv vectors of `rows` output rows. */
 struct plane_strip {
     const real *x;        /* under the first output, in the line of its first tap */
     const real *weight;
     const ptrdiff_t *tap; /* elements from the first tap column to each */
-    const real *ahead;    /* what the next unit reads: fetched on the way */
-    ptrdiff_t ahead_step, ahead_lines;
     real *out;
     real bias;
     ptrdiff_t line, out_step; /* elements from one row to the next */
@@ -176,48 +35,56 @@ FC_INLINE void plane_store(const struct plane_strip *t, real *out, const vec *ac
     }
 }
 
+/* Add tap column s of an input row: w is that column of the weights. */
+FC_INLINE void plane_tap(vec acc[PLANE_LIVE][PLANE_VECTORS], const real *x, const vec *held,
+                         const real *w, const int j, const ptrdiff_t kw, const int stride,
+                         const int nv)
+{
+    vec pixels[PLANE_VECTORS];
+    FC_UNROLL for (int v = 0; v < nv; v++)
+        pixels[v] = v_load(x + v * LANES);
+    FC_UNROLL for (int m = 0; m * stride <= j; m++) {
+        const ptrdiff_t r = j - m * stride;
+        const vec weight = held ? held[r * kw] : v_set1(w[r * kw]);
+        FC_UNROLL for (int v = 0; v < nv; v++)
+            acc[m][v] = v_fma(weight, pixels[v], acc[m][v]);
+    }
+}
+
 /* Add an input row: tap row j of the oldest live output row, j - stride of the next one, ... */
 FC_INLINE void plane_row(vec acc[PLANE_LIVE][PLANE_VECTORS], const real *x,
                          const struct plane_strip *t, const vec *held, const int j, const int kh,
-                         const int kw, const int stride, const int nv)
+                         const int stride, const int nv)
 {
-    FC_UNROLL for (int s = 0; s < kw; s++) {
-        vec pixels[PLANE_VECTORS];
-        FC_UNROLL for (int v = 0; v < nv; v++)
-            pixels[v] = v_load(x + t->tap[s] + v * LANES);
-        FC_UNROLL for (int m = 0; m * stride <= j; m++) {
-            const int r = j - m * stride;
-            const vec w = held ? held[r * kw + s] : v_set1(t->weight[r * kw + s]);
-            FC_UNROLL for (int v = 0; v < nv; v++)
-                acc[m][v] = v_fma(w, pixels[v], acc[m][v]);
-        }
-    }
-    (void)kh;
+    if (kh <= 5)
+        FC_UNROLL for (int s = 0; s < kh; s++)
+            plane_tap(acc, x + t->tap[s], held ? held + s : NULL, t->weight + s, j, kh, stride, nv);
+    else
+        for (ptrdiff_t s = 0; s < t->p->kw; s++)
+            plane_tap(acc, x + t->tap[s], NULL, t->weight + s, j, t->p->kw, stride, nv);
 }
 
-FC_INLINE void plane_slide(const struct plane_strip *t, const int kh, const int kw,
-                           const int stride, const int nv)
+FC_INLINE void plane_slide(const struct plane_strip *t, const int kh, const int stride,
+                           const int nv)
 {
     const int live = (kh + stride - 1) / stride;
-    const int hold = kh * kw + (live + 1) * nv < VEC_REGS;
+    const int hold = kh == 3 && 9 + (live + 1) * nv < VEC_REGS;
     const vec bias = v_set1(t->bias);
-    const real *x = t->x, *ahead = t->ahead;
+    const real *x = t->x;
     real *out = t->out;
-    vec acc[PLANE_LIVE][PLANE_VECTORS], weights[49];
+    vec acc[PLANE_LIVE][PLANE_VECTORS], weights[9];
 
     if (hold)
-        FC_UNROLL for (int i = 0; i < kh * kw; i++)
+        FC_UNROLL for (int i = 0; i < 9; i++)
             weights[i] = v_set1(t->weight[i]);
     FC_UNROLL for (int m = 0; m < live; m++)
         FC_UNROLL for (int v = 0; v < nv; v++)
             acc[m][v] = bias;
     FC_UNROLL for (int j = 0; j < kh - stride; j++, x += t->line)
-        plane_row(acc, x, t, hold ? weights : NULL, j, kh, kw, stride, nv);
-    for (ptrdiff_t i = t->rows; i > 0; i--, out += t->out_step, ahead += t->ahead_step) {
-        for (ptrdiff_t a = 0; a < t->ahead_lines; a++)
-            FC_PREFETCH(ahead + a * (64 / (ptrdiff_t)sizeof(real)));
+        plane_row(acc, x, t, hold ? weights : NULL, j, kh, stride, nv);
+    for (ptrdiff_t i = t->rows; i > 0; i--, out += t->out_step) {
         FC_UNROLL for (int j = kh - stride; j < kh; j++, x += t->line)
-            plane_row(acc, x, t, hold ? weights : NULL, j, kh, kw, stride, nv);
+            plane_row(acc, x, t, hold ? weights : NULL, j, kh, stride, nv);
         plane_store(t, out, acc[0], nv);
         FC_UNROLL for (int m = 0; m < live; m++)
             FC_UNROLL for (int v = 0; v < nv; v++)
@@ -248,17 +115,17 @@ FC_INLINE void plane_any(const struct plane_strip *t, const int nv)
 #define PLANE_WIDEST(k, stride) \
     FC_MIN(PLANE_VECTORS, (VEC_REGS - 1) / (((k) + (stride) - 1) / (stride) + 1))
 
-/* Square kernels and row strides with a loop of their own. */
+/* Kernel rows and row strides with a loop of their own; up to five rows are for as many columns. */
 #define PLANE_KERNELS(X) X(3, 1) X(3, 2) X(5, 1) X(5, 2) X(7, 1)
 
 #define PLANE_FUNCTION(k, stride)                                                              \
     static void plane_##k##_##stride(const struct plane_strip *t, int nv)                      \
     {                                                                                          \
         switch (nv) {                                                                          \
-        case 1: plane_slide(t, k, k, stride, 1); break;                                        \
-        case 2: plane_slide(t, k, k, stride, FC_MIN(2, PLANE_WIDEST(k, stride))); break;       \
-        case 3: plane_slide(t, k, k, stride, FC_MIN(3, PLANE_WIDEST(k, stride))); break;       \
-        case 4: plane_slide(t, k, k, stride, FC_MIN(4, PLANE_WIDEST(k, stride))); break;       \
+        case 1: plane_slide(t, k, stride, 1); break;                                           \
+        case 2: plane_slide(t, k, stride, FC_MIN(2, PLANE_WIDEST(k, stride))); break;          \
+        case 3: plane_slide(t, k, stride, FC_MIN(3, PLANE_WIDEST(k, stride))); break;          \
+        case 4: plane_slide(t, k, stride, FC_MIN(4, PLANE_WIDEST(k, stride))); break;          \
         }                                                                                      \
     }
 PLANE_KERNELS(PLANE_FUNCTION)
@@ -287,7 +154,8 @@ static const struct plane_kernel *plane_kernel(const struct fc_conv2d *p)
         {0, 0, PLANE_VECTORS, plane_general},
     };
     const struct plane_kernel *kernel = kernels;
-    while (kernel->k && (kernel->k != p->kh || kernel->k != p->kw || kernel->stride != p->stride_h ||
+    while (kernel->k && (kernel->k != p->kh || (kernel->k <= 5 && kernel->k != p->kw) ||
+                         kernel->stride != p->stride_h ||
                          (p->dilation_h > 1 && p->stride_h > 1)))
         kernel++;
     return kernel;
@@ -314,8 +182,8 @@ static ptrdiff_t conv_depthwise_plane_units(const void *params)
 static size_t conv_depthwise_plane_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
-    return taken(p->kw, sizeof(ptrdiff_t)) +
-           taken(2 * LANES + plane_height(p, p->block_rows) * plane_input(p).line, sizeof(real));
+    const struct plane_input in = plane_input(p);
+    return taken(p->kw, sizeof(ptrdiff_t)) + taken(plane_area(p, &in), sizeof(real));
 }
 
 /* All strips of a block for one output channel. */
@@ -343,21 +211,18 @@ static void plane_strips(struct plane_strip *t, const struct plane_input *in,
 }
 
 static void plane_unit(const struct fc_conv2d *p, const struct plane_input *in,
-                       const struct plane_kernel *kernel, ptrdiff_t plane, ptrdiff_t g,
-                       ptrdiff_t y0, real *input)
+                       const struct plane_kernel *kernel, ptrdiff_t plane, ptrdiff_t y0,
+                       real *input)
 {
     const ptrdiff_t rows = FC_MIN(p->block_rows, p->oh - y0), height = plane_height(p, rows);
     const real *const x = (const real *)p->x + plane * p->h * p->w;
-    const ptrdiff_t k0 = g * p->k;
+    const ptrdiff_t k0 = plane % p->groups * p->k;
     struct plane_strip t = {.tap = in->tap, .line = in->line, .p = p};
 
     plane_fill(p, in, input, x, y0 * p->stride_h - p->top, height);
     for (ptrdiff_t m = 0; m < p->k; m++) {
         t.weight = (const real *)p->weight + (k0 + m) * p->kh * p->kw;
         t.bias = p->bias ? ((const real *)p->bias)[k0 + m] : 0;
-        t.ahead = x + (y0 + rows) * p->stride_h * p->w;
-        t.ahead_step = p->stride_h * p->w;
-        t.ahead_lines = m ? 0 : ceil_div(t.ahead_step, 64 / (ptrdiff_t)sizeof(real));
         plane_strips(&t, in, kernel, rows, input,
                      (real *)p->out + ((plane * p->k + m) * p->oh + y0) * p->ow + in->x0);
     }
@@ -381,9 +246,11 @@ static void conv_depthwise_plane(const void *params, ptrdiff_t begin, ptrdiff_t 
     by = begin / blocks_x % blocks_y;
     bx = begin % blocks_x;
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        if (bx * p->block_cols != in.x0)
+        if (bx * p->block_cols != in.x0) {
             plane_columns(p, &in, kernel->widest, bx * p->block_cols);
-        plane_unit(p, &in, kernel, plane, plane % p->groups, by * p->block_rows, (real *)rest + in.lead);
+            memset(rest, 0, (size_t)plane_area(p, &in) * sizeof(real));
+        }
+        plane_unit(p, &in, kernel, plane, by * p->block_rows, (real *)rest + in.lead);
         if (++bx == blocks_x) {
             bx = 0;
             if (++by == blocks_y)
