@@ -20,7 +20,7 @@ PLANE_BYTES = 24 * 1024
 # Columns are cut where fewer output rows than this have their input in a unit.
 PLANE_ROWS = 8
 # More output channels per group than this share their loads in direct_pixel's tiles.
-PLANE_MULTIPLIER = 4
+PLANE_MULTIPLIER = 8
 # Every packed tile of output channels divides this, so a block of them starts at a tile.
 CHANNEL_BLOCK = 64
 # Results at least this large are written past the caches: no line of them is read first.

@@ -3,8 +3,8 @@
  *
  * A tile is DEPTHWISE_ROWS by a few output pixels. A table holds a pointer to every input pixel
  * that it sees, so neither padding nor the ends of rows are special cases: outside a zero border
- * the pointer is to a pixel of zeros. Vector of channels by vector of channels, the input is read in
- * place, each pixel once for all taps of all outputs that see it. Terms are summed by tap row, then
+ * the pointer is to a pixel of zeros. Vector of channels by vector of channels, the input is read
+ * in place, each pixel once for all taps of all outputs that see it. Terms are summed by tap row, then
  * tap column. Weights are packed as [vector of channels][kh][kw][LANES], the last one padded.
  *
  * Bound by memory for 3x3: a 2 x 7 tile takes 126 multiply-adds (63 cycles) and 90 loads, half of
