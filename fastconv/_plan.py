@@ -22,6 +22,12 @@ TRANSPOSITION_TERMS = 16
 LINE_BYTES = 16 * 1024
 # Fewer columns than this are not worth a block of their own.
 LEAST_COLUMNS = 48
+# What a depthwise unit copies of a plane: with its results, an L1 cache of 32 to 48 KB.
+PLANE_BYTES = 24 * 1024
+# Columns are cut where fewer output rows than this have their input in a unit.
+PLANE_ROWS = 8
+# More output channels per group than this share their loads in direct_pixel's tiles.
+PLANE_MULTIPLIER = 8
 # Every packed tile of output channels divides this, so a block of them starts at a tile.
 CHANNEL_BLOCK = 64
 # Results at least this large are written past the caches: no line of them is read first.
@@ -78,6 +84,8 @@ def _direct(g):
     if g.layout == "NHWC":
         # Contiguous channels are the lanes: they mix, or each is for itself.
         return "depthwise" if g.c == g.k == 1 else "direct_channel"
+    if g.c == 1 and g.k <= PLANE_MULTIPLIER:
+        return "depthwise_plane"
     # Contiguous pixels are the lanes, unless too many of them would be empty.
     lanes = 64 // (g.bits // 8)
     pixels = g.cols.o / (_parts(g.cols.o, lanes) * lanes)
@@ -97,7 +105,13 @@ def _conv2d(g, winograd, isa, threads):
     samples = g.n * (1 if algorithm == "depthwise" else g.groups)
     channels = g.groups if algorithm == "depthwise" else g.c
     block_cols, block_c, block_k, multiple = g.cols.o, g.c, g.k, 1
-    taps = g.rows.k * g.cols.k
+    taps, block_bytes = g.rows.k * g.cols.k, BLOCK_BYTES
+    if algorithm == "depthwise_plane":
+        block_bytes, least = PLANE_BYTES, min(PLANE_ROWS, g.rows.o)
+        while block_cols > 2 * LEAST_COLUMNS and _input(g, least, block_cols) > block_bytes:
+            block_cols = _parts(block_cols, 2)
+    if algorithm == "depthwise":
+        multiple = 2  # rows of its tile
     if algorithm.startswith("direct"):
         block = BLOCK_BYTES
         if algorithm == "direct_channel":
@@ -125,13 +139,13 @@ def _conv2d(g, winograd, isa, threads):
     else:
         block_rows = 1
         while block_rows < g.rows.o and (
-            min(channels, block_c) * _input(g, 2 * block_rows, block_cols) <= BLOCK_BYTES
+            min(channels, block_c) * _input(g, 2 * block_rows, block_cols) <= block_bytes
         ):
             block_rows *= 2
     others = samples * _parts(g.cols.o, block_cols)
     block_rows = _even_rows(g.rows.o, block_rows, others, threads, multiple)
     units = others * _parts(g.rows.o, block_rows)
-    if algorithm != "depthwise" and units < threads:
+    if algorithm not in ("depthwise", "depthwise_plane") and units < threads:
         # Images of few rows: share the output channels instead.
         share = _parts(g.k, _parts(threads, units))
         block_k = min(g.k, _parts(share, CHANNEL_BLOCK) * CHANNEL_BLOCK)

@@ -187,6 +187,22 @@ OPERATIONS = {
         conv2d, FLOATS, lambda w: _layer((2, 16, 5, w), (40, 16, 3, 3)),
         {"stride": (1, 2), "padding": 1},
     ),
+    "conv2d depthwise 5x5": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 3, 9, 2 * w + 3), (6, 1, 5, 5)),
+        {"groups": 3, "padding": 2, "stride": 2, "activation": "relu"},
+    ),
+    "conv2d depthwise dilated": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 3, 8, w + 60), (3, 1, 3, 3)),
+        {"padding": "same", "dilation": 3, "padding_mode": ("wrap", "reflect")},
+    ),
+    "conv2d depthwise 7x7": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 3, 8, 2 * w), (3, 1, 7, 7)),
+        {"padding": ((3, 2), (5, 0)), "stride": (1, 2), "padding_mode": "symmetric"},
+    ),
+    "conv2d depthwise 4x3": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 3, 9, 3 * w), (3, 1, 4, 3)),
+        {"padding": 1, "stride": (2, 3)},
+    ),
     "conv2d winograd": Operation(
         conv2d, FLOATS, lambda w: _layer((2, 17, 22, w + 20), (18, 17, 3, 3)),
         {"padding": ((1, 2), (0, 1)), "padding_mode": ("zeros", "wrap")},
@@ -236,6 +252,14 @@ OPERATIONS = {
     ),
     "conv2d leaky_relu": Operation(
         conv2d, FLOATS, lambda w: _layer((2, 1, 2, w), (3, 1, 1, 1)), {"activation": "leaky_relu"}
+    ),
+    "conv2d NHWC depthwise 5x5": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 7, 9, w), (w, 1, 5, 5)),
+        {"layout": "NHWC", "padding": 2, "stride": 2, "padding_mode": "edge"},
+    ),
+    "conv2d NHWC depthwise dilated": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 5, 9, w), (w, 1, 3, 2)),
+        {"layout": "NHWC", "padding": "same", "dilation": 2, "activation": "relu"},
     ),
     "max_pool2d": Operation(
         max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, w)},

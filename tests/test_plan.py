@@ -58,6 +58,7 @@ def test_the_calls_of_the_other_tests_are_planned_as_they_say(tasks):
         "conv2d": "direct_pixel", "conv2d channels in the lanes": "direct_channel",
         "conv2d winograd": "winograd",
         "conv2d NHWC": "direct_channel", "conv2d NHWC depthwise": "depthwise",
+        "conv2d depthwise": "depthwise_plane", "conv2d depthwise 5x5": "depthwise_plane",
     }.items():  # fmt: skip
         OPERATIONS[name](OPERATIONS[name].arrays("float32", 37))
         assert tasks[-1].algorithm == algorithm
@@ -87,7 +88,9 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
     ((1, 16, 40, 16), (16, 16, 3, 3), {"layout": "NHWC"}, "direct_channel"),
     ((1, 9, 9, 8), (8, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "depthwise"),
     ((1, 9, 9, 8), (16, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "direct_channel"),
-    ((1, 8, 9, 9), (8, 1, 3, 3), {"groups": 8}, "direct_pixel"),
+    ((1, 8, 9, 9), (8, 1, 3, 3), {"groups": 8}, "depthwise_plane"),
+    ((1, 8, 9, 9), (16, 1, 3, 3), {"groups": 8}, "depthwise_plane"),
+    ((1, 8, 9, 9), (128, 1, 3, 3), {"groups": 8}, "direct_pixel"),
 ])
 def test_the_algorithm_follows_from_one_sample(tasks, x, weight, options, algorithm):
     conv2d(np.zeros(x, np.float32), np.zeros(weight, np.float32), **options)
