@@ -24,7 +24,7 @@ ELEMENTS = ["f32", "f64", "u8"]
 # ISA: (machines, or None for all; gcc and clang flags; MSVC flags)
 X86, ARM64 = {"x86_64", "amd64"}, {"aarch64", "arm64"}
 ISAS = {
-    "scalar": (None, [], []),
+    "scalar": (None, [] if DEBUG or SANITIZE else ["-Os"], []),  # small: nobody takes it for speed
     "avx2": (X86, ["-mavx2", "-mfma"], ["/arch:AVX2"]),
     "avx512": (
         X86,

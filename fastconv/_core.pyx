@@ -12,8 +12,6 @@ from cpython.buffer cimport (
 )
 from libc.stdint cimport uintptr_t
 
-from numpy import empty, ndarray
-
 
 cdef extern from "fastconv.h" nogil:
     cdef enum:
@@ -211,8 +209,6 @@ cdef Form form_of(tuple shape, dtype):
 cdef bint take(object array, Py_buffer *view, const Form *form, int flags) except -1:
     """Take hold of an array's memory if it is plain and of this form."""
     cdef int i
-    if type(array) is not ndarray:  # a subclass may mean something else by its memory
-        return False
     try:
         PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags)
     except (BufferError, ValueError):
@@ -248,7 +244,7 @@ cdef class Conv2dCall:
     cdef Conv2d task
     cdef tuple shapes
     cdef Form x, weight, out
-    cdef object dtype, packed, bias
+    cdef object dtype, packed, bias, empty, ndarray
     cdef const void *packed_weight
     cdef const void *bias_data
     cdef Py_ssize_t out_bytes
@@ -259,6 +255,9 @@ cdef class Conv2dCall:
     def __init__(self, Conv2d task, int threads, str isa, double seconds, dtype, tuple shapes,
                  const unsigned char[::1] packed, const unsigned char[::1] bias):
         self.task, self.threads, self.isa, self.seconds = task, threads, isa, seconds
+        from numpy import empty, ndarray
+
+        self.empty, self.ndarray = empty, ndarray
         self.dtype, self.shapes, self.packed, self.bias = dtype, shapes, packed, bias
         self.x, self.weight, self.out = (
             form_of(shapes[0], dtype), form_of(shapes[1], dtype), form_of(shapes[2], dtype)
@@ -287,10 +286,15 @@ cdef class Conv2dCall:
         cdef char packed[PACKED_BYTES]
         cdef fc_conv2d params = self.task.sizes
         cdef int i, taken = 0
+        # A subclass may mean something else by its memory.
+        if type(x) is not self.ndarray:
+            return None
         if out is None:
             if self.out_bytes > RESULT_BYTES:
                 return None
-            out = empty(self.shapes[2], self.dtype)
+            out = self.empty(self.shapes[2], self.dtype)
+        elif type(out) is not self.ndarray:
+            return None
         try:
             if not take(x, &views[0], &self.x, 0):
                 return None
@@ -302,7 +306,7 @@ cdef class Conv2dCall:
                 return None
             params.weight = self.packed_weight
             if self.packed_weight == NULL:
-                if not take(weight, &views[2], &self.weight, 0):
+                if type(weight) is not self.ndarray or not take(weight, &views[2], &self.weight, 0):
                     return None
                 taken = 3
                 if overlap(&views[2], &views[1]):
