@@ -61,6 +61,26 @@ def _empty(shape, dtype):
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
+# Memory for the next call that needs some: fresh pages cost more than packing weights into them.
+_buffers = []
+BUFFER_BYTES = 16 * 2**20  # the most that is kept
+
+
+def take_buffer(size):
+    """Some bytes of memory, of any content, maybe those that were given back last."""
+    try:
+        buffer = _buffers.pop()
+    except IndexError:
+        buffer = np.empty(0, np.uint8)
+    return buffer if buffer.size >= size else np.empty(size, np.uint8)
+
+
+def give_buffer(buffer):
+    """Keep one buffer; nothing may read or write it any more."""
+    if buffer.size <= BUFFER_BYTES and not _buffers:
+        _buffers.append(buffer)
+
+
 def check_out(function, out, shape, dtype):
     """Refuse an output that cannot take the result."""
     if not isinstance(out, np.ndarray) or isinstance(out, np.ma.MaskedArray | np.matrix):

@@ -132,6 +132,7 @@ def conv2d(
         padding_mode, activation, layout, algorithm,
     )  # fmt: skip
     result = plan(x, out, threads, residual)
+    plan.give_back()
     if key is not None and (call := plan.small_call()):
         if len(_small_calls) >= _plan.CACHED_PLANS:
             _small_calls.clear()
@@ -211,6 +212,7 @@ class Conv2dPlan:
                 f"{function}: weight has {len(weight)} output channels, expected a multiple of "
                 f"groups={self._groups}"
             )
+        self._keeps = copy
         self._weight = weight.copy() if copy else weight
         self._bias = None if bias is None else self._checked_bias(bias, copy)
         self._packed = {}
@@ -267,6 +269,11 @@ class Conv2dPlan:
         elif threads is None or type(threads) is int:
             threads = _plan.share(threads, call.seconds)
         return call.threads == threads and call.isa is _config.selected_isa
+
+    def give_back(self):
+        """Let the next plain call have the memory of the packed weights."""
+        for packed in self._packed.values():
+            _arrays.give_buffer(packed)
 
     def small_call(self):
         """The last call for any weights of the same shape, if it was a small one."""
@@ -343,7 +350,8 @@ class Conv2dPlan:
         """The weights in the order that the task reads them; one variant packs them once."""
         key = _config.isa(), task.algorithm
         if key not in self._packed:
-            packed = np.empty(task.packed_size * self._weight.itemsize, np.uint8)
+            size = task.packed_size * self._weight.itemsize
+            packed = np.empty(size, np.uint8) if self._keeps else _arrays.take_buffer(size)
             task.pack(_arrays.as_bytes(self._weight), packed)
             self._packed[key] = packed
         return self._packed[key]

@@ -11,6 +11,7 @@
 #include "pool_argmax.h"
 #if FC_BITS != 8
 #include "border.h"
+#include "transpose.h"
 #include "convert.h"
 #include "activation.h"
 #include "epilogue.h"

@@ -100,9 +100,8 @@ static void conv_direct_channel_pack(const void *params, void *packed)
         ptrdiff_t width;
         for (ptrdiff_t k = 0; k < p->k; k += width) {
             width = channel_vectors(p->k - k) * LANES;
-            for (ptrdiff_t i = 0; i < terms; i++)
-                for (ptrdiff_t j = 0; j < width; j++)
-                    *dst++ = k + j < p->k ? weight[(k + j) * terms + i] : 0;
+            transpose_into(dst, width, weight + k * terms, terms, p->k - k, terms);
+            dst += terms * width;
         }
     }
 }
@@ -178,8 +177,7 @@ FC_INLINE void channel_store_transposed(const struct fc_conv2d *p, const vec *a,
             v_store(out + i * plane, activate(a[i], tile_activation(p)));
 }
 
-/* The same in NCHW: LANES pixels at a time are transposed. log2(LANES) times every vector is zipped
- * with the one half of them further, which turns the bits of (vector, lane) by one place. */
+/* The same in NCHW: LANES pixels at a time are transposed. */
 static void channel_store_nchw(const struct fc_conv2d *p, const real *sums, ptrdiff_t n, int nv,
                                ptrdiff_t kept, real *out)
 {
@@ -187,17 +185,10 @@ static void channel_store_nchw(const struct fc_conv2d *p, const real *sums, ptrd
     for (ptrdiff_t at = 0; at < n; at += LANES)
         for (ptrdiff_t v = 0; v < nv; v++) {
             const ptrdiff_t pixels = FC_MIN(LANES, n - at);
-            vec a[LANES], b[LANES];
+            vec a[LANES];
             FC_UNROLL for (int i = 0; i < LANES; i++)
                 a[i] = i < pixels ? v_load(sums + ((at + i) * nv + v) * LANES) : v_set1(0);
-            FC_UNROLL for (int turns = 1; turns < LANES; turns *= 2) {
-                FC_UNROLL for (int i = 0; i < LANES / 2; i++) {
-                    b[2 * i] = v_zip_low(a[i], a[i + LANES / 2]);
-                    b[2 * i + 1] = v_zip_high(a[i], a[i + LANES / 2]);
-                }
-                FC_UNROLL for (int i = 0; i < LANES; i++)
-                    a[i] = b[i];
-            }
+            transpose(a);
             channel_store_transposed(p, a, pixels, FC_MIN(LANES, kept - v * LANES),
                                      out + v * LANES * plane + at);
         }

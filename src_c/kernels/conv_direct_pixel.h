@@ -136,9 +136,8 @@ static void conv_direct_pixel_pack(const void *params, void *packed)
         ptrdiff_t mr;
         for (ptrdiff_t k = 0; k < p->k; k += mr) {
             mr = pixel_tiles[pixel_tile_for(p->k - k)].mr;
-            for (ptrdiff_t i = 0; i < terms; i++)
-                for (ptrdiff_t m = 0; m < mr; m++)
-                    *dst++ = k + m < p->k ? weight[(k + m) * terms + i] : 0;
+            transpose_into(dst, mr, weight + k * terms, terms, p->k - k, terms);
+            dst += terms * mr;
         }
     }
 }

@@ -81,33 +81,47 @@ static ptrdiff_t conv_winograd_packed(const void *params)
     return p->groups * (winograd_packed_group(p) + p->k * p->c * 9);
 }
 
+/* Transform the weights of LANES output channels (`kept` of them real) and all input channels: dst is
+ * point 0 of the first one, `width` output channels from one input channel to the next. */
+static void winograd_pack_lanes(const struct fc_conv2d *p, const real *weight, ptrdiff_t kept,
+                                ptrdiff_t width, real *dst)
+{
+    enum { CHANNELS = 8 }; /* at a time */
+    for (ptrdiff_t c0 = 0; c0 < p->c; c0 += CHANNELS) {
+        const ptrdiff_t channels = FC_MIN(CHANNELS, p->c - c0);
+        real plain[CHANNELS * 9 * LANES];
+        transpose_into(plain, LANES, weight + c0 * 9, p->c * 9, kept, channels * 9);
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            double w[9][LANES], rows[18][LANES], u[WINOGRAD_POINTS][LANES];
+            for (int i = 0; i < 9; i++)
+                for (int m = 0; m < LANES; m++)
+                    w[i][m] = plain[(c * 9 + i) * LANES + m];
+            for (int i = 0; i < 3; i++)
+                winograd_weight_6(w + 3 * i, 1, rows + 6 * i, 1);
+            for (int i = 0; i < 6; i++)
+                winograd_weight_6(rows + i, 6, u + i, 6);
+            for (ptrdiff_t i = 0; i < WINOGRAD_POINTS; i++)
+                for (int m = 0; m < LANES; m++)
+                    dst[(i * p->c + c0 + c) * width + m] = (real)u[i][m];
+        }
+    }
+}
+
 static void conv_winograd_pack(const void *params, void *packed)
 {
     const struct fc_conv2d *p = params;
-    const ptrdiff_t count = p->groups * p->k * p->c * 9;
-    const real *const weight = p->weight;
+    const real *weight = p->weight;
     real *dst = packed;
     for (ptrdiff_t g = 0; g < p->groups; g++) {
         ptrdiff_t width;
         for (ptrdiff_t k = 0; k < p->k; k += width, dst += WINOGRAD_POINTS * p->c * width) {
             width = channel_vectors(p->k - k) * LANES;
-            for (ptrdiff_t c = 0; c < p->c; c++)
-                for (ptrdiff_t v = 0; v < width; v += LANES) {
-                    double w[9][LANES] = {{0}}, rows[18][LANES], u[WINOGRAD_POINTS][LANES];
-                    for (ptrdiff_t m = 0; m < FC_MIN(LANES, p->k - k - v); m++)
-                        for (int i = 0; i < 9; i++)
-                            w[i][m] = weight[((g * p->k + k + v + m) * p->c + c) * 9 + i];
-                    for (int i = 0; i < 3; i++)
-                        winograd_weight_6(w + 3 * i, 1, rows + 6 * i, 1);
-                    for (int i = 0; i < 6; i++)
-                        winograd_weight_6(rows + i, 6, u + i, 6);
-                    for (ptrdiff_t i = 0; i < WINOGRAD_POINTS; i++)
-                        for (int m = 0; m < LANES; m++)
-                            dst[(i * p->c + c) * width + v + m] = (real)u[i][m];
-                }
+            for (ptrdiff_t v = 0; v < width; v += LANES)
+                winograd_pack_lanes(p, weight + ((g * p->k) + k + v) * p->c * 9, p->k - k - v,
+                                    width, dst + v);
         }
     }
-    memcpy(dst, weight, (size_t)count * sizeof(real));
+    memcpy(dst, weight, (size_t)(p->groups * p->k * p->c * 9) * sizeof(real));
 }
 
 /* A unit: a block of outputs, with what it needs of its sample and group. */
