@@ -68,11 +68,19 @@ static size_t conv_winograd_scratch(const void *params)
            taken(WINOGRAD_POINTS * b.product, sizeof(real)) + taken(4 * b.output, sizeof(real));
 }
 
-/* Packed weights: for each group and each product's output channels [point][c][k]; then the weights
- * themselves, for the tiles that are computed directly. */
+/* Packed weights: for each group and each product's output channels [point][c][k], a stretch of
+ * memory; then the weights themselves, for the tiles that are computed directly. */
+FC_INLINE ptrdiff_t winograd_point(const struct fc_conv2d *p, ptrdiff_t width)
+{
+    return odd_lines(p->c * width);
+}
+FC_INLINE ptrdiff_t winograd_stretch(const struct fc_conv2d *p)
+{
+    return WINOGRAD_POINTS * winograd_point(p, WINOGRAD_K);
+}
 static ptrdiff_t winograd_packed_group(const struct fc_conv2d *p)
 {
-    return WINOGRAD_POINTS * p->c * channel_packed_k(p->k);
+    return ceil_div(p->k, WINOGRAD_K) * winograd_stretch(p);
 }
 
 static ptrdiff_t conv_winograd_packed(const void *params)
@@ -102,7 +110,7 @@ static void winograd_pack_lanes(const struct fc_conv2d *p, const real *weight, p
                 winograd_weight_6(rows + i, 6, u + i, 6);
             for (ptrdiff_t i = 0; i < WINOGRAD_POINTS; i++)
                 for (int m = 0; m < LANES; m++)
-                    dst[(i * p->c + c0 + c) * width + m] = (real)u[i][m];
+                    dst[i * winograd_point(p, width) + (c0 + c) * width + m] = (real)u[i][m];
         }
     }
 }
@@ -113,9 +121,8 @@ static void conv_winograd_pack(const void *params, void *packed)
     const real *weight = p->weight;
     real *dst = packed;
     for (ptrdiff_t g = 0; g < p->groups; g++) {
-        ptrdiff_t width;
-        for (ptrdiff_t k = 0; k < p->k; k += width, dst += WINOGRAD_POINTS * p->c * width) {
-            width = channel_vectors(p->k - k) * LANES;
+        for (ptrdiff_t k = 0; k < p->k; k += WINOGRAD_K, dst += winograd_stretch(p)) {
+            const ptrdiff_t width = channel_vectors(p->k - k) * LANES;
             for (ptrdiff_t v = 0; v < width; v += LANES)
                 winograd_pack_lanes(p, weight + ((g * p->k) + k + v) * p->c * 9, p->k - k - v,
                                     width, dst + v);
@@ -217,7 +224,7 @@ static void winograd_products(const struct winograd_unit *u, const real *weight,
     for (ptrdiff_t point = 0; point < WINOGRAD_POINTS; point++)
         for (ptrdiff_t c0 = 0; c0 < c; c0 += WINOGRAD_CHANNELS) {
             t.taps = FC_MIN(WINOGRAD_CHANNELS, c - c0);
-            t.weight = weight + (point * c + c0) * nv * LANES;
+            t.weight = weight + point * winograd_point(u->p, nv * LANES) + c0 * nv * LANES;
             t.add = c0 > 0;
             for (ptrdiff_t at = 0, n; at < b->tiles; at += n) {
                 n = channel_run(b->tiles - at);
@@ -332,7 +339,7 @@ static void winograd_run_unit(const struct winograd_unit *u, char *scratch)
         const int nv = channel_vectors(u->k1 - k);
         for (ptrdiff_t i = 0; i < nv * LANES; i++)
             bias[i] = u->bias && k + i < u->k1 ? u->bias[k + i] : 0;
-        winograd_products(u, u->weight + k * WINOGRAD_POINTS * p->c, nv, zero, tap, input, product);
+        winograd_products(u, u->weight + k / WINOGRAD_K * winograd_stretch(p), nv, zero, tap, input, product);
         winograd_output(u, product, nv, bias, u->k1 - k, out_lines,
                         u->out + (k * p->oh + u->y0) * p->ow + u->x0);
     }
