@@ -13,9 +13,10 @@ from fastconv import _config, _core, _geometry, _threads
 BLOCK_BYTES = 512 * 1024
 # The packed weights of a tile of output channels that meet a block of input: in the L2 cache, too.
 WEIGHT_BYTES = 96 * 1024
-# The input of a block of a matrix product (1x1): every tile of it is read once per tile of output
-# channels, from the L1 cache.
-PRODUCT_BYTES = 32 * 1024
+# Sums that one block of input channels hands to the next one; and the most that a thread keeps of
+# input where a block cannot be smaller.
+SUMS_BYTES = 1024 * 1024
+ROWS_BYTES = 2 * 1024 * 1024
 # Transposing a tile's sums costs about as much as so many terms.
 TRANSPOSITION_TERMS = 16
 # One line of an image filter's ring: a few of them stay in the L1 cache.
@@ -101,65 +102,96 @@ def _conv2d(g, winograd, isa, threads):
     if _is_product(g):
         g = _flat(g)
     algorithm = "winograd" if winograd else _direct(g)
-    item = g.bits // 8
-    samples = g.n * (1 if algorithm == "depthwise" else g.groups)
-    channels = g.groups if algorithm == "depthwise" else g.c
-    block_cols, block_c, block_k, multiple = g.cols.o, g.c, g.k, 1
-    taps, block_bytes = g.rows.k * g.cols.k, BLOCK_BYTES
-    if algorithm == "depthwise_plane":
-        block_bytes, least = PLANE_BYTES, min(PLANE_ROWS, g.rows.o)
-        while block_cols > 2 * LEAST_COLUMNS and _input(g, least, block_cols) > block_bytes:
-            block_cols = _parts(block_cols, 2)
-    if algorithm == "depthwise":
-        multiple = 2  # rows of its tile
-    if algorithm.startswith("direct"):
-        block = BLOCK_BYTES
-        if algorithm == "direct_channel":
-            block_c = min(g.c, max(1, WEIGHT_BYTES // (128 * taps)))
-            if g.layout == "NHWC":
-                block_c = g.c
-        elif taps == 1:
-            block = PRODUCT_BYTES
-        # Columns first, then channels, until one row of outputs has its input in a block.
-        while block_cols > 2 * LEAST_COLUMNS and block_c * _input(g, 1, block_cols) > block:
-            block_cols = _parts(_parts(block_cols, 2), LEAST_COLUMNS) * LEAST_COLUMNS
-        if g.layout == "NCHW":
-            block_c = max(1, min(block_c, block // _input(g, 1, block_cols)))
-            block_c = _parts(g.c, _parts(g.c, block_c))
-        else:
-            block_cols = g.cols.o
-    if algorithm == "winograd":
-        multiple = 4
-        tiles = WINOGRAD_BLOCK_BYTES // (36 * g.c * item)
-        tiles = max(WINOGRAD_LEAST_TILES, min(tiles, WINOGRAD_MOST_TILES))
-        tile_cols = _parts(g.cols.o, 4)
-        tile_cols = _parts(tile_cols, _parts(tile_cols, min(tiles, WINOGRAD_BLOCK_COLUMNS)))
-        block_cols = 4 * tile_cols
-        block_rows = 4 * max(1, tiles // tile_cols)
-    else:
-        block_rows = 1
-        while block_rows < g.rows.o and (
-            min(channels, block_c) * _input(g, 2 * block_rows, block_cols) <= block_bytes
-        ):
-            block_rows *= 2
-    others = samples * _parts(g.cols.o, block_cols)
-    block_rows = _even_rows(g.rows.o, block_rows, others, threads, multiple)
-    units = others * _parts(g.rows.o, block_rows)
-    if algorithm not in ("depthwise", "depthwise_plane") and units < threads:
-        # Images of few rows: share the output channels instead.
-        share = _parts(g.k, _parts(threads, units))
-        block_k = min(g.k, _parts(share, CHANNEL_BLOCK) * CHANNEL_BLOCK)
+    rows, cols, c, k = _BLOCKS[algorithm](g)
+    others = g.n * (1 if algorithm == "depthwise" else g.groups) * _parts(g.cols.o, cols)
+    if algorithm in ("direct_channel", "direct_pixel", "winograd"):
+        weights, pixels = g.k * g.rows.k * g.cols.k, g.rows.n * g.cols.n
+        if others % threads and (weights > pixels or others * _parts(g.rows.o, rows) < threads):
+            # Each thread takes some output channels: reading all weights would cost more than
+            # reading all input, or there are too few rows.
+            share = _parts(g.k, _parts(threads, others))
+            k = min(k, _parts(share, CHANNEL_BLOCK) * CHANNEL_BLOCK)
+            others *= _parts(g.k, k)
     sizes = _windows(g.rows, g.cols) | _border(g.border)
     sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k}
-    sizes |= {"block_rows": block_rows, "block_cols": block_cols}
-    sizes |= {"block_c": block_c, "block_k": block_k}
+    rows = _even_rows(g.rows.o, rows, others, threads, _MULTIPLES.get(algorithm, 1))
+    sizes |= {"block_rows": rows, "block_cols": cols, "block_c": c, "block_k": min(k, g.k)}
     sizes |= _activation(g.activation)
     sizes["nhwc"] = g.layout == "NHWC"
     # What is read again to be finished had better stay in the caches.
     whole = g.activation[0] in (None, "relu") and not g.residual
-    large = g.n * g.groups * g.k * g.rows.o * g.cols.o * item >= STREAM_BYTES
+    large = g.n * g.groups * g.k * g.rows.o * g.cols.o * g.bits // 8 >= STREAM_BYTES
     sizes["stream"] = whole and large
     return _core.Conv2d(isa, g.bits, algorithm, sizes)
+
+
+def _direct_blocks(g, channel_lanes):
+    """A block of rows, columns, input and output channels: columns are cut first, then channels."""
+    cols, c, k, item = g.cols.o, g.c, g.k, g.bits // 8
+    product = _is_product(g)
+    if g.layout == "NHWC":
+        c = min(c, max(1, ROWS_BYTES // _input(g, 1, cols)))  # rows stay whole
+    else:
+        if channel_lanes:
+            c = min(c, max(1, WEIGHT_BYTES // (128 * g.rows.k * g.cols.k)))
+        if not (channel_lanes and product):  # which needs no copy of its input
+            while cols > 2 * LEAST_COLUMNS and c * _input(g, 1, cols) > BLOCK_BYTES:
+                cols = _halved(cols)
+            c = min(c, max(1, BLOCK_BYTES // _input(g, 1, cols)))
+        c = _parts(g.c, _parts(g.c, c))
+    if c < g.c:
+        while product and cols > 2 * LEAST_COLUMNS and cols * k * item > SUMS_BYTES:
+            cols = _halved(cols)
+        most = SUMS_BYTES // (cols * item) // CHANNEL_BLOCK * CHANNEL_BLOCK
+        k = min(k, max(most, CHANNEL_BLOCK))
+    rows = 1
+    while (
+        rows < g.rows.o
+        and c * _input(g, 2 * rows, cols) <= BLOCK_BYTES
+        and (c == g.c or 2 * rows * cols * k * item <= SUMS_BYTES)
+    ):
+        rows *= 2
+    return rows, cols, c, k
+
+
+def _winograd_blocks(g):
+    tile = 36 * g.c * g.bits // 8
+    tiles = max(WINOGRAD_LEAST_TILES, min(WINOGRAD_BLOCK_BYTES // tile, WINOGRAD_MOST_TILES))
+    tiles = max(1, min(tiles, ROWS_BYTES // tile))
+    cols = _parts(g.cols.o, 4)
+    cols = _parts(cols, _parts(cols, min(tiles, WINOGRAD_BLOCK_COLUMNS)))
+    return 4 * max(1, tiles // cols), 4 * cols, g.c, g.k
+
+
+def _plane_blocks(g):
+    cols, least = g.cols.o, min(PLANE_ROWS, g.rows.o)
+    while cols > 2 * LEAST_COLUMNS and _input(g, least, cols) > PLANE_BYTES:
+        cols = _parts(cols, 2)
+    return _rows_in(g, 1, cols, PLANE_BYTES), cols, 1, g.k
+
+
+def _rows_in(g, channels, cols, size):
+    """Rows of outputs whose input is about of a size."""
+    rows = 1
+    while rows < g.rows.o and channels * _input(g, 2 * rows, cols) <= size:
+        rows *= 2
+    return rows
+
+
+def _halved(cols):
+    """About half of the columns, in whole vectors."""
+    return _parts(_parts(cols, 2), LEAST_COLUMNS) * LEAST_COLUMNS
+
+
+_BLOCKS = {
+    "direct_pixel": lambda g: _direct_blocks(g, channel_lanes=False),
+    "direct_channel": lambda g: _direct_blocks(g, channel_lanes=True),
+    "winograd": _winograd_blocks,
+    "depthwise_plane": _plane_blocks,
+    "depthwise": lambda g: (_rows_in(g, g.groups, g.cols.o, BLOCK_BYTES), g.cols.o, 1, g.k),
+}
+# Rows of a tile, where it has several.
+_MULTIPLES = {"winograd": 4, "depthwise": 2}
 
 
 def _activation(activation):
