@@ -273,10 +273,13 @@ def _even_rows(outputs, most, others, threads, multiple=1):
     There are `others` units for each block of rows; a block is a multiple of `multiple` rows.
     """
     steps = _parts(outputs, multiple)
-    parts = _parts(steps, max(1, most // multiple))
-    while others * parts % threads and parts < steps:
-        parts += 1
-    return _parts(steps, parts) * multiple
+    least = _parts(steps, max(1, most // multiple))
+    # Blocks of so many steps, the fewest first, until every thread has as many as the others.
+    for parts in range(least, steps + 1):
+        step = _parts(steps, parts)
+        if others * _parts(steps, step) % threads == 0:
+            return step * multiple
+    return _parts(steps, least if others >= threads else steps) * multiple
 
 
 def _windows(rows, cols):

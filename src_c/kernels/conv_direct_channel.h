@@ -133,10 +133,24 @@ FC_INLINE int channel_in_place(const struct fc_conv2d *p)
     return p->kh == 1 && p->kw == 1 && p->oh == p->h && p->ow == p->w && p->top == 0;
 }
 
+/* NCHW: the input of a block as it is, whatever the strides: as the panel of a matrix product. */
+static struct fc_conv2d channel_whole(const struct fc_conv2d *p)
+{
+    struct fc_conv2d whole = *p;
+    whole.kh = whole.kw = whole.stride_h = whole.stride_w = 1;
+    return whole;
+}
+static struct nchw_panel channel_panel(const struct fc_conv2d *p, ptrdiff_t rows, ptrdiff_t cols)
+{
+    const struct fc_conv2d whole = channel_whole(p);
+    return nchw_panel(&whole, (rows - 1) * p->stride_h + (p->kh - 1) * p->dilation_h + 1,
+                      (cols - 1) * p->stride_w + (p->kw - 1) * p->dilation_w + 1);
+}
+
 static size_t conv_direct_channel_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
-    const struct nchw_panel panel = nchw_panel(p, p->block_rows, p->block_cols);
+    const struct nchw_panel panel = channel_panel(p, p->block_rows, p->block_cols);
     return taken(p->kh * p->kw, sizeof(ptrdiff_t)) + taken(CHANNEL_TILE, sizeof(real)) +
            taken(CHANNEL_VECTORS * LANES, sizeof(real)) + taken(channel_sums(p), sizeof(real)) +
            (p->nhwc ? taken(nhwc_scratch(p, p->block_c), sizeof(real))
@@ -261,50 +275,56 @@ static void channel_finish(const struct fc_conv2d *p, const struct channel_unit 
         finish_planes(p, (u->n * p->groups + u->g) * p->k + k, kept, u->y0, u->rows, u->x0, u->cols);
 }
 
+/* Where a block of channels stands: elements from one row, pixel, channel to the next. */
+struct channel_view {
+    const real *first; /* under the first tap of the first output */
+    ptrdiff_t row, pixel, channel;
+};
+
+static struct channel_view channel_input(const struct fc_conv2d *p, const struct channel_unit *u,
+                                         ptrdiff_t c0, ptrdiff_t c, real *scratch)
+{
+    const real *const image = (const real *)p->x +
+                              ((u->n * p->groups + u->g) * p->c + c0) * p->h * p->w;
+    if (p->nhwc) {
+        const struct nhwc_rows in = nhwc_rows(p, u->n, u->g * p->c + c0, c, u->y0, u->rows, scratch);
+        return (struct channel_view){in.first, in.row, in.pixel, 1};
+    }
+    if (channel_in_place(p))
+        return (struct channel_view){image + u->y0 * p->w + u->x0, p->w, 1, p->h * p->w};
+    {
+        const struct fc_conv2d whole = channel_whole(p);
+        const struct nchw_panel panel = channel_panel(p, u->rows, u->cols);
+        nchw_fill(&whole, &panel, scratch, image, c, u->y0 * p->stride_h, u->x0 * p->stride_w);
+        return (struct channel_view){scratch, panel.pitch, 1, panel.channel};
+    }
+}
+
 static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char *scratch)
 {
-    const struct nchw_panel panel = nchw_panel(p, u->rows, u->cols);
     ptrdiff_t *const tap = take(&scratch, p->kh * p->kw, sizeof *tap);
     real *const bias = take(&scratch, CHANNEL_VECTORS * LANES, sizeof(real));
-    const real *const image = (const real *)p->x + (u->n * p->groups + u->g) * p->c * p->h * p->w;
     struct channel_tile t = {.bias = bias, .tap = tap, .taps = p->kh * p->kw};
 
     u->tile_sums = take(&scratch, CHANNEL_TILE, sizeof(real));
     u->sums = take(&scratch, channel_sums(p), sizeof(real));
     for (ptrdiff_t c0 = 0; c0 < p->c; c0 += t.c) {
-        const real *x = (const real *)scratch;
-        ptrdiff_t row = panel.pitch;
+        const ptrdiff_t c = FC_MIN(p->block_c, p->c - c0);
+        const struct channel_view in = channel_input(p, u, c0, c, (real *)scratch);
         real *sums = u->sums;
-        t.c = FC_MIN(p->block_c, p->c - c0);
-        if (p->nhwc) {
-            const struct nhwc_rows in = nhwc_rows(p, u->n, u->g * p->c + c0, t.c, u->y0, u->rows,
-                                                  (real *)scratch);
-            x = in.first;
-            row = p->stride_h * in.row;
-            t.pixel = p->stride_w * in.pixel;
-            t.channel = 1;
-            for (ptrdiff_t i = 0; i < t.taps; i++)
-                tap[i] = i / p->kw * p->dilation_h * in.row + i % p->kw * p->dilation_w * in.pixel;
-        } else if (channel_in_place(p)) {
-            x = image + c0 * p->h * p->w + u->y0 * p->w + u->x0;
-            row = p->w;
-            t.pixel = 1;
-            t.channel = p->h * p->w;
-            tap[0] = 0;
-        } else {
-            nchw_fill(p, &panel, (real *)scratch, image + c0 * p->h * p->w, t.c, u->y0, u->x0);
-            t.pixel = 1;
-            t.channel = panel.channel;
-            for (ptrdiff_t i = 0; i < t.taps; i++)
-                tap[i] = nchw_tap(p, &panel, i / p->kw, i % p->kw);
-        }
+        t.c = c;
+        t.channel = in.channel;
+        t.pixel = p->stride_w * in.pixel;
+        for (ptrdiff_t i = 0; i < t.taps; i++)
+            tap[i] = i / p->kw * p->dilation_h * in.row + i % p->kw * p->dilation_w * in.pixel;
         for (ptrdiff_t k = u->k0; k < u->k1; k += CHANNEL_VECTORS * LANES) {
             const ptrdiff_t width = channel_vectors(u->k1 - k) * LANES;
             for (ptrdiff_t i = 0; i < width; i++)
                 bias[i] = u->bias && k + i < u->k1 ? u->bias[k + i] : 0;
             t.weight = u->weight + (k * p->c + c0 * width) * t.taps;
-            channel_run_tiles(p, u, &t, x, row, k, sums, c0 == 0, c0 + t.c == p->c);
-            if (c0 + t.c == p->c)
+            channel_run_tiles(p, u, &t, in.first, p->stride_h * in.row, k, sums, c0 == 0,
+                              c0 + c == p->c);
+            if (c0 + c == p->c)
                 channel_finish(p, u, k, FC_MIN(width, u->k1 - k));
             sums += u->rows * channel_runs(u->cols) * CHANNEL_TILE;
         }
