@@ -16,7 +16,7 @@ from libc.stdint cimport uintptr_t
 cdef extern from "fastconv.h" nogil:
     cdef enum:
         FC_CONV_DIRECT_PIXEL, FC_CONV_DIRECT_CHANNEL, FC_CONV_DEPTHWISE, FC_CONV_WINOGRAD
-        FC_CONV_DEPTHWISE_PLANE
+        FC_CONV_DEPTHWISE_PLANE, FC_CONV_DEPTHWISE_ROWS
         FC_FILTER2D, FC_FILTER_SEPARABLE, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
         FC_PEAK_STEPS, FC_PEAK_CHAINS
         FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
@@ -89,6 +89,7 @@ ALGORITHMS = {
     "direct_channel": FC_CONV_DIRECT_CHANNEL,
     "depthwise": FC_CONV_DEPTHWISE,
     "depthwise_plane": FC_CONV_DEPTHWISE_PLANE,
+    "depthwise_rows": FC_CONV_DEPTHWISE_ROWS,
     "winograd": FC_CONV_WINOGRAD,
     "filter2d": FC_FILTER2D,
     "filter_separable": FC_FILTER_SEPARABLE,

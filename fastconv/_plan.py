@@ -86,7 +86,12 @@ def _direct(g):
         # Contiguous channels are the lanes: they mix, or each is for itself.
         return "depthwise" if g.c == g.k == 1 else "direct_channel"
     if g.c == 1 and g.k <= PLANE_MULTIPLIER:
-        return "depthwise_plane"
+        usual = all(
+            (window.k, window.dilation) == (3, 1) and window.stride == g.rows.stride <= 2
+            for window in (g.rows, g.cols)
+        )
+        edge = g.cols.before == 1 and g.border[1] == "constant"
+        return "depthwise_rows" if usual and edge else "depthwise_plane"
     # Contiguous pixels are the lanes, unless too many of them would be empty.
     lanes = 64 // (g.bits // 8)
     pixels = g.cols.o / (_parts(g.cols.o, lanes) * lanes)
@@ -188,6 +193,7 @@ _BLOCKS = {
     "direct_channel": lambda g: _direct_blocks(g, channel_lanes=True),
     "winograd": _winograd_blocks,
     "depthwise_plane": _plane_blocks,
+    "depthwise_rows": lambda g: (_rows_in(g, 1, g.cols.o, BLOCK_BYTES // 2), g.cols.o, 1, g.k),
     "depthwise": lambda g: (_rows_in(g, g.groups, g.cols.o, BLOCK_BYTES), g.cols.o, 1, g.k),
 }
 # Rows of a tile, where it has several.

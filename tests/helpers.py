@@ -187,6 +187,14 @@ OPERATIONS = {
         conv2d, FLOATS, lambda w: _layer((2, 16, 5, w), (40, 16, 3, 3)),
         {"stride": (1, 2), "padding": 1},
     ),
+    "conv2d depthwise by rows": Operation(
+        call_depthwise, FLOATS, lambda w: _layer((2, 3, 6, w + 40), (3, 1, 3, 3)),
+        {"padding": ((1, 0), (1, 4)), "padding_mode": ("reflect", "zeros")},
+    ),
+    "conv2d depthwise by rows, strided": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 3, 6, 2 * w + 33), (6, 1, 3, 3)),
+        {"groups": 3, "padding": ((2, 1), (1, 40)), "stride": 2, "activation": "relu"},
+    ),
     "conv2d depthwise 5x5": Operation(
         conv2d, FLOATS, lambda w: _layer((2, 3, 9, 2 * w + 3), (6, 1, 5, 5)),
         {"groups": 3, "padding": 2, "stride": 2, "activation": "relu"},

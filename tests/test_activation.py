@@ -90,6 +90,7 @@ def test_spellings(spelling, meaning):
 LAYERS = {
     "direct_pixel": ((2, 7, 6, 97), (11, 7, 3, 2), {}),
     "direct_channel": ((2, 7, 6, 9), (11, 7, 3, 2), {"layout": "NHWC"}),
+    "depthwise_rows": ((2, 7, 6, 23), (7, 1, 3, 3), {"groups": 7, "padding": 1}),
     "depthwise_plane": ((2, 7, 6, 23), (7, 1, 3, 3), {"groups": 7}),
     "depthwise": ((2, 19, 6, 9), (19, 1, 3, 3), {"layout": "NHWC", "groups": 19}),
     "winograd": ((2, 17, 25, 27), (18, 17, 3, 3), {"padding": 1}),

@@ -56,7 +56,8 @@ def test_a_plan_says_what_it_is():
 def test_the_calls_of_the_other_tests_are_planned_as_they_say(tasks):
     for name, algorithm in {
         "conv2d": "direct_pixel", "conv2d channels in the lanes": "direct_channel",
-        "conv2d winograd": "winograd",
+        "conv2d winograd": "winograd", "conv2d depthwise by rows": "depthwise_rows",
+        "conv2d depthwise by rows, strided": "depthwise_rows",
         "conv2d NHWC": "direct_channel", "conv2d NHWC depthwise": "depthwise",
         "conv2d depthwise": "depthwise_plane", "conv2d depthwise 5x5": "depthwise_plane",
     }.items():  # fmt: skip

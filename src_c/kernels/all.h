@@ -24,6 +24,7 @@
 #include "conv_depthwise.h"
 #include "plane_nchw.h"
 #include "conv_depthwise_plane.h"
+#include "conv_depthwise_rows.h"
 #include "filter_strip.h"
 #include "filter2d.h"
 #include "filter_separable.h"
@@ -53,6 +54,9 @@ const struct fc_kernels FC_TABLE = {
         [FC_CONV_DIRECT_CHANNEL] = FC_CONV(conv_direct_channel),
         [FC_CONV_DEPTHWISE] = FC_CONV(conv_depthwise),
         [FC_CONV_DEPTHWISE_PLANE] = FC_CONV(conv_depthwise_plane),
+        [FC_CONV_DEPTHWISE_ROWS] = {conv_depthwise_rows, conv_depthwise_rows_units,
+                                    conv_depthwise_rows_scratch, conv_depthwise_plane_packed,
+                                    conv_depthwise_plane_pack},
         [FC_FILTER2D] = {filter2d, filter_units, filter_scratch, NULL, NULL},
         [FC_FILTER_SEPARABLE] = {filter_separable, filter_units, filter_scratch, NULL, NULL},
         [FC_FMA_PEAK] = {fma_peak, fma_peak_units, fma_peak_scratch, NULL, NULL},

@@ -69,6 +69,11 @@ FC_INLINE vec v_zip_high(vec a, vec b)
 {
     return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
 }
+FC_INLINE vec v_shift_in(vec before, vec v)
+{
+    const __m256i low = _mm256_castps_si256(_mm256_permute2f128_ps(before, v, 0x21));
+    return _mm256_castsi256_ps(_mm256_alignr_epi8(_mm256_castps_si256(v), low, 12));
+}
 
 #elif FC_BITS == 64
 
@@ -120,6 +125,10 @@ FC_INLINE vec v_zip_low(vec a, vec b)
 FC_INLINE vec v_zip_high(vec a, vec b)
 {
     return _mm256_permute2f128_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b), 0x31);
+}
+FC_INLINE vec v_shift_in(vec before, vec v)
+{
+    return _mm256_shuffle_pd(_mm256_permute2f128_pd(before, v, 0x21), v, 0x5);
 }
 
 #else

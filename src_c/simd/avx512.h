@@ -65,6 +65,11 @@ FC_INLINE vec v_zip_high(vec a, vec b)
     const __m512i high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
     return _mm512_permutex2var_ps(a, high, b);
 }
+FC_INLINE vec v_shift_in(vec before, vec v)
+{
+    return _mm512_castsi512_ps(
+        _mm512_alignr_epi32(_mm512_castps_si512(v), _mm512_castps_si512(before), 15));
+}
 
 #elif FC_BITS == 64
 
@@ -118,6 +123,11 @@ FC_INLINE vec v_zip_low(vec a, vec b)
 FC_INLINE vec v_zip_high(vec a, vec b)
 {
     return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b);
+}
+FC_INLINE vec v_shift_in(vec before, vec v)
+{
+    return _mm512_castsi512_pd(
+        _mm512_alignr_epi64(_mm512_castpd_si512(v), _mm512_castpd_si512(before), 7));
 }
 
 #else

@@ -44,6 +44,7 @@ FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_f32(a, b); }
 FC_INLINE vec v_odd(vec a, vec b) { return vuzp2q_f32(a, b); }
 FC_INLINE vec v_zip_low(vec a, vec b) { return vzip1q_f32(a, b); }
 FC_INLINE vec v_zip_high(vec a, vec b) { return vzip2q_f32(a, b); }
+FC_INLINE vec v_shift_in(vec before, vec v) { return vextq_f32(before, v, 3); }
 
 #elif FC_BITS == 64
 
@@ -80,6 +81,7 @@ FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_f64(a, b); }
 FC_INLINE vec v_odd(vec a, vec b) { return vuzp2q_f64(a, b); }
 FC_INLINE vec v_zip_low(vec a, vec b) { return vzip1q_f64(a, b); }
 FC_INLINE vec v_zip_high(vec a, vec b) { return vzip2q_f64(a, b); }
+FC_INLINE vec v_shift_in(vec before, vec v) { return vextq_f64(before, v, 1); }
 
 #else
 

@@ -7,6 +7,7 @@
  *   v_max*(acc, x)                       x where x > acc or x is NaN, else acc
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
+ *   v_shift_in(before, v)                the last element of before, then all but the last of v
  *   v_add v_sub v_mul v_div              as the operators
  *   v_fma(a, b, c)                       a * b + c, rounded once
  *   v_abs(x) v_copysign(x, sign)         of a NaN too
@@ -80,4 +81,5 @@ FC_INLINE vec v_mul(vec a, vec b) { return a * b; }
 FC_INLINE vec v_div(vec a, vec b) { return a / b; }
 FC_INLINE vec v_zip_low(vec a, vec b) { (void)b; return a; }
 FC_INLINE vec v_zip_high(vec a, vec b) { (void)a; return b; }
+FC_INLINE vec v_shift_in(vec before, vec v) { (void)v; return before; }
 #endif
