@@ -1,13 +1,15 @@
 """Convolution, image filtering and pooling for NumPy arrays, on the processor at hand.
 
-CNN operations: `conv2d`, `plan_conv2d`, `max_pool2d`, `avg_pool2d`. Image filters for any batch of
-images: `fastconv.filters`. Kernels to filter with: `fastconv.kernels`. Every operation again in
-plain NumPy, as its definition: `fastconv.reference`.
+CNN operations: `conv2d`, `plan_conv2d`, `max_pool2d`, `avg_pool2d`; what a convolution would be,
+in words: `explain_plan`. Image filters for any batch of images: `fastconv.filters`. Kernels to
+filter with: `fastconv.kernels`. Every operation again in plain NumPy, as its definition:
+`fastconv.reference`.
 """
 
 try:
     from fastconv import filters, kernels, reference
     from fastconv._config import __version__, available_isas, show_config
+    from fastconv._explain import explain_plan
     from fastconv._threads import get_num_threads, set_num_threads
     from fastconv.conv import conv2d, plan_conv2d
     from fastconv.pool import avg_pool2d, max_pool2d
@@ -24,6 +26,7 @@ __all__ = [
     "available_isas",
     "avg_pool2d",
     "conv2d",
+    "explain_plan",
     "filters",
     "get_num_threads",
     "kernels",

@@ -18,16 +18,22 @@ def readable(function, name, value, dtypes, shape=None):
 
     `shape` says in words what is expected: "(N, C, H, W)" for four dimensions.
     """
-    array = as_array(function, name, value)
-    numeric = array.dtype.kind in "biufc"
-    if numeric and shape is not None and array.ndim != len(shape[1:-1].strip(",").split(",")):
-        raise ValueError(f"{function}: {name} has shape {array.shape}, expected {shape}")
-    _check_dtype(function, name, array.dtype, dtypes)
+    array = described(function, name, value, dtypes, shape)
     if _is_plain(array):
         return array
     dtype = array.dtype.newbyteorder("=")
     check_memory(function, name, array.shape, dtype)
     return np.require(array, dtype, ["C", "A"])
+
+
+def described(function, name, value, dtypes, shape=None):
+    """`value` as the array that it is, of that many dimensions and one of the dtypes."""
+    array = as_array(function, name, value)
+    numeric = array.dtype.kind in "biufc"
+    if numeric and shape is not None and array.ndim != len(shape[1:-1].strip(",").split(",")):
+        raise ValueError(f"{function}: {name} has shape {array.shape}, expected {shape}")
+    _check_dtype(function, name, array.dtype, dtypes)
+    return array
 
 
 def writable(function, out, shape, dtype, inputs):
@@ -100,8 +106,8 @@ def _is_plain(array):
 
 
 def as_bytes(array):
-    """The memory of a contiguous array as a line of bytes."""
-    return array.reshape(-1).view(np.uint8)
+    """The memory of a contiguous array as a line of bytes; None stays None."""
+    return None if array is None else array.reshape(-1).view(np.uint8)
 
 
 def shown(value):

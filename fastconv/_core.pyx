@@ -165,6 +165,12 @@ cdef class Conv2d(Task):
         self.find(isa, bits, algorithm)
 
     @property
+    def blocks(self):
+        """Rows, columns, input channels and output channels of a block."""
+        cdef const conv2d_sizes *s = <conv2d_sizes *>&self.sizes
+        return s.block_rows, s.block_cols, s.block_c, s.block_k
+
+    @property
     def packed_size(self):
         """Elements of packed weights."""
         return self.entry.packed(self.params)
@@ -380,7 +386,7 @@ def fma_peak(str isa, int bits=32, double seconds=0.1):
     cdef fc_fma_peak params = fc_fma_peak(64, 0.5)
     cdef double flops = 2.0 * FC_PEAK_STEPS * FC_PEAK_CHAINS * kernels.lanes * params.units
     best, end = 0.0, perf_counter() + seconds
-    while perf_counter() < end:
+    while best == 0.0 or perf_counter() < end:
         start = perf_counter()
         fc_run(&kernels.algorithm[<int>FC_FMA_PEAK], &params, 1)
         best = max(best, flops / (perf_counter() - start) / 1e9)

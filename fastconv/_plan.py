@@ -42,56 +42,91 @@ WINOGRAD_WEIGHT_BYTES = 24 * 2**20
 # tiles than the least make too little of each weight, more than the most do not stay in the caches.
 WINOGRAD_BLOCK_BYTES = 256 * 1024
 WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 64, 32
+# Its time to that of its products alone, for predictions: 1.3 to 1.9 measured from 64 channels on,
+# more with fewer.
+WINOGRAD_TRANSFORMS = 1.5
 
 # A sleeping team of threads takes milliseconds to wake, and a busy core as long to join one: less
 # work than this is not shared.
 SHARED_SECONDS = 400e-6
-# What one core does in a second, roughly: only for the decision to share.
+# What one core does in a second, roughly: for the decision to share, and predictions of bytes.
 FLOPS, BYTES = 150e9, 25e9
 
 CACHED_PLANS = 512
 
+# Why a call got Winograd's transforms, and what only the caller knows to speak against them.
+WINOGRAD = "a 3x3 kernel at stride 1 on many channels: 36 products do the work of 144"
+ASKED_DIRECT = 'algorithm="direct" was asked for'
+WILD_WEIGHTS = "the weights are so large (or NaN) that its transforms could overflow"
+# What is said first of a 1x1 kernel that sees every pixel once.
+PRODUCT = "a matrix product, so all pixels count as one row; "
+# Why a call got its number of threads.
+GIVEN = "as the call says"
+SMALL = f"less work than about {SHARED_SECONDS * 1e6:.0f} us is not worth sharing"
+SHARED = "as many as set_num_threads, the environment or the cores allow"
+
 
 def conv2d(geometry, winograd, threads):
     """The task of a convolution, and on how many threads; may it use Winograd's transforms?"""
-    threads = share(threads, conv2d_seconds(geometry))
-    return _conv2d(geometry, winograd, _config.isa(), threads), threads
+    task, _, threads, _ = conv2d_and_why(geometry, winograd, threads)
+    return task, threads
+
+
+def conv2d_and_why(geometry, winograd, threads):
+    """The task, why it is that algorithm's, the number of threads, and why so many."""
+    threads, why_threads = _share(threads, conv2d_seconds(geometry))
+    return *_conv2d(geometry, winograd, _config.isa(), threads), threads, why_threads
 
 
 def conv2d_seconds(geometry):
     """About how long a convolution takes on one thread."""
+    return conv2d_flops(geometry) / FLOPS
+
+
+def conv2d_flops(geometry):
+    """Multiplications and additions of a plain sum."""
     g = geometry
-    outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o
-    return 2 * outputs * g.c * g.rows.k * g.cols.k / FLOPS
+    return 2 * g.n * g.groups * g.k * g.rows.o * g.cols.o * g.c * g.rows.k * g.cols.k
 
 
 @lru_cache(CACHED_PLANS)
-def winograd_pays(geometry):
-    """Is Winograd the faster way? From the geometry of one sample alone: its bits are others."""
+def winograd_refused(geometry):
+    """Why Winograd is not the faster way, or None: it is.
+
+    This follows from the geometry of one sample alone, because its bits are others.
+    """
     g = geometry
     if any((window.k, window.stride, window.dilation) != (3, 1, 1) for window in (g.rows, g.cols)):
-        return False
-    weights = 36 * g.groups * g.c * g.k * g.bits // 8
-    return (
-        g.layout == "NCHW"
-        and min(g.c, g.k) >= WINOGRAD_CHANNELS
-        and _parts(g.rows.o, 4) * _parts(g.cols.o, 4) >= WINOGRAD_TILES
-        and weights <= WINOGRAD_WEIGHT_BYTES
-    )
+        return "it is for 3x3 kernels at stride 1 and dilation 1"
+    if g.layout != "NCHW":
+        return "it is for NCHW"
+    if min(g.c, g.k) < WINOGRAD_CHANNELS:
+        return f"it pays from {WINOGRAD_CHANNELS} channels per group on, in and out"
+    if _parts(g.rows.o, 4) * _parts(g.cols.o, 4) < WINOGRAD_TILES:
+        return f"it pays from {WINOGRAD_TILES} tiles of 4x4 outputs in an image on"
+    if 36 * g.groups * g.c * g.k * g.bits // 8 > WINOGRAD_WEIGHT_BYTES:
+        return f"its weights would take more than {WINOGRAD_WEIGHT_BYTES // 2**20} MiB of caches"
+    return None
 
 
 def _direct(g):
-    """The direct algorithm; they all give the same bits."""
+    """The direct algorithm, and why; they all give the same bits."""
     if g.layout == "NHWC":
         # Contiguous channels are the lanes: they mix, or each is for itself.
-        return "depthwise" if g.c == g.k == 1 else "direct_channel"
+        if g.c == g.k == 1:
+            return "depthwise", "each channel is for itself, and neighbouring channels fill vectors"
+        return "direct_channel", "channels are neighbours in NHWC, so output channels fill vectors"
     if g.c == 1 and g.k <= PLANE_MULTIPLIER:
         usual = all(
             (window.k, window.dilation) == (3, 1) and window.stride == g.rows.stride <= 2
             for window in (g.rows, g.cols)
         )
-        edge = g.cols.before == 1 and g.border[1] == "constant"
-        return "depthwise_rows" if usual and edge else "depthwise_plane"
+        if usual and g.cols.before == 1 and g.border[1] == "constant":
+            return "depthwise_rows", "3x3, each plane for itself: rows are read where they are"
+        return "depthwise_plane", (
+            f"one input channel per group and at most {PLANE_MULTIPLIER} output channels: each "
+            "plane is for itself, and pixels of a row fill vectors"
+        )
     # Contiguous pixels are the lanes, unless too many of them would be empty.
     lanes = 64 // (g.bits // 8)
     pixels = g.cols.o / (_parts(g.cols.o, lanes) * lanes)
@@ -99,14 +134,17 @@ def _direct(g):
     # A tile's sums are transposed: as much work as a few terms more.
     terms = g.c * g.rows.k * g.cols.k
     channels *= terms / (terms + TRANSPOSITION_TERMS)
-    return "direct_channel" if channels > pixels else "direct_pixel"
+    if channels > pixels:
+        return "direct_channel", "output channels fill vectors better than the pixels of a row"
+    return "direct_pixel", "the pixels of a row fill vectors at least as well as output channels"
 
 
 @lru_cache(CACHED_PLANS)
 def _conv2d(g, winograd, isa, threads):
-    if _is_product(g):
+    product = _is_product(g)
+    if product:
         g = _flat(g)
-    algorithm = "winograd" if winograd else _direct(g)
+    algorithm, why = ("winograd", WINOGRAD) if winograd else _direct(g)
     rows, cols, c, k = _BLOCKS[algorithm](g)
     others = g.n * (1 if algorithm == "depthwise" else g.groups) * _parts(g.cols.o, cols)
     if algorithm in ("direct_channel", "direct_pixel", "winograd"):
@@ -127,7 +165,7 @@ def _conv2d(g, winograd, isa, threads):
     whole = g.activation[0] in (None, "relu") and not g.residual
     large = g.n * g.groups * g.k * g.rows.o * g.cols.o * g.bits // 8 >= STREAM_BYTES
     sizes["stream"] = whole and large
-    return _core.Conv2d(isa, g.bits, algorithm, sizes)
+    return _core.Conv2d(isa, g.bits, algorithm, sizes), PRODUCT + why if product else why
 
 
 def _direct_blocks(g, channel_lanes):
@@ -308,7 +346,12 @@ def _parts(whole, part):
 
 def share(threads, seconds):
     """The caller's number of threads as it is; otherwise as many as the work is worth."""
+    return _share(threads, seconds)[0]
+
+
+def _share(threads, seconds):
+    """The number of threads, and why."""
     if threads is not None:
-        return threads
+        return threads, GIVEN
     available = _threads.get_num_threads()  # also says at once what is wrong with a setting
-    return available if seconds > SHARED_SECONDS else 1
+    return (available, SHARED) if seconds > SHARED_SECONDS else (1, SMALL)

@@ -188,12 +188,15 @@ def plan_conv2d(
 class Conv2dPlan:
     """A convolution with its weights; made by `plan_conv2d`."""
 
+    # Types are compared by their char, which is the same in either byte order: readers differ.
+    _read = staticmethod(_arrays.readable)
+
     def __init__(
         self, function, weight, bias, stride, padding, dilation, groups,
         padding_mode, activation, layout, algorithm, copy=False,
     ):  # fmt: skip
         self._function = function
-        weight = _arrays.readable(function, "weight", weight, DTYPES, "(K, C // groups, kh, kw)")
+        weight = self._read(function, "weight", weight, DTYPES, "(K, C // groups, kh, kw)")
         self._stride = _geometry.pair(function, "stride", stride, 1)
         self._padding = _geometry.padding(function, padding)
         self._dilation = _geometry.pair(function, "dilation", dilation, 1)
@@ -235,24 +238,16 @@ class Conv2dPlan:
             if result is not None:
                 return result
         function = self._function
-        x = _arrays.readable(function, "x", x, DTYPES, _geometry.SHAPES[self._layout])
-        geometry = self._geometry(x, residual is not None)
-        if residual is not None:
-            residual = self._checked_residual(residual, geometry.shape)
-        if threads is not None:
-            threads = _threads.checked(function, "threads", threads)
+        x, geometry, residual, threads = self._checked_call(x, threads, residual)
         result, finish = _arrays.writable(
             function, out, geometry.shape, x.dtype, (x, self._weight, self._bias, residual)
         )
         if result.size:
-            winograd = self._algorithm == "auto" and _plan.winograd_pays(geometry)
-            winograd = winograd and self._moderate_weights()
+            winograd = self._winograd_refused(geometry) is None
             task, threads = _plan.conv2d(geometry, winograd, threads)
             _arrays.check_scratch(function, task, threads)
             packed = self._packed_for(task)
-            bias, residual = (
-                None if each is None else _arrays.as_bytes(each) for each in (self._bias, residual)
-            )
+            bias, residual = _arrays.as_bytes(self._bias), _arrays.as_bytes(residual)
             task(_arrays.as_bytes(x), packed, bias, residual, _arrays.as_bytes(result), threads)
             if residual is None:
                 self._call = _core.Conv2dCall(
@@ -282,14 +277,24 @@ class Conv2dPlan:
             return None
         return call.packing()
 
+    def _checked_call(self, x, threads, residual):
+        """The arguments of a call as they are used, and its geometry."""
+        x = self._read(self._function, "x", x, DTYPES, _geometry.SHAPES[self._layout])
+        geometry = self._geometry(x, residual is not None)
+        if residual is not None:
+            residual = self._checked_residual(residual, geometry.shape)
+        if threads is not None:
+            threads = _threads.checked(self._function, "threads", threads)
+        return x, geometry, residual, threads
+
     def _checked_bias(self, bias, copy):
-        bias = _arrays.readable(self._function, "bias", bias, DTYPES, "(K,)")
+        bias = self._read(self._function, "bias", bias, DTYPES, "(K,)")
         if bias.shape != self._weight.shape[:1]:
             raise ValueError(
                 f"{self._function}: bias has shape {bias.shape}, expected "
                 f"{self._weight.shape[:1]} (one per output channel)"
             )
-        if bias.dtype != self._weight.dtype:
+        if bias.dtype.char != self._weight.dtype.char:
             raise TypeError(
                 f"{self._function}: bias has dtype {bias.dtype}, expected weight's, "
                 f"{self._weight.dtype}"
@@ -298,13 +303,13 @@ class Conv2dPlan:
 
     def _checked_residual(self, residual, shape):
         expected = _geometry.SHAPES[self._layout]
-        residual = _arrays.readable(self._function, "residual", residual, DTYPES, expected)
+        residual = self._read(self._function, "residual", residual, DTYPES, expected)
         if residual.shape != shape:
             raise ValueError(
                 f"{self._function}: residual has shape {residual.shape}, expected the result's, "
                 f"{shape}"
             )
-        if residual.dtype != self._weight.dtype:
+        if residual.dtype.char != self._weight.dtype.char:
             raise TypeError(
                 f"{self._function}: residual has dtype {residual.dtype}, expected weight's, "
                 f"{self._weight.dtype}"
@@ -320,7 +325,7 @@ class Conv2dPlan:
                 f"{function}: weight expects {c * groups} input channels (groups={groups}) "
                 f"but x has {channels}" + self._layout_hint(x, c * groups)
             )
-        if x.dtype != weight.dtype:
+        if x.dtype.char != weight.dtype.char:
             raise TypeError(
                 f"{function}: x has dtype {x.dtype}, expected weight's, {weight.dtype}; "
                 "convert one of them with .astype"
@@ -338,6 +343,15 @@ class Conv2dPlan:
         if _geometry.sizes(other, x.shape)[1] != expected:
             return ""
         return f"; for {_geometry.SHAPES[other]} pass layout={other!r}"
+
+    def _winograd_refused(self, geometry):
+        """Why a call does not get Winograd's transforms, or None: it does."""
+        if self._algorithm == "direct":
+            return _plan.ASKED_DIRECT
+        refused = _plan.winograd_refused(geometry)
+        if refused is None and not self._moderate_weights():
+            return _plan.WILD_WEIGHTS
+        return refused
 
     def _moderate_weights(self):
         """Can Winograd's transforms do with these weights without an overflow?"""

@@ -150,6 +150,5 @@ def _pool2d(
         )  # fmt: skip
         task, threads = _plan.pool2d(geometry, threads)
         _arrays.check_scratch(function, task, threads)
-        places = None if indices is None else _arrays.as_bytes(indices)
-        task(_arrays.as_bytes(x), _arrays.as_bytes(result), places, threads)
+        task(_arrays.as_bytes(x), _arrays.as_bytes(result), _arrays.as_bytes(indices), threads)
     return (finish(), indices) if return_indices else finish()

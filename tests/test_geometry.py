@@ -14,7 +14,15 @@ from helpers import poisoned, run_python
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastconv import _geometry, avg_pool2d, conv2d, filters, max_pool2d, plan_conv2d
+from fastconv import (
+    _geometry,
+    avg_pool2d,
+    conv2d,
+    explain_plan,
+    filters,
+    max_pool2d,
+    plan_conv2d,
+)  # fmt: skip
 from fastconv.filters import filter2d
 
 X, WEIGHT, BIAS = np.ones((1, 4, 5, 6)), np.ones((2, 4, 3, 3)), np.ones(2)
@@ -44,6 +52,7 @@ GOOD = [
     good(
         conv2d, poisoned((1, 2, 3, 4), float), x=X, weight=WEIGHT, bias=BIAS, residual=RESIDUAL
     ),
+    good(explain_plan, None, x=X, weight=WEIGHT, bias=BIAS, residual=RESIDUAL),
     good(plan_conv2d, None, weight=WEIGHT, bias=BIAS),
     good(call_plan, poisoned((1, 2, 3, 4), float), None, "plan_conv2d", x=X, residual=RESIDUAL),
     good(max_pool2d, poisoned((1, 4, 2, 3), float), {"kernel_size": 2}, x=X),
@@ -182,6 +191,10 @@ def test_outputs_that_do_not_fit(name):
     ("conv2d", {"activation": ("clip", np.nan, 1)}, "activation's low is nan, expected a finite"),
     ("call_plan", {"residual": RESIDUAL[..., 1:]}, "residual has shape (1, 2, 3, 3), expected"),
     ("call_plan", {"x": X[:, :3]}, "weight expects 4 input channels (groups=1) but x has 3"),
+    ("explain_plan", {"x": X[0]}, "x has shape (4, 5, 6), expected (N, C, H, W)"),
+    ("explain_plan", {"x": X[..., :2]}, "the kernel covers 3 columns but x has 2"),
+    ("explain_plan", {"bias": BIAS[:1]}, "bias has shape (1,), expected (2,)"),
+    ("explain_plan", {"residual": RESIDUAL, "stride": 2}, "expected the result's, (1, 2, 2, 2)"),
     ("max_pool2d", {"x": X[0]}, "x has shape (4, 5, 6), expected (N, C, H, W)"),
     ("max_pool2d", {"x": X, "kernel_size": (6, 1)}, "the kernel covers 6 rows but x has 5"),
     ("avg_pool2d", {"x": X, "kernel_size": 3, "dilation": 3}, "kernel covers 7 rows but x has 5"),
@@ -205,7 +218,8 @@ def test_messages(name, bad, message):
 
 @pytest.mark.parametrize(
     ("name", "argument"),
-    [(name, each) for name in ("conv2d", "call_plan") for each in GOOD[name].arguments
+    [(name, each) for name in ("conv2d", "explain_plan", "call_plan")
+     for each in GOOD[name].arguments
      if each != "weight"],
 )
 def test_layers_compute_in_one_dtype(name, argument):
@@ -354,6 +368,19 @@ ABSURD = {
     ),
     "conv2d groups": (lambda: conv2d(ONE, DOT, groups=HUGE), "groups"),
     "conv2d out": (lambda: conv2d(ONE, DOT, out=wide("f4", HUGE, 1)), "out"),
+    "explain_plan x": (
+        lambda: explain_plan(wide("f4", 1, 1, HUGE, 1), DOT).split(":")[0].split()[-1],
+        "depthwise_plane",
+    ),
+    "explain_plan batch": (lambda: explain_plan(wide("f4", 2**50, 1, 1, 1), DOT), "x"),
+    "explain_plan weight": (lambda: explain_plan(ONE, wide("f4", 2**50, 1, 1, 1)), "weight"),
+    "explain_plan padding": (lambda: explain_plan(ONE, DOT, padding=2**28), "padding|result"),
+    "explain_plan result": (
+        lambda: explain_plan(wide("f4", 2**30, 1, 1, 1), wide("f4", 2**30, 1, 1, 1)), "result"
+    ),
+    "explain_plan same dilation": (
+        lambda: explain_plan(ONE, CROSS, dilation=2**29, padding="same"), "padding"
+    ),
     "max_pool2d x": (lambda: max_pool2d(wide("u1", 1, 1, HUGE, 1), 1), "x"),
     "max_pool2d kernel_size": (lambda: max_pool2d(ONE, HUGE), "kernel"),
     "max_pool2d stride": (lambda: max_pool2d(ONE, 1, 2**62 - 1).tolist(), [[[[1]]]]),

@@ -27,6 +27,7 @@ FUNCTIONS = {
 }
 OPERATIONS = [
     "fastconv.conv2d", "fastconv.plan_conv2d", "fastconv.max_pool2d", "fastconv.avg_pool2d",
+    "fastconv.explain_plan",
     *(f"fastconv.filters.{name}" for name in filters.__all__),
 ]  # fmt: skip
 
@@ -46,7 +47,8 @@ def test_public_names(module):
 
 def test_public_names_of_the_package():
     promised = {
-        "conv2d", "plan_conv2d", "max_pool2d", "avg_pool2d", "filters", "kernels", "reference",
+        "conv2d", "plan_conv2d", "explain_plan", "max_pool2d", "avg_pool2d",
+        "filters", "kernels", "reference",
         "set_num_threads", "get_num_threads", "available_isas", "show_config", "__version__",
     }  # fmt: skip
     assert set(fastconv.__all__) == promised
@@ -57,7 +59,7 @@ def test_public_names_of_the_package():
 
 def test_the_reference_takes_the_same_arguments():
     for name in OPERATIONS:
-        if name != "fastconv.plan_conv2d":
+        if name not in ("fastconv.plan_conv2d", "fastconv.explain_plan"):
             defined = inspect.signature(getattr(reference, name.split(".")[-1])).parameters
             for parameter in inspect.signature(FUNCTIONS[name]).parameters.values():
                 if parameter.name in defined:

@@ -1,0 +1,161 @@
+"""What explain_plan says is what conv2d does, and saying it takes neither memory nor work."""
+
+import inspect
+import tracemalloc
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _arrays, _config, _explain, _plan, conv2d, explain_plan
+
+
+def wide(*shape, dtype="float32", value=0):
+    """An array of any shape that takes no memory."""
+    return np.broadcast_to(np.array(value, dtype), shape)
+
+
+def said(x, weight, **options):
+    """The lines of the text, by what each is about; x and weight are shapes, or arrays."""
+    arrays = (each if isinstance(each, np.ndarray) else wide(*each) for each in (x, weight))
+    lines = {}
+    for line in explain_plan(*arrays, **options).splitlines():
+        name = line[:12].strip() or "more"
+        assert name not in lines
+        lines[name] = line[12:]
+    return lines
+
+
+def test_the_arguments_are_those_of_conv2d():
+    expected = dict(inspect.signature(conv2d).parameters)
+    del expected["out"]
+    assert dict(inspect.signature(explain_plan).parameters) == expected
+
+
+MANY, CROSS = (1, 16, 40, 40), (16, 16, 3, 3)
+
+
+@pytest.mark.parametrize(("x", "weight", "options", "algorithm", "reason", "refusal"), [
+    (MANY, CROSS, {}, "winograd", "36 products do the work of 144", None),
+    (MANY, CROSS, {"algorithm": "direct"}, "direct_channel", "", "was asked for"),
+    (MANY, CROSS, {"stride": 2}, "direct_channel", "", "3x3 kernels at stride 1"),
+    ((1, 40, 40, 16), CROSS, {"layout": "NHWC"}, "direct_channel", "neighbours in NHWC", "NCHW"),
+    ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_channel", "better than the pixels", "from 16 ch"),
+    ((9, 16, 8, 8), CROSS, {"padding": 1}, "direct_channel", "", "from 12 tiles"),
+    ((1, 999, 40, 40), (999, 999, 3, 3), {}, "direct_channel", "", "more than 24 MiB"),
+    (MANY, wide(*CROSS, value=1e30), {}, "direct_channel", "", "weights are so large"),
+    (MANY, wide(*CROSS, value=np.nan), {}, "direct_channel", "", "(or NaN)"),
+    ((1, 15, 40, 50), (16, 15, 3, 3), {}, "direct_pixel", "pixels of a row fill", ""),
+    ((1, 16, 40, 40), (16, 16, 1, 1), {}, "direct_pixel", "a matrix product, so", ""),
+    ((1, 8, 9, 9), (8, 1, 3, 3), {"groups": 8}, "depthwise_plane", "each plane is for itself", ""),
+    ((1, 9, 9, 8), (8, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "depthwise", "each channel", ""),
+])  # fmt: skip
+def test_the_algorithm_and_its_reason(tasks, x, weight, options, algorithm, reason, refusal):
+    lines = said(x, weight, **options)
+    name, _, why = lines["algorithm"].partition(": ")
+    assert [name] == [algorithm] == [task.algorithm for task in tasks]
+    assert reason in why
+    if refusal is None:
+        assert "more" not in lines
+    else:
+        assert lines["more"].startswith("not winograd: ") and refusal in lines["more"]
+
+
+@pytest.mark.parametrize(("x", "weight", "options", "of"), [
+    ((2, 16, 40, 40), CROSS, {}, ""),
+    ((1, 4, 30, 500), (6, 2, 5, 5), {"groups": 2, "padding": 2}, " of a group"),
+    ((1, 9, 9, 8), (8, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, " of every group"),
+    ((1, 64, 20, 20), (70, 64, 1, 1), {"activation": "gelu"}, ""),
+])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_figures_are_those_of_the_call(isa, tasks, x, weight, options, of, threads):
+    conv2d(np.zeros(x, np.float32), np.zeros(weight, np.float32), threads=threads, **options)
+    lines = said(x, weight, threads=threads, **options)
+    assert len(tasks) == 1  # the text is of the plan that the call had
+    sizes = tasks[0].sizes
+    rows, cols, c, k = (sizes[f"block_{name}"] for name in ("rows", "cols", "c", "k"))
+    blocks = f"{rows} x {cols} outputs (rows x columns), channels: {c} in, {k} out{of}; "
+    assert lines["blocks"].startswith(blocks)
+    assert lines["threads"] == f"{threads}: as the call says"
+    assert lines["memory"].startswith(f"scratch {tasks[0].scratch_bytes:,} bytes per thread, ")
+    assert lines["call"].endswith(isa)
+
+
+def test_units_and_packed_weights(monkeypatch):
+    planned = []
+    plan = _plan.conv2d_and_why
+    monkeypatch.setattr(_plan, "conv2d_and_why", lambda *args: planned.append(plan(*args)) or
+                        planned[-1])  # fmt: skip
+    lines = said(MANY, CROSS)
+    task = planned[0][0]
+    assert lines["blocks"].endswith(f"; {task.units} in all")
+    assert lines["memory"].endswith(f"packed weights {4 * task.packed_size:,} bytes")
+
+
+def test_threads_and_their_reason():
+    try:
+        fastconv.set_num_threads(3)
+        assert said(MANY, CROSS)["threads"].startswith("1: less work than about 400 us")
+        assert said((99, 64, 99, 99), (64, 64, 3, 3))["threads"].startswith("3: as many as set_num")
+    finally:
+        fastconv.set_num_threads(None)
+
+
+@pytest.mark.parametrize(("x", "weight", "options", "arithmetic", "moved", "one_thread"), [
+    # 2 * 9 * 64 * 64 * 56**2 operations; the tiles are whole.
+    ((1, 64, 56, 56), (64, 64, 3, 3), {"padding": 1, "algorithm": "direct"},
+     "231 MFLOP; 1.16 ms at 200 GFLOP/s", None, "1.16 ms at best, limited by arithmetic"),
+    ((1, 64, 56, 56), (64, 64, 3, 3), {"padding": 1},
+     "231 MFLOP; 36/144 of the products, times 1.5 for the transforms: 434 us at 200 GFLOP/s",
+     None, "434 us at best, limited by arithmetic"),
+    # 58 rows take 15 tiles: the work of 60.
+    ((1, 64, 58, 60), (64, 64, 3, 3), {"padding": 1}, "257 MFLOP; ", None, "498 us at best"),
+    # 10**6 elements in, as many out, one weight.
+    ((1, 1, 1000, 1000), (1, 1, 1, 1), {},
+     "2 MFLOP; 10 us at 200 GFLOP/s", "8 MB (input, weights, result once); 320 us at 25 GB/s",
+     "320 us at best, limited by bytes moved"),
+    ((1, 1, 1000, 1000), (1, 1, 1, 1), {"residual": wide(1, 1, 1000, 1000)},
+     "2 MFLOP", "12 MB (input, weights, residual, result once); 480 us", "480 us at best"),
+    ((1, 1, 1, 1), (1, 1, 1, 1), {}, "2 FLOP; 1e-05 us", "12 B (", "0.00048 us at best"),
+    ((1000, 1000, 1000, 1000), (1000, 1000, 1, 1), {},
+     "2 PFLOP; 10000 s", "8 TB (", "10000 s at best"),
+])  # fmt: skip
+def test_what_limits_a_call(monkeypatch, x, weight, options, arithmetic, moved, one_thread):
+    monkeypatch.setattr(_explain, "_peak", lambda isa, bits: 200e9)
+    lines = said(x, weight, **options)
+    assert lines["arithmetic"].startswith(arithmetic)
+    assert lines["bytes"].startswith(moved or "")
+    assert lines["one thread"].startswith(one_thread)
+
+
+def test_the_peak_is_measured_once(isa):
+    assert _explain._peak(isa, 32) == _explain._peak(isa, 32) > 0
+
+
+def test_an_empty_result_has_no_plan(tasks):
+    lines = said((0, 3, 8, 8), (5, 3, 3, 3))
+    assert list(lines) == ["call", "algorithm"]
+    assert lines["algorithm"] == "none: the result is empty, so nothing is computed"
+    assert not tasks
+
+
+def test_arrays_are_not_copied(monkeypatch):
+    """Neither a terabyte that repeats one number nor what conv2d would have to copy."""
+    x, weight = np.zeros((1, 16, 256, 256), ">f4")[..., ::-1], wide(*CROSS)
+    monkeypatch.setattr(_arrays, "_physical_memory", lambda: 2**20)
+    said(MANY, CROSS)  # what is made once
+    tracemalloc.start()
+    try:
+        assert said(x, weight) == said(np.zeros_like(x, "=f4"), weight)
+        tracemalloc.reset_peak()
+        before = tracemalloc.get_traced_memory()[0]
+        said(x, weight)
+        large = said((1000, 256, 1000, 1000), (256, 256, 5, 5), bias=wide(256),
+                     residual=wide(1000, 256, 996, 996))  # fmt: skip
+        assert tracemalloc.get_traced_memory()[1] - before < 2**19
+    finally:
+        tracemalloc.stop()
+    assert large["call"].endswith(
+        f"(1000, 256, 1000, 1000) by (256, 256, 5, 5) gives (1000, 256, 996, 996), NCHW, "
+        f"{_config.isa()}"
+    )
