@@ -16,6 +16,7 @@ WEIGHT_BYTES = 96 * 1024
 # The input of a block of a matrix product (1x1): every tile of it is read once per tile of output
 # channels, from the L1 cache.
 PRODUCT_BYTES = 32 * 1024
+VECTOR_BYTES = 64  # the longest there is: plans are the same for every instruction set
 # Transposing a tile's sums costs about as much as so many terms.
 TRANSPOSITION_TERMS = 16
 # One line of an image filter's ring: a few of them stay in the L1 cache.
@@ -30,6 +31,9 @@ PLANE_ROWS = 8
 PLANE_MULTIPLIER = 8
 # Every packed tile of output channels divides this, so a block of them starts at a tile.
 CHANNEL_BLOCK = 64
+# Of the scratch memory of a thread, 4 MB: the copy of a row of padded NHWC images, beside the sums
+# that one block of channels hands to the next; or Winograd's transformed input.
+COPY_BYTES, SUMS_BYTES, TRANSFORMED_BYTES = 2**20, 5 * 2**19, 3 * 2**20
 # Results at least this large are written past the caches: no line of them is read first.
 STREAM_BYTES = 16 * 2**20
 
@@ -76,7 +80,24 @@ def winograd_pays(geometry):
         and min(g.c, g.k) >= WINOGRAD_CHANNELS
         and _parts(g.rows.o, 4) * _parts(g.cols.o, 4) >= WINOGRAD_TILES
         and weights <= WINOGRAD_WEIGHT_BYTES
+        and _winograd_vectors(g) > 0
     )
+
+
+def _winograd_vectors(g):
+    """How many vectors of tiles, all channels of them transformed, scratch memory can hold."""
+    return TRANSFORMED_BYTES // (36 * g.c * VECTOR_BYTES)
+
+
+def _winograd_block(g):
+    """Rows and columns of outputs whose tiles are transformed at a time."""
+    item = g.bits // 8
+    tiles = WINOGRAD_BLOCK_BYTES // (36 * g.c * item)
+    tiles = max(WINOGRAD_LEAST_TILES, min(tiles, WINOGRAD_MOST_TILES))
+    tiles = min(tiles, _winograd_vectors(g) * VECTOR_BYTES // item)
+    cols = _parts(g.cols.o, 4)
+    cols = _parts(cols, _parts(cols, min(tiles, WINOGRAD_BLOCK_COLUMNS)))
+    return 4 * max(1, tiles // cols), 4 * cols
 
 
 def _direct(g):
@@ -87,7 +108,7 @@ def _direct(g):
     if g.c == 1 and g.k <= PLANE_MULTIPLIER:
         return "depthwise_plane"
     # Contiguous pixels are the lanes, unless too many of them would be empty.
-    lanes = 64 // (g.bits // 8)
+    lanes = VECTOR_BYTES // (g.bits // 8)
     pixels = g.cols.o / (_parts(g.cols.o, lanes) * lanes)
     channels = g.k / (_parts(g.k, lanes) * lanes)
     # A tile's sums are transposed: as much work as a few terms more.
@@ -117,7 +138,8 @@ def _conv2d(g, winograd, isa, threads):
         if algorithm == "direct_channel":
             block_c = min(g.c, max(1, WEIGHT_BYTES // (128 * taps)))
             if g.layout == "NHWC":
-                block_c = g.c
+                copied = _input(g, 1, g.cols.o) if _is_padded(g.rows) or _is_padded(g.cols) else 0
+                block_c = _parts(g.c, max(1, _parts(g.c * copied, COPY_BYTES)))
         elif taps == 1:
             block = PRODUCT_BYTES
         # Columns first, then channels, until one row of outputs has its input in a block.
@@ -130,16 +152,13 @@ def _conv2d(g, winograd, isa, threads):
             block_cols = g.cols.o
     if algorithm == "winograd":
         multiple = 4
-        tiles = WINOGRAD_BLOCK_BYTES // (36 * g.c * item)
-        tiles = max(WINOGRAD_LEAST_TILES, min(tiles, WINOGRAD_MOST_TILES))
-        tile_cols = _parts(g.cols.o, 4)
-        tile_cols = _parts(tile_cols, _parts(tile_cols, min(tiles, WINOGRAD_BLOCK_COLUMNS)))
-        block_cols = 4 * tile_cols
-        block_rows = 4 * max(1, tiles // tile_cols)
+        block_rows, block_cols = _winograd_block(g)
     else:
         block_rows = 1
-        while block_rows < g.rows.o and (
-            min(channels, block_c) * _input(g, 2 * block_rows, block_cols) <= block_bytes
+        while (
+            block_rows < g.rows.o
+            and min(channels, block_c) * _input(g, 2 * block_rows, block_cols) <= block_bytes
+            and (block_c == g.c or _channels_of_sums(2 * block_rows, block_cols, item) > 0)
         ):
             block_rows *= 2
     others = samples * _parts(g.cols.o, block_cols)
@@ -149,6 +168,9 @@ def _conv2d(g, winograd, isa, threads):
         # Images of few rows: share the output channels instead.
         share = _parts(g.k, _parts(threads, units))
         block_k = min(g.k, _parts(share, CHANNEL_BLOCK) * CHANNEL_BLOCK)
+    if algorithm.startswith("direct") and block_c < g.c:
+        most = _channels_of_sums(block_rows, block_cols, item)
+        block_k = min(block_k, max(most, CHANNEL_BLOCK))
     sizes = _windows(g.rows, g.cols) | _border(g.border)
     sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k}
     sizes |= {"block_rows": block_rows, "block_cols": block_cols}
@@ -182,6 +204,18 @@ def _flat(g):
     return g._replace(
         rows=g.rows._replace(n=1, o=1), cols=g.cols._replace(n=pixels, o=pixels)
     )
+
+
+def _is_padded(window):
+    """Does any output see elements before the input or after it?"""
+    seen = (window.o - 1) * window.stride + (window.k - 1) * window.dilation + 1
+    return window.before > 0 or seen > window.n
+
+
+def _channels_of_sums(rows, cols, item):
+    """Of how many output channels, in whole blocks, scratch memory can hold a block's sums."""
+    size = rows * (cols + 15) * item  # up to 15 more complete a vector, or a run of pixels
+    return SUMS_BYTES // size // CHANNEL_BLOCK * CHANNEL_BLOCK
 
 
 def _input(g, rows, cols):
