@@ -197,6 +197,17 @@ class Conv2d(NamedTuple):
     def shape(self):
         return images(self.layout, self.n, self.groups * self.k, self.rows.o, self.cols.o)
 
+    @property
+    def seen(self):
+        """(rows, columns, channels) of padded input that a block holds at once, at least."""
+        rows, cols = ((w.k - 1) * w.dilation + 1 for w in (self.rows, self.cols))
+        if self.layout == "NCHW":
+            return rows, cols, 1
+        # Each output of one channel alone points to the pixels that it sees.
+        if self.c == self.k == 1:
+            return 1, 1, 1
+        return rows, (self.cols.o - 1) * self.cols.stride + cols, self.c
+
 
 class Filter2d(NamedTuple):
     """An image filter that can be computed: planes of channels, and kernels over each plane."""

@@ -13,10 +13,7 @@ from fastconv import _config, _core, _geometry, _threads
 BLOCK_BYTES = 512 * 1024
 # The packed weights of a tile of output channels that meet a block of input: in the L2 cache, too.
 WEIGHT_BYTES = 96 * 1024
-# Sums that one block of input channels hands to the next one; and the most that a thread keeps of
-# input where a block cannot be smaller.
-SUMS_BYTES = 1024 * 1024
-ROWS_BYTES = 2 * 1024 * 1024
+VECTOR_BYTES = 64  # the longest there is: plans are the same for every instruction set
 # Transposing a tile's sums costs about as much as so many terms.
 TRANSPOSITION_TERMS = 16
 # One line of an image filter's ring: a few of them stay in the L1 cache.
@@ -31,6 +28,9 @@ PLANE_ROWS = 8
 PLANE_MULTIPLIER = 8
 # Every packed tile of output channels divides this, so a block of them starts at a tile.
 CHANNEL_BLOCK = 64
+# Of the scratch memory of a thread, 4 MB: the copy of a row of padded NHWC images, beside the sums
+# that one block of channels hands to the next; or Winograd's transformed input.
+COPY_BYTES, SUMS_BYTES, TRANSFORMED_BYTES = 2**20, 2**20, 3 * 2**20
 # Results at least this large are written past the caches: no line of them is read first.
 STREAM_BYTES = 16 * 2**20
 
@@ -106,7 +106,14 @@ def winograd_refused(geometry):
         return f"it pays from {WINOGRAD_TILES} tiles of 4x4 outputs in an image on"
     if 36 * g.groups * g.c * g.k * g.bits // 8 > WINOGRAD_WEIGHT_BYTES:
         return f"its weights would take more than {WINOGRAD_WEIGHT_BYTES // 2**20} MiB of caches"
+    if not _winograd_vectors(g):
+        return "a few tiles of so many channels, transformed, would take too much memory"
     return None
+
+
+def _winograd_vectors(g):
+    """How many vectors of tiles, all channels of them transformed, scratch memory can hold."""
+    return TRANSFORMED_BYTES // (36 * g.c * VECTOR_BYTES)
 
 
 def _direct(g):
@@ -128,7 +135,7 @@ def _direct(g):
             "plane is for itself, and pixels of a row fill vectors"
         )
     # Contiguous pixels are the lanes, unless too many of them would be empty.
-    lanes = 64 // (g.bits // 8)
+    lanes = VECTOR_BYTES // (g.bits // 8)
     pixels = g.cols.o / (_parts(g.cols.o, lanes) * lanes)
     channels = g.k / (_parts(g.k, lanes) * lanes)
     # A tile's sums are transposed: as much work as a few terms more.
@@ -170,10 +177,11 @@ def _conv2d(g, winograd, isa, threads):
 
 def _direct_blocks(g, channel_lanes):
     """A block of rows, columns, input and output channels: columns are cut first, then channels."""
-    cols, c, k, item = g.cols.o, g.c, g.k, g.bits // 8
+    cols, c, k = g.cols.o, g.c, g.k
     product = _is_product(g)
     if g.layout == "NHWC":
-        c = min(c, max(1, ROWS_BYTES // _input(g, 1, cols)))  # rows stay whole
+        copied = _input(g, 1, cols) if _is_padded(g.rows) or _is_padded(g.cols) else 0
+        c = _parts(c, max(1, _parts(c * copied, COPY_BYTES)))  # rows stay whole
     else:
         if channel_lanes:
             c = min(c, max(1, WEIGHT_BYTES // (128 * g.rows.k * g.cols.k)))
@@ -183,24 +191,36 @@ def _direct_blocks(g, channel_lanes):
             c = min(c, max(1, BLOCK_BYTES // _input(g, 1, cols)))
         c = _parts(g.c, _parts(g.c, c))
     if c < g.c:
-        while product and cols > 2 * LEAST_COLUMNS and cols * k * item > SUMS_BYTES:
+        while product and cols > 2 * LEAST_COLUMNS and _sums(g, 1, cols) < k:
             cols = _halved(cols)
-        most = SUMS_BYTES // (cols * item) // CHANNEL_BLOCK * CHANNEL_BLOCK
-        k = min(k, max(most, CHANNEL_BLOCK))
+        k = min(k, max(_sums(g, 1, cols), CHANNEL_BLOCK))
     rows = 1
     while (
         rows < g.rows.o
         and c * _input(g, 2 * rows, cols) <= BLOCK_BYTES
-        and (c == g.c or 2 * rows * cols * k * item <= SUMS_BYTES)
+        and (c == g.c or _sums(g, 2 * rows, cols) >= k)
     ):
         rows *= 2
     return rows, cols, c, k
 
 
+def _is_padded(window):
+    """Does any output see elements before the input or after it?"""
+    seen = (window.o - 1) * window.stride + (window.k - 1) * window.dilation + 1
+    return window.before > 0 or seen > window.n
+
+
+def _sums(g, rows, cols):
+    """Of how many output channels, in whole blocks, a thread can keep a block's sums."""
+    size = rows * (cols + 15) * g.bits // 8  # up to 15 more complete a vector, or a run of pixels
+    return SUMS_BYTES // size // CHANNEL_BLOCK * CHANNEL_BLOCK
+
+
 def _winograd_blocks(g):
-    tile = 36 * g.c * g.bits // 8
-    tiles = max(WINOGRAD_LEAST_TILES, min(WINOGRAD_BLOCK_BYTES // tile, WINOGRAD_MOST_TILES))
-    tiles = max(1, min(tiles, ROWS_BYTES // tile))
+    item = g.bits // 8
+    tiles = min(WINOGRAD_BLOCK_BYTES // (36 * g.c * item), WINOGRAD_MOST_TILES)
+    tiles = max(WINOGRAD_LEAST_TILES, tiles)
+    tiles = min(tiles, _winograd_vectors(g) * VECTOR_BYTES // item)
     cols = _parts(g.cols.o, 4)
     cols = _parts(cols, _parts(cols, min(tiles, WINOGRAD_BLOCK_COLUMNS)))
     return 4 * max(1, tiles // cols), 4 * cols, g.c, g.k

@@ -112,10 +112,11 @@ def conv2d(
            [0., 5., 0.]], dtype=float32)
     """
     key = None
-    # Exact types: 1.0 is equal to 1, and no stride.
+    # Exact types: 1.0 is equal to 1, and no stride; a list of borders has no hash.
     if (
         type(x) is type(weight) is np.ndarray
         and type(stride) is type(padding) is type(dilation) is type(groups) is int
+        and type(padding_mode) is type(layout) is type(algorithm) is str
         and bias is residual is activation is threads is None
     ):
         key = (
@@ -243,6 +244,8 @@ class Conv2dPlan:
             function, out, geometry.shape, x.dtype, (x, self._weight, self._bias, residual)
         )
         if result.size:
+            # The core counts its scratch memory in 64 bits: more is refused before it counts.
+            _arrays.check_memory(function, "the input under a kernel", geometry.seen, x.dtype)
             winograd = self._winograd_refused(geometry) is None
             task, threads = _plan.conv2d(geometry, winograd, threads)
             _arrays.check_scratch(function, task, threads)
@@ -261,8 +264,10 @@ class Conv2dPlan:
         """Is a planned call one for these threads, and for the instruction set in use?"""
         if threads is None and call.seconds <= _plan.SHARED_SECONDS:
             threads = 1
-        elif threads is None or type(threads) is int:
+        elif threads is None:
             threads = _plan.share(threads, call.seconds)
+        elif type(threads) is not int:  # 1.0 is equal to 1, and no number of threads
+            return False
         return call.threads == threads and call.isa is _config.selected_isa
 
     def give_back(self):

@@ -55,7 +55,7 @@ def threads(request):
 def small_blocks(request, monkeypatch):
     """Blocks so small that small images are computed in many of them."""
     for name in (
-        "BLOCK_BYTES", "WEIGHT_BYTES", "SUMS_BYTES", "ROWS_BYTES", "PLANE_BYTES", "LINE_BYTES",
+        "BLOCK_BYTES", "WEIGHT_BYTES", "COPY_BYTES", "SUMS_BYTES", "PLANE_BYTES", "LINE_BYTES",
         "WINOGRAD_BLOCK_BYTES",
     ):  # fmt: skip
         monkeypatch.setattr(_plan, name, request.param)

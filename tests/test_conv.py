@@ -138,6 +138,17 @@ def test_blocks(isa, dtype, layout, small_blocks, window):
         each.check(dtype, layout, threads)
 
 
+@pytest.mark.parametrize("padding", [((0, 3), (0, 4)), ((0, 3), (2, 2))])
+def test_as_many_outputs_as_pixels_with_a_stride(isa, dtype, layout, padding):
+    """Padding makes up for what the stride skips: it is no matrix product of pixels in place."""
+    rng = np.random.default_rng(9)
+    x, weight = (integers(rng, shape, float) for shape in ((2, 3, 4, 5), (33, 3, 1, 1)))
+    options = {"stride": 2, "padding": padding}
+    expected = reference.conv2d(x, weight, **options)
+    assert expected.shape[2:] == x.shape[2:]
+    Case(x, weight, None, options, expected).check(dtype, layout)
+
+
 @pytest.mark.parametrize(("size", "layer"), [((2, 3000), (1, 24, 3)), ((1, 100), (2, 3000, 2))])
 def test_blocks_of_an_ordinary_size(isa, dtype, layout, size, layer):
     """512 KB of input: too much for the columns of the first, the channels of the second."""

@@ -366,6 +366,15 @@ ABSURD = {
         lambda: conv2d(ONE, CROSS, dilation=2**61, padding="same").tolist(),
         "dilation|padding", ONE.tolist(),
     ),
+    # Copied with 4 channels these take 2**64 bytes and 64 more.
+    "conv2d dilation and channels": (
+        lambda: conv2d(
+            np.ones((1, 1, 1, 4), np.float32), np.ones((16, 4, 2, 2), np.float32), layout="NHWC",
+            dilation=(2**29 + 2**15, 2**31 - 2**17 + 3),
+            padding=((0, 2**29 + 2**15), (0, 2**31 - 2**17 + 3)),
+        ),
+        "input",
+    ),
     "conv2d groups": (lambda: conv2d(ONE, DOT, groups=HUGE), "groups"),
     "conv2d out": (lambda: conv2d(ONE, DOT, out=wide("f4", HUGE, 1)), "out"),
     "explain_plan x": (

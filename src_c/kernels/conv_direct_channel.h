@@ -130,7 +130,8 @@ FC_INLINE ptrdiff_t channel_sums(const struct fc_conv2d *p)
 /* NCHW: a matrix product needs no panel, since pixels are read one by one. */
 FC_INLINE int channel_in_place(const struct fc_conv2d *p)
 {
-    return p->kh == 1 && p->kw == 1 && p->oh == p->h && p->ow == p->w && p->top == 0;
+    return p->kh == 1 && p->kw == 1 && p->stride_h == 1 && p->stride_w == 1 && p->oh == p->h &&
+           p->ow == p->w && p->top == 0 && p->left == 0;
 }
 
 /* NCHW: the input of a block as it is, whatever the strides: as the panel of a matrix product. */

@@ -1,0 +1,112 @@
+"""Scratch memory: a call takes its inputs, its output, and at most 4 MB for each thread.
+
+The packed weights of a call are its weights in another order (Winograd's are four times as many,
+for 3x3 kernels); a plan keeps them, a plain call frees them. They are not scratch memory.
+"""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from helpers import integers
+from numpy.testing import assert_array_equal
+
+from fastconv import _geometry, _plan, conv2d, reference
+
+MOST_BYTES = 4 * 2**20
+
+# (input channels, output channels, rows, columns, kernel, more) of layers of real networks.
+LAYERS = {
+    "ResNet-50 first": (3, 64, 224, 224, 7, {"stride": 2}),
+    "ResNet-50 conv2 1x1": (64, 256, 56, 56, 1, {}),
+    "ResNet-50 conv2 3x3": (64, 64, 56, 56, 3, {}),
+    "ResNet-50 conv3 3x3, strided": (128, 128, 56, 56, 3, {"stride": 2}),
+    "ResNet-50 conv3 shortcut": (256, 512, 56, 56, 1, {"stride": 2}),
+    "ResNet-50 conv4 3x3": (256, 256, 14, 14, 3, {}),
+    "ResNet-50 conv5 1x1": (2048, 512, 7, 7, 1, {}),
+    "ResNet-50 conv5 shortcut": (1024, 2048, 14, 14, 1, {"stride": 2}),
+    "ResNet-50 conv5 3x3": (512, 512, 7, 7, 3, {}),
+    "ResNeXt-50 conv3": (256, 256, 28, 28, 3, {"groups": 32}),
+    "VGG-16 first": (3, 64, 224, 224, 3, {}),
+    "VGG-16 conv1_2": (64, 64, 224, 224, 3, {}),
+    "VGG-16 conv3_2": (256, 256, 56, 56, 3, {}),
+    "VGG-16 conv4_2": (512, 512, 28, 28, 3, {}),
+    "VGG-16 conv5_1": (512, 512, 14, 14, 3, {}),
+    "MobileNet first": (3, 32, 224, 224, 3, {"stride": 2}),
+    "MobileNet depthwise": (32, 32, 112, 112, 3, {"groups": 32}),
+    "MobileNet depthwise, strided": (512, 512, 14, 14, 3, {"groups": 512, "stride": 2}),
+    "MobileNet 1x1": (1024, 1024, 7, 7, 1, {}),
+    "EfficientNet depthwise": (672, 672, 14, 14, 5, {"groups": 672}),
+    "ConvNeXt first": (3, 96, 224, 224, 4, {"stride": 4, "padding": 0}),
+    "ConvNeXt depthwise": (96, 96, 56, 56, 7, {"groups": 96}),
+    "U-Net first": (3, 64, 512, 512, 3, {}),
+    "U-Net second": (64, 64, 512, 512, 3, {}),
+    "U-Net bottom": (512, 1024, 32, 32, 3, {}),
+    "U-Net widest": (1024, 512, 64, 64, 3, {}),
+    "U-Net up, after a join": (128, 64, 512, 512, 3, {}),
+    "U-Net last": (64, 2, 512, 512, 1, {}),
+    "DeepLab, dilated": (2048, 256, 33, 33, 3, {"dilation": 12, "padding": 12}),
+    "Inception 1x7": (768, 192, 17, 17, (1, 7), {"padding": (0, 3)}),
+    "AlexNet first": (3, 96, 227, 227, 11, {"stride": 4, "padding": 0}),
+    "SSD conv4_3, classes": (512, 84, 38, 38, 3, {}),
+    "SSD fc7, classes": (1024, 126, 19, 19, 3, {}),
+    "SRCNN first": (1, 64, 512, 512, 9, {}),
+    "SRCNN last": (32, 1, 512, 512, 5, {}),
+}
+
+
+
+
+# Beyond those: (input channels, output channels, size, kernel, more).
+OTHERS = list(
+    product((1, 16, 500, 2048), (16, 500, 2048), (14, 33, 112, 500), (1, 3, 7),
+            ({}, {"stride": 2}, {"dilation": 6}))
+)  # fmt: skip
+
+
+def scratch_bytes(layer, layout, bits, n=1, threads=1):
+    """Of each algorithm that may compute a layer; nothing is computed."""
+    c, k, h, w, kernel, options = layer
+    kernel = kernel if isinstance(kernel, tuple) else (kernel, kernel)
+    options = {"stride": 1, "padding": kernel[0] // 2, "dilation": 1, "groups": 1, **options}
+    stride, dilation = ((options[name],) * 2 for name in ("stride", "dilation"))
+    padding = _geometry.padding("conv2d", options["padding"])
+    rows, cols = _geometry.windows("conv2d", (h, w), kernel, stride, padding, dilation)
+    groups = options["groups"]
+    geometry = _geometry.Conv2d(
+        n, groups, c // groups, k // groups, rows, cols, ("constant", "constant"), (None,), False,
+        layout, bits,
+    )  # fmt: skip
+    return [
+        _plan.conv2d(geometry, winograd, threads)[0].scratch_bytes
+        for winograd in (False, True)[: 1 + (_plan.winograd_refused(geometry) is None)]
+    ]
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_of_networks(isa, layout, bits, name):
+    """Of one sample and of many, on one thread and on several, with Winograd and without."""
+    for n, threads in ((1, 1), (1, 3), (8, 1), (8, 16)):
+        assert max(scratch_bytes(LAYERS[name], layout, bits, n, threads)) <= MOST_BYTES
+
+
+@pytest.mark.parametrize("bits", [32, 64])
+def test_other_layers(isa, layout, bits):
+    for c, k, size, kernel, options in OTHERS:
+        layer = (c, k, size, size, kernel, {"padding": "same", **options})
+        assert max(scratch_bytes(layer, layout, bits)) <= MOST_BYTES, layer
+
+
+@pytest.mark.parametrize(("x", "weight", "options"), [
+    ((1, 3, 200, 500), (6, 500, 3, 3), {"layout": "NHWC", "padding": 1, "dilation": (1, 60)}),
+    ((1, 3, 40, 40), (1000, 3, 17, 17), {"padding": 8}),
+], ids=["copied", "sums"])  # fmt: skip
+def test_blocks_that_keep_to_it(isa, tasks, x, weight, options):
+    """Of the channels that are copied, and of those that are summed."""
+    rng = np.random.default_rng(1)
+    x, weight = (integers(rng, shape, np.float32, 2) for shape in (x, weight))
+    assert_array_equal(conv2d(x, weight, **options), reference.conv2d(x, weight, **options))
+    sizes = tasks[-1].sizes
+    assert sizes["block_c"] < sizes["c"] or sizes["block_k"] < sizes["k"]
+    assert tasks[-1].scratch_bytes <= MOST_BYTES
