@@ -37,7 +37,7 @@ ISAS = {
 # Contraction off: a multiply-add is fused where the source says so, and nowhere else. Neither of
 # the other two changes a value.
 UNIX_FLAGS = ["-std=c11", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math"]
-UNIX_FLAGS += ["-Og", "-g", "-UNDEBUG"] if DEBUG or SANITIZE else ["-O3", "-g0"]
+UNIX_FLAGS += ["-Og", "-g", "-UNDEBUG"] if DEBUG or SANITIZE else ["-O2", "-ftree-vectorize", "-g0"]
 MSVC_FLAGS = ["/std:c11", "/fp:precise", *(["/Od", "/UNDEBUG"] if DEBUG else ["/O2"])]
 SANITIZE_FLAGS = (
     [f"-fsanitize={SANITIZE}", "-fno-sanitize-recover=all", "-fno-omit-frame-pointer"]
