@@ -67,9 +67,9 @@ def _empty(shape, dtype):
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
-# Memory for the next call that needs some: fresh pages cost more than packing weights into them.
+# Memory that a plain call's packed weights left for the next: fresh pages cost more than packing.
 _buffers = []
-BUFFER_BYTES = 16 * 2**20  # the most that is kept
+BUFFER_BYTES = 16 * 2**20  # the most that is kept, for the life of the process
 
 
 def take_buffer(size):
@@ -83,8 +83,9 @@ def take_buffer(size):
 
 def give_buffer(buffer):
     """Keep one buffer; nothing may read or write it any more."""
-    if buffer.size <= BUFFER_BYTES and not _buffers:
+    if buffer.size <= BUFFER_BYTES:
         _buffers.append(buffer)
+        del _buffers[:-1]
 
 
 def check_out(function, out, shape, dtype):

@@ -237,7 +237,7 @@ cdef bint overlap(const Py_buffer *a, const Py_buffer *b) noexcept:
 
 # Weights that Conv2dCall packs for each call, and results that it allocates.
 cdef enum:
-    PACKED_BYTES = 8 * 1024
+    PACKED_DOUBLES = 1024
     RESULT_BYTES = 1024 * 1024
 
 
@@ -280,7 +280,7 @@ cdef class Conv2dCall:
         # Winograd's transforms are not for all weights (conv.py).
         if self.task.algorithm == "winograd":
             return None
-        if self.task.packed_size * self.dtype.itemsize > PACKED_BYTES:
+        if self.task.packed_size * self.dtype.itemsize > PACKED_DOUBLES * sizeof(double):
             return None
         return Conv2dCall(
             self.task, self.threads, self.isa, self.seconds, self.dtype, self.shapes,
@@ -290,14 +290,14 @@ cdef class Conv2dCall:
     def __call__(self, x, out, weight):
         # Gives the result, or None; packs `weight` where it has no packed ones.
         cdef Py_buffer views[3]
-        cdef char packed[PACKED_BYTES]
+        cdef double packed[PACKED_DOUBLES]  # aligned for either type
         cdef fc_conv2d params = self.task.sizes
         cdef int i, taken = 0
         # A subclass may mean something else by its memory.
         if type(x) is not self.ndarray:
             return None
         if out is None:
-            if self.out_bytes > RESULT_BYTES:
+            if self.out_bytes >= RESULT_BYTES:
                 return None
             out = self.empty(self.shapes[2], self.dtype)
         elif type(out) is not self.ndarray:

@@ -66,8 +66,8 @@ def explain_plan(
     threads     1: as the call says
     memory      scratch ... bytes per thread, packed weights ... bytes
     arithmetic  59.2 GFLOP; ...
-    bytes       412 MB (input, weights, result once); 16.5 ms at 25 GB/s (assumed)
-    one thread  ... at best, limited by ...
+    bytes       412 MB (input, weights, result once); 16.5 ms at 25 GB/s (assumed; ...
+    one thread  about ..., limited by ...
     """
     question = Question(
         "explain_plan", weight, bias, stride, padding, dilation, groups,
@@ -149,8 +149,8 @@ def _limits(g, task):
         "arithmetic": f"{_amount(flops, 'FLOP')}; {how}{_time(arithmetic)} at "
         f"{_amount(peak, 'FLOP')}/s (the peak of multiply-adds, measured here)",
         "bytes": f"{_amount(moved, 'B')} ({parts} once); {_time(transfer)} at "
-        f"{_amount(_plan.BYTES, 'B')}/s (assumed)",
-        "one thread": f"{_time(max(arithmetic, transfer))} at best, limited by {limit}",
+        f"{_amount(_plan.BYTES, 'B')}/s (assumed; caches are faster)",
+        "one thread": f"about {_time(max(arithmetic, transfer))}, limited by {limit}",
     }
 
 

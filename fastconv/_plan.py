@@ -53,6 +53,8 @@ SHARED_SECONDS = 400e-6
 FLOPS, BYTES = 150e9, 25e9
 
 CACHED_PLANS = 512
+# Ways to cut rows into blocks that are compared.
+MOST_CANDIDATES = 64
 
 # Why a call got Winograd's transforms, and what only the caller knows to speak against them.
 WINOGRAD = "a 3x3 kernel at stride 1 on many channels: 36 products do the work of 144"
@@ -117,7 +119,7 @@ def _winograd_vectors(g):
 
 
 def _direct(g):
-    """The direct algorithm, and why; they all give the same bits."""
+    """The direct algorithm, and why; they give the same results, but for the sign of a zero."""
     if g.layout == "NHWC":
         # Contiguous channels are the lanes: they mix, or each is for itself.
         if g.c == g.k == 1:
@@ -162,6 +164,9 @@ def _conv2d(g, winograd, isa, threads):
             share = _parts(g.k, _parts(threads, others))
             k = min(k, _parts(share, CHANNEL_BLOCK) * CHANNEL_BLOCK)
             others *= _parts(g.k, k)
+        if product and others < threads:
+            cols = min(cols, max(8, _parts(g.cols.o, _parts(threads, others))))
+            others *= _parts(g.cols.o, cols)
     sizes = _windows(g.rows, g.cols) | _border(g.border)
     sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k}
     rows = _even_rows(g.rows.o, rows, others, threads, _MULTIPLES.get(algorithm, 1))
@@ -229,7 +234,7 @@ def _winograd_blocks(g):
 def _plane_blocks(g):
     cols, least = g.cols.o, min(PLANE_ROWS, g.rows.o)
     while cols > 2 * LEAST_COLUMNS and _input(g, least, cols) > PLANE_BYTES:
-        cols = _parts(cols, 2)
+        cols = _halved(cols)
     return _rows_in(g, 1, cols, PLANE_BYTES), cols, 1, g.k
 
 
@@ -338,12 +343,13 @@ def _even_rows(outputs, most, others, threads, multiple=1):
     """
     steps = _parts(outputs, multiple)
     least = _parts(steps, max(1, most // multiple))
-    # Blocks of so many steps, the fewest first, until every thread has as many as the others.
-    for parts in range(least, steps + 1):
+    best, rounds = None, None  # what the busiest thread computes, in steps
+    for parts in range(least, min(steps, least + MOST_CANDIDATES) + 1):
         step = _parts(steps, parts)
-        if others * _parts(steps, step) % threads == 0:
-            return step * multiple
-    return _parts(steps, least if others >= threads else steps) * multiple
+        busiest = _parts(others * _parts(steps, step), threads) * step
+        if best is None or busiest < 0.95 * rounds:
+            best, rounds = step, busiest
+    return best * multiple
 
 
 def _windows(rows, cols):

@@ -42,7 +42,7 @@ struct fc_conv2d {
     double slope, low, high; /* of FC_LEAKY_RELU; of FC_CLIP */
     int border_h, border_w, activation;
     int nhwc;   /* the layout: (n, h, w, c) and not (n, c, h, w) */
-    int stream; /* the result is larger than the caches: FC_CONV_DIRECT_PIXEL writes past them */
+    int stream; /* the result is larger than the caches: write past them where it is aligned */
 };
 
 /* planes images of (h, w, c); out holds m results per plane. */

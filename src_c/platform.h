@@ -15,10 +15,8 @@
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FC_INLINE static __forceinline
 #define FC_UNROLL
-#define FC_UNUSED
 #else
 #define FC_INLINE static inline __attribute__((always_inline, unused))
-#define FC_UNUSED __attribute__((unused))
 /* Register tiles are arrays; only full unrolling turns them into registers. */
 #if defined(__clang__)
 #define FC_UNROLL _Pragma("unroll")

@@ -259,3 +259,17 @@ def cases(draw):
 @given(cases(), st.integers(1, 4))
 def test_anything(isa, dtype, layout, each, threads):
     each.check(dtype, layout, threads)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize(("c", "k", "w", "layout"), [
+    (32, 8, 16, "NCHW"), (32, 8, 17, "NCHW"), (3, 40, 9, "NHWC"), (16, 16, 16, "NCHW"),
+])  # fmt: skip
+def test_a_weight_that_is_not_finite_meets_padding_too(isa, dtype, value, c, k, w, layout):
+    """0 * inf is NaN: on padding as anywhere, whatever the algorithm."""
+    rng = np.random.default_rng(7)
+    x = to_layout(integers(rng, (1, c, 14, w), dtype), layout)
+    weight = integers(rng, (k, c, 3, 3), dtype)
+    weight[0, 0, 0, 0] = value
+    options = {"padding": 1, "layout": layout}
+    assert_array_equal(conv2d(x, weight, **options), reference.conv2d(x, weight, **options))

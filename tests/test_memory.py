@@ -1,7 +1,8 @@
 """Scratch memory: a call takes its inputs, its output, and at most 4 MB for each thread.
 
 The packed weights of a call are its weights in another order (Winograd's are four times as many,
-for 3x3 kernels); a plan keeps them, a plain call frees them. They are not scratch memory.
+for 3x3 kernels); a plan keeps them, plain calls hand one buffer of them on (at most 16 MB). They
+are not scratch memory.
 """
 
 from itertools import product
@@ -53,9 +54,6 @@ LAYERS = {
     "SRCNN first": (1, 64, 512, 512, 9, {}),
     "SRCNN last": (32, 1, 512, 512, 5, {}),
 }
-
-
-
 
 # Beyond those: (input channels, output channels, size, kernel, more).
 OTHERS = list(

@@ -1,5 +1,7 @@
 """Prepared plans, and the plans behind every call: algorithm, blocks, threads."""
 
+import re
+
 import numpy as np
 import pytest
 from helpers import OPERATIONS, assert_same_bits, clear_plans
@@ -116,6 +118,18 @@ def test_blocks_shrink_to_their_size(tasks, monkeypatch):
     clear_plans()
     filters.filter2d(x[0, 0], np.ones((3, 3)))
     assert tasks[-1].sizes["block_cols"] < 300
+
+
+@pytest.mark.parametrize(("x", "weight", "layout"), [
+    ((1, 56, 56, 64), (64, 64, 1, 1), "NHWC"), ((1, 1024, 14, 14), (64, 1024, 1, 1), "NCHW"),
+    ((1, 2048, 7, 7), (64, 2048, 1, 1), "NCHW"), ((3, 64, 14, 14), (64, 64, 3, 3), "NCHW"),
+])  # fmt: skip
+def test_few_units_are_cut_for_threads(x, weight, layout):
+    weight = np.broadcast_to(np.float32(0), weight)
+    x = np.broadcast_to(np.float32(0), x)
+    text = fastconv.explain_plan(x, weight, layout=layout, threads=3)
+    units = int(re.search(r"; (\d+) in all", text)[1])
+    assert units >= 3
 
 
 @pytest.mark.parametrize("threads", [2, 3, 4])

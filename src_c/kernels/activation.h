@@ -60,7 +60,7 @@ static const real tail_terms[] = {
 };
 #endif
 
-FC_INLINE vec v_least_of(vec x, real most)
+FC_INLINE vec least_of(vec x, real most)
 {
     return v_if_less(v_set1(most), x, v_set1(most), x); /* a NaN stays */
 }
@@ -83,7 +83,7 @@ struct exponential {
 /* exp(-(a + low)) for 0 <= a, |low| at most an ulp of a; of EXP_MOST for more, or for infinity. */
 FC_INLINE struct exponential exp_of_minus(vec a, vec low)
 {
-    const vec x = v_sub(v_set1(0), v_least_of(a, EXP_MOST)), round = v_set1(ACTIVATION_ROUND);
+    const vec x = v_sub(v_set1(0), least_of(a, EXP_MOST)), round = v_set1(ACTIVATION_ROUND);
     const vec n = v_sub(v_fma(x, v_set1(LOG2_E), round), round);
     /* The first step is exact: it leaves a multiple of 2**-25 (2**-54) below a half. */
     const vec high = v_fma(n, v_set1(-LN2_HIGH), x);
@@ -114,7 +114,7 @@ FC_INLINE vec silu(vec x) { return sigmoid_times(x, v_max(v_set1(-EXP_MOST), x))
 FC_INLINE vec hyperbolic_tangent(vec x)
 {
     const vec a = v_abs(x), one = v_set1(1), quarter = v_set1((real)0.25);
-    const struct exponential e = exp_of_minus(v_least_of(v_add(a, a), 40), v_set1(0));
+    const struct exponential e = exp_of_minus(least_of(v_add(a, a), 40), v_set1(0));
     const vec scale = v_mul(e.scale, v_set1(EXP_DOWN));
     const vec t = v_fma(scale, e.m, scale), m = v_fma(scale, e.m, v_sub(scale, one));
     const vec upper = v_if_less(t, quarter, v_add(t, t), m);
@@ -141,13 +141,13 @@ FC_INLINE vec normal_tail(vec a)
 
 FC_INLINE vec gelu(vec x)
 {
-    const vec tail = normal_tail(v_least_of(v_abs(x), GELU_MOST)), down = v_set1(EXP_DOWN);
+    const vec tail = normal_tail(least_of(v_abs(x), GELU_MOST)), down = v_set1(EXP_DOWN);
     const vec below = v_mul(v_mul(v_max(v_set1(-GELU_MOST), x), tail), down);
     const vec above = v_mul(x, v_sub(v_set1(1), v_mul(tail, down)));
     return v_if_less(x, v_set1(0), below, above);
 }
 
-FC_INLINE vec clip(vec x, vec low, real high) { return v_least_of(v_max(low, x), high); }
+FC_INLINE vec clip(vec x, vec low, real high) { return least_of(v_max(low, x), high); }
 
 /* 0 below -3, x above 3; -3 stands for what is below it, so that minus infinity gives (minus) 0. */
 FC_INLINE vec hard_swish(vec x)

@@ -226,11 +226,11 @@ static void depthwise_table(const struct fc_conv2d *p, const struct depthwise_ke
         const int inside = left >= 0 && left + cols <= p->w;
         for (ptrdiff_t r = 0; r < rows; r++, table += cols) {
             const ptrdiff_t row = border_index(top + r, p->h, p->border_h);
-            const real *const first = sample + (row * p->w + left) * p->groups;
-            if (inside && row >= 0)
+            if (inside && row >= 0) {
+                const real *const first = sample + (row * p->w + left) * p->groups;
                 for (ptrdiff_t j = 0; j < cols; j++)
                     table[j] = first + j * p->groups;
-            else
+            } else
                 for (ptrdiff_t j = 0; j < cols; j++)
                     table[j] = depthwise_pixel(p, sample, zeros, top + r, left + j);
         }

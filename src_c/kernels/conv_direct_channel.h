@@ -2,10 +2,12 @@
  * NCHW whose rows would leave lanes of pixels empty.
  *
  * A unit is a block of output rows and columns, and of output channels, of one sample and group. Its
- * input stands in a panel with the padding around it (panel_nchw.h, rows_nhwc.h). Each row of the
+ * input stands in a panel with the padding around it (panel_nchw.h, rows_nhwc.h), or in the image
+ * where no output sees padding (NHWC, and a matrix product in NCHW). Each row of the
  * block is cut into equal runs of at most CHANNEL_PIXELS neighbours, the last of which may overlap
  * the one before; a register tile is one run by CHANNEL_VECTORS vectors of output channels. Terms are
- * summed by channel, tap row, tap column, as in conv_direct_pixel.h: the bits are the same.
+ * summed by channel, tap row, tap column, as in conv_direct_pixel.h: the results are the same, but for
+ * the sign of a zero, since tap rows on padding are skipped.
  *
  * Bound by arithmetic: for 14 x 2 multiply-adds 14 broadcasts and 2 aligned loads of packed weights,
  * 9 bytes of them per cycle: they may stream from the L2 cache. (7 x 4 has fewer loads, but 18 bytes
@@ -77,7 +79,8 @@ static void (*const channel_tiles[CHANNEL_PIXELS][2][CHANNEL_VECTORS])(const str
 /* Vectors of the tile that takes the next k output channels. */
 FC_INLINE int channel_vectors(ptrdiff_t k) { return k > LANES ? CHANNEL_VECTORS : 1; }
 
-/* Packed weights: for each group and each tile of output channels, [c][kh][kw][channels]. */
+/* Packed weights: for each group and each tile of output channels, [c][kh][kw][channels]; then one
+ * number that is 0 if all weights are finite. */
 static ptrdiff_t channel_packed_k(ptrdiff_t k)
 {
     const ptrdiff_t rest = k % (CHANNEL_VECTORS * LANES);
@@ -87,7 +90,23 @@ static ptrdiff_t channel_packed_k(ptrdiff_t k)
 static ptrdiff_t conv_direct_channel_packed(const void *params)
 {
     const struct fc_conv2d *p = params;
-    return p->groups * channel_packed_k(p->k) * p->c * p->kh * p->kw;
+    return p->groups * channel_packed_k(p->k) * p->c * p->kh * p->kw + 1;
+}
+
+/* 0, or NaN where a number is not finite. */
+static real channel_not_finite(const real *x, ptrdiff_t count)
+{
+    real lanes[LANES], sum = 0;
+    vec zero = v_set1(0);
+    ptrdiff_t i = 0;
+    for (; i + LANES <= count; i += LANES)
+        zero = v_fma(v_load(x + i), v_set1(0), zero);
+    v_store(lanes, zero);
+    for (ptrdiff_t j = 0; j < LANES; j++)
+        sum += lanes[j];
+    for (; i < count; i++)
+        sum += x[i] * 0;
+    return sum;
 }
 
 static void conv_direct_channel_pack(const void *params, void *packed)
@@ -104,6 +123,7 @@ static void conv_direct_channel_pack(const void *params, void *packed)
             dst += terms * width;
         }
     }
+    *dst = channel_not_finite(p->weight, p->groups * p->k * terms);
 }
 
 static ptrdiff_t conv_direct_channel_units(const void *params)
@@ -155,7 +175,7 @@ static size_t conv_direct_channel_scratch(const void *params)
     return taken(p->kh * p->kw, sizeof(ptrdiff_t)) + taken(CHANNEL_TILE, sizeof(real)) +
            taken(CHANNEL_VECTORS * LANES, sizeof(real)) + taken(channel_sums(p), sizeof(real)) +
            (p->nhwc ? taken(nhwc_scratch(p, p->block_c), sizeof(real))
-                    : taken(p->block_c * panel.channel, sizeof(real)));
+                    : taken(channel_in_place(p) ? 0 : p->block_c * panel.channel, sizeof(real)));
 }
 
 /* Store a tile's sums, n pixels of `kept` output channels, in NHWC. */
@@ -212,10 +232,12 @@ static void channel_store_nchw(const struct fc_conv2d *p, const real *sums, ptrd
 struct channel_unit {
     ptrdiff_t n, g, k0, k1, y0, rows, x0, cols;
     const real *weight, *bias; /* of the group; bias may be NULL */
+    int finite;                /* all weights are */
     real *tile_sums, *sums;
 };
 
-/* Of the taps under output row y only those on the image, not those on rows of zeros around it. */
+/* Of the taps under output row y only those on the image, not those on rows of zeros around it: that
+ * changes no sum of finite weights. */
 static void channel_skip_rows(const struct fc_conv2d *p, const struct channel_tile *all,
                               struct channel_tile *t, ptrdiff_t y, ptrdiff_t width)
 {
@@ -245,7 +267,7 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
     /* From a row in the middle on: it takes all taps, so the weights come as one stream. */
     for (ptrdiff_t turn = 0; turn < u->rows; turn++) {
         const ptrdiff_t y = (turn + u->rows / 2) % u->rows;
-        if (p->kh > 1 && p->border_h == FC_CONSTANT)
+        if (u->finite && p->border_h == FC_CONSTANT)
             channel_skip_rows(p, all, t, u->y0 + y, nv * LANES);
         for (ptrdiff_t i = 0; i < channel_runs(u->cols); i++, sums += CHANNEL_TILE) {
             const ptrdiff_t at = FC_MIN(i * n, u->cols - n);
@@ -270,8 +292,9 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
 static void channel_finish(const struct fc_conv2d *p, const struct channel_unit *u, ptrdiff_t k,
                            ptrdiff_t kept)
 {
-    if (p->nhwc) /* blocks are whole rows */
-        finish_pixels(p, (u->n * p->oh + u->y0) * p->ow, u->rows * p->ow, u->g * p->k + k, kept);
+    if (p->nhwc)
+        for (ptrdiff_t y = u->y0; y < u->y0 + u->rows; y++)
+            finish_pixels(p, (u->n * p->oh + y) * p->ow + u->x0, u->cols, u->g * p->k + k, kept);
     else
         finish_planes(p, (u->n * p->groups + u->g) * p->k + k, kept, u->y0, u->rows, u->x0, u->cols);
 }
@@ -289,7 +312,7 @@ static struct channel_view channel_input(const struct fc_conv2d *p, const struct
                               ((u->n * p->groups + u->g) * p->c + c0) * p->h * p->w;
     if (p->nhwc) {
         const struct nhwc_rows in = nhwc_rows(p, u->n, u->g * p->c + c0, c, u->y0, u->rows, scratch);
-        return (struct channel_view){in.first, in.row, in.pixel, 1};
+        return (struct channel_view){in.first + u->x0 * p->stride_w * in.pixel, in.row, in.pixel, 1};
     }
     if (channel_in_place(p))
         return (struct channel_view){image + u->y0 * p->w + u->x0, p->w, 1, p->h * p->w};
@@ -338,6 +361,7 @@ static void conv_direct_channel(const void *params, ptrdiff_t begin, ptrdiff_t e
     const ptrdiff_t blocks_k = ceil_div(p->k, p->block_k), terms = p->c * p->kh * p->kw;
     const ptrdiff_t blocks_y = ceil_div(p->oh, p->block_rows);
     const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);
+    const real *const weight = p->weight, *const last = weight + conv_direct_channel_packed(p) - 1;
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         ptrdiff_t rest = unit;
         const ptrdiff_t x0 = rest % blocks_x * p->block_cols;
@@ -349,7 +373,8 @@ static void conv_direct_channel(const void *params, ptrdiff_t begin, ptrdiff_t e
             .k0 = k0, .k1 = FC_MIN(k0 + p->block_k, p->k),
             .y0 = y0, .rows = FC_MIN(p->block_rows, p->oh - y0),
             .x0 = x0, .cols = FC_MIN(p->block_cols, p->ow - x0),
-            .weight = (const real *)p->weight + g * channel_packed_k(p->k) * terms,
+            .weight = weight + g * channel_packed_k(p->k) * terms,
+            .finite = *last == 0,
             .bias = p->bias ? (const real *)p->bias + g * p->k : NULL,
         };
         channel_unit(p, &u, scratch);

@@ -29,7 +29,8 @@ struct winograd_block {
     ptrdiff_t output;            /* a row of outputs of one vector of channels */
 };
 
-static struct winograd_block winograd_block(const struct fc_conv2d *p, ptrdiff_t rows, ptrdiff_t cols)
+static struct winograd_block winograd_block(const struct fc_conv2d *p, ptrdiff_t rows,
+                                            ptrdiff_t cols)
 {
     struct winograd_block b;
     b.rows = ceil_div(rows, 4);

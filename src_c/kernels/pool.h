@@ -100,8 +100,8 @@ FC_INLINE vec pool_finish(vec acc, real height, vec widths, const int max)
 }
 
 /* Output i of NCHW, whatever its window covers: in one lane, for data would mislead branches. */
-static void pool_one(const struct fc_pool2d *p, const struct pool_row *row, ptrdiff_t i,
-                     const int max)
+FC_INLINE void pool_one(const struct fc_pool2d *p, const struct pool_row *row, ptrdiff_t i,
+                        const int max)
 {
     const ptrdiff_t start = i * p->stride_w - p->left;
     vec acc = v_set1(pool_identity(max));

@@ -21,7 +21,7 @@
 
 #include "../platform.h"
 
-/* Small code: nobody takes this variant for speed. */
+/* Loops instead of unrolled tiles: small code, which is what this variant is taken for. */
 #undef FC_UNROLL
 #define FC_UNROLL
 
