@@ -305,12 +305,15 @@ class Conv2dPlan:
                 f"{self._function}: bias has shape {bias.shape}, expected "
                 f"{self._weight.shape[:1]} (one per output channel)"
             )
-        if bias.dtype.char != self._weight.dtype.char:
+        self._check_dtype("bias", bias)
+        return bias.copy() if copy else bias
+
+    def _check_dtype(self, name, array):
+        if array.dtype.char != self._weight.dtype.char:
             raise TypeError(
-                f"{self._function}: bias has dtype {bias.dtype}, expected weight's, "
+                f"{self._function}: {name} has dtype {array.dtype}, expected weight's, "
                 f"{self._weight.dtype}"
             )
-        return bias.copy() if copy else bias
 
     def _checked_residual(self, residual, shape):
         expected = _geometry.SHAPES[self._layout]
@@ -320,11 +323,7 @@ class Conv2dPlan:
                 f"{self._function}: residual has shape {residual.shape}, expected the result's, "
                 f"{shape}"
             )
-        if residual.dtype.char != self._weight.dtype.char:
-            raise TypeError(
-                f"{self._function}: residual has dtype {residual.dtype}, expected weight's, "
-                f"{self._weight.dtype}"
-            )
+        self._check_dtype("residual", residual)
         return residual
 
     def _geometry(self, x, residual):

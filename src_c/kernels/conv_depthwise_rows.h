@@ -22,12 +22,6 @@ struct rows_strip {
     ptrdiff_t at;          /* the first output's column */
 };
 
-/* Elements [i, i + LANES) of a row of n; zeros past its end. */
-FC_INLINE vec rows_load(const real *row, ptrdiff_t i, ptrdiff_t n)
-{
-    return n - i >= LANES ? v_load(row + i) : n - i > 0 ? v_load_n(row + i, n - i) : v_set1(0);
-}
-
 /* What the three tap columns see of a row from output `at` on. */
 FC_INLINE void rows_see(const real *row, ptrdiff_t at, ptrdiff_t n, const int stride, const int nv,
                         vec seen[3][ROWS_VECTORS])
@@ -37,11 +31,11 @@ FC_INLINE void rows_see(const real *row, ptrdiff_t at, ptrdiff_t n, const int st
     FC_UNROLL for (int v = 0; v < nv; v++) {
         const ptrdiff_t i = stride * (at + v * LANES);
         if (stride == 1) {
-            seen[1][v] = rows_load(row, i, n);
-            seen[0][v] = v == 0 ? v_shift_in(before, seen[1][v]) : rows_load(row, i - 1, n);
-            seen[2][v] = rows_load(row, i + 1, n);
+            seen[1][v] = load_up_to(row, i, n);
+            seen[0][v] = v == 0 ? v_shift_in(before, seen[1][v]) : load_up_to(row, i - 1, n);
+            seen[2][v] = load_up_to(row, i + 1, n);
         } else {
-            const vec a = rows_load(row, i, n), b = rows_load(row, i + LANES, n);
+            const vec a = load_up_to(row, i, n), b = load_up_to(row, i + LANES, n);
             seen[1][v] = v_even(a, b);
             seen[2][v] = v_odd(a, b);
             seen[0][v] = v_shift_in(before, seen[2][v]);

@@ -33,6 +33,12 @@ FC_INLINE int exceeds(real x, real acc)
 }
 
 #if FC_BITS != 8
+/* Elements [i, i + LANES) of a row of n; zeros past its end. */
+FC_INLINE vec load_up_to(const real *row, ptrdiff_t i, ptrdiff_t n)
+{
+    return n - i >= LANES ? v_load(row + i) : n - i > 0 ? v_load_n(row + i, n - i) : v_set1(0);
+}
+
 FC_INLINE real real_fma(real a, real b, real c)
 {
     return FC_BITS == 32 ? (real)fmaf((float)a, (float)b, (float)c) : (real)fma(a, b, c);

@@ -74,21 +74,15 @@ static void nchw_fill_row(real *dst, const real *src, ptrdiff_t n, ptrdiff_t fir
     }
 }
 
-/* What is left of a row from `at` on, at most a vector. */
-FC_INLINE vec nchw_load(const real *at, ptrdiff_t left)
-{
-    return left >= LANES ? v_load(at) : left > 0 ? v_load_n(at, left) : v_set1(0);
-}
-
 /* dst[j] = src[j * step] */
 FC_INLINE void nchw_split(real *dst, const real *src, ptrdiff_t count, const ptrdiff_t step)
 {
     ptrdiff_t j = 0;
     if (step == 2)
         for (; j < count; j += LANES) {
-            const ptrdiff_t left = 2 * (count - j) - 1;
-            const vec every = v_even(nchw_load(src + 2 * j, left),
-                                     nchw_load(src + 2 * j + LANES, left - LANES));
+            const ptrdiff_t seen = 2 * count - 1;
+            const vec every = v_even(load_up_to(src, 2 * j, seen),
+                                     load_up_to(src, 2 * j + LANES, seen));
             if (count - j >= LANES)
                 v_store(dst + j, every);
             else

@@ -63,12 +63,6 @@ FC_INLINE ptrdiff_t plane_area(const struct fc_conv2d *p, const struct plane_inp
     return plane_height(p, p->block_rows) * in->line + LANES;
 }
 
-/* The first of n elements, at most a vector of them; the other lanes are 0. */
-FC_INLINE vec plane_load(const real *x, ptrdiff_t n)
-{
-    return n >= LANES ? v_load(x) : n > 0 ? v_load_n(x, n) : v_set1(0);
-}
-
 /* The part of each line that lies in the image, and zeros after it (those before it stay from when
  * the area was cleared); x is the first row. */
 FC_INLINE void plane_fill_inside(const struct fc_conv2d *p, const struct plane_input *in, real *dst,
@@ -96,11 +90,11 @@ FC_INLINE void plane_fill_inside(const struct fc_conv2d *p, const struct plane_i
             }
         }
         for (; j < count; j += LANES) {
-            const vec a = plane_load(src + step * j, left - step * j);
+            const vec a = load_up_to(src, step * j, left);
             if (step == 1) {
                 v_store(dst + j, a);
             } else {
-                const vec b = plane_load(src + 2 * j + LANES, left - 2 * j - LANES);
+                const vec b = load_up_to(src, 2 * j + LANES, left);
                 v_store(dst + j, v_even(a, b));
                 v_store(dst + phase + j, v_odd(a, b));
             }
