@@ -15,7 +15,8 @@ from libc.stdint cimport uintptr_t
 
 cdef extern from "fastconv.h" nogil:
     cdef enum:
-        FC_CONV_DIRECT_PIXEL, FC_CONV_DIRECT_CHANNEL, FC_CONV_DEPTHWISE, FC_CONV_WINOGRAD
+        FC_CONV_DIRECT_PIXEL, FC_CONV_DIRECT_CHANNEL, FC_CONV_DEPTHWISE
+        FC_CONV_WINOGRAD_4X4, FC_CONV_WINOGRAD_2X2
         FC_CONV_DEPTHWISE_PLANE, FC_CONV_DEPTHWISE_ROWS
         FC_FILTER2D, FC_FILTER_SEPARABLE, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
         FC_PEAK_STEPS, FC_PEAK_CHAINS
@@ -82,6 +83,7 @@ cdef extern from "fastconv.h" nogil:
     const fc_kernels *fc_find_kernels(const char *isa, int bits)
     int fc_run(const fc_algorithm *algorithm, const void *params, int threads)
     int fc_openmp_max_threads()
+    size_t fc_cpu_l2_bytes()
 
 
 ALGORITHMS = {
@@ -90,7 +92,8 @@ ALGORITHMS = {
     "depthwise": FC_CONV_DEPTHWISE,
     "depthwise_plane": FC_CONV_DEPTHWISE_PLANE,
     "depthwise_rows": FC_CONV_DEPTHWISE_ROWS,
-    "winograd": FC_CONV_WINOGRAD,
+    "winograd_4x4": FC_CONV_WINOGRAD_4X4,
+    "winograd_2x2": FC_CONV_WINOGRAD_2X2,
     "filter2d": FC_FILTER2D,
     "filter_separable": FC_FILTER_SEPARABLE,
     "pool": FC_POOL,
@@ -278,7 +281,7 @@ cdef class Conv2dCall:
     def packing(self):
         """The same call with weights that are packed each time, or None where they are many."""
         # Winograd's transforms are not for all weights (conv.py).
-        if self.task.algorithm == "winograd":
+        if self.task.algorithm.startswith("winograd"):
             return None
         if self.task.packed_size * self.dtype.itemsize > PACKED_DOUBLES * sizeof(double):
             return None
@@ -377,6 +380,11 @@ def isa_names():
 def openmp_max_threads():
     """What the OpenMP runtime would take now; 0 without OpenMP."""
     return fc_openmp_max_threads()
+
+
+def l2_bytes():
+    """The size of a core's L2 cache; 0 where it is not known."""
+    return fc_cpu_l2_bytes()
 
 
 def fma_peak(str isa, int bits=32, double seconds=0.1):

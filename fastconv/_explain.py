@@ -61,7 +61,7 @@ def explain_plan(
     >>> weight = np.broadcast_to(np.float32(0), (64, 64, 3, 3))
     >>> print(explain_plan(x, weight, padding=1, threads=1))  # doctest: +ELLIPSIS
     call        float32 (16, 64, 224, 224) by (64, 64, 3, 3) gives (16, 64, 224, 224), NCHW, ...
-    algorithm   winograd: a 3x3 kernel at stride 1 on many channels: 36 products do the work of 144
+    algorithm   winograd_4x4: a 3x3 kernel at stride 1 on many channels: 36 products do the work of 144
     blocks      ... x ... outputs (rows x columns), channels: 64 in, 64 out; ... in all
     threads     1: as the call says
     memory      scratch ... bytes per thread, packed weights ... bytes
@@ -135,10 +135,10 @@ def _limits(g, task):
     """What bounds the call on one thread, its weights packed: a prediction."""
     isa, flops = _config.isa(), _plan.conv2d_flops(g)
     peak, work, how = _peak(isa, g.bits), flops, ""
-    if task.algorithm == "winograd":
-        tiles = g.n * g.groups * -(-g.rows.o // 4) * -(-g.cols.o // 4)
-        work = 2 * 36 * tiles * g.c * g.k * _plan.WINOGRAD_TRANSFORMS
-        how = f"36/144 of the products, times {_plan.WINOGRAD_TRANSFORMS} for the transforms: "
+    if task.algorithm.startswith("winograd"):
+        m = _plan.winograd_tile(g)
+        work = 2 * g.n * _plan.winograd_terms(g, m)
+        how = f"{(m + 2) ** 2}/{9 * m**2} of the products, and the transforms: "
     inputs = g.n * g.groups * g.c * g.rows.n * g.cols.n
     outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o
     moved = (inputs + task.packed_size + outputs * (2 if g.residual else 1)) * g.bits // 8

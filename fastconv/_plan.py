@@ -13,6 +13,8 @@ from fastconv import _config, _core, _geometry, _threads
 BLOCK_BYTES = 512 * 1024
 # The packed weights of a tile of output channels that meet a block of input: in the L2 cache, too.
 WEIGHT_BYTES = 96 * 1024
+# A core's L2 cache.
+L2_BYTES = _core.l2_bytes() or 2**20
 VECTOR_BYTES = 64  # the longest there is: plans are the same for every instruction set
 # Transposing a tile's sums costs about as much as so many terms.
 TRANSPOSITION_TERMS = 16
@@ -34,17 +36,18 @@ COPY_BYTES, SUMS_BYTES, TRANSFORMED_BYTES = 2**20, 2**20, 3 * 2**20
 # Results at least this large are written past the caches: no line of them is read first.
 STREAM_BYTES = 16 * 2**20
 
-# Winograd's transforms pay from this many channels on both sides, and tiles in one image.
-WINOGRAD_CHANNELS, WINOGRAD_TILES = 16, 12
-# Its weights are four times the kernel's; beyond this they no longer stay in an L3 cache.
-WINOGRAD_WEIGHT_BYTES = 24 * 2**20
-# Transformed input of a block of tiles: a part of an L2 cache, beside products and weights. Fewer
+# Winograd's transforms pay from this many channels on both sides. A tile of m x m outputs takes
+# about so many multiply-adds for each of its channels, in and out. Weights of more than a small L2
+# cache come from afar, at BYTES; others four times as fast.
+WINOGRAD_CHANNELS = 16
+WINOGRAD_TRANSFORMS = {4: 700, 2: 250}
+WINOGRAD_NEAR_BYTES, WINOGRAD_NEAR = 2**20, 4
+# Transformed input and products of a block of tiles: a part of an L2 cache, beside weights. Fewer
 # tiles than the least make too little of each weight, more than the most do not stay in the caches.
-WINOGRAD_BLOCK_BYTES = 256 * 1024
-WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 64, 32
-# Its time to that of its products alone, for predictions: 1.3 to 1.9 measured from 64 channels on,
-# more with fewer.
-WINOGRAD_TRANSFORMS = 1.5
+WINOGRAD_BLOCK_BYTES = 5 * L2_BYTES // 8
+# What one product of a tile takes: a vector or two of output channels.
+WINOGRAD_PRODUCT_BYTES = 2 * VECTOR_BYTES
+WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 96, 32
 
 # A sleeping team of threads takes milliseconds to wake, and a busy core as long to join one: less
 # work than this is not shared.
@@ -57,7 +60,7 @@ CACHED_PLANS = 512
 MOST_CANDIDATES = 64
 
 # Why a call got Winograd's transforms, and what only the caller knows to speak against them.
-WINOGRAD = "a 3x3 kernel at stride 1 on many channels: 36 products do the work of 144"
+WINOGRAD = "a 3x3 kernel at stride 1 on many channels: {products} products do the work of {terms}"
 ASKED_DIRECT = 'algorithm="direct" was asked for'
 WILD_WEIGHTS = "the weights are so large (or NaN) that its transforms could overflow"
 # What is said first of a 1x1 kernel that sees every pixel once.
@@ -100,22 +103,36 @@ def winograd_refused(geometry):
     g = geometry
     if any((window.k, window.stride, window.dilation) != (3, 1, 1) for window in (g.rows, g.cols)):
         return "it is for 3x3 kernels at stride 1 and dilation 1"
-    if g.layout != "NCHW":
-        return "it is for NCHW"
     if min(g.c, g.k) < WINOGRAD_CHANNELS:
         return f"it pays from {WINOGRAD_CHANNELS} channels per group on, in and out"
-    if _parts(g.rows.o, 4) * _parts(g.cols.o, 4) < WINOGRAD_TILES:
-        return f"it pays from {WINOGRAD_TILES} tiles of 4x4 outputs in an image on"
-    if 36 * g.groups * g.c * g.k * g.bits // 8 > WINOGRAD_WEIGHT_BYTES:
-        return f"its weights would take more than {WINOGRAD_WEIGHT_BYTES // 2**20} MiB of caches"
+    if winograd_seconds(g, winograd_tile(g)) > conv2d_flops(g) / FLOPS / g.n:
+        return "direct sums are estimated to be faster for so small an image"
     if not _winograd_vectors(g):
         return "a few tiles of so many channels, transformed, would take too much memory"
     return None
 
 
+def winograd_tile(g):
+    """The side of Winograd's tiles of outputs: the faster one."""
+    return min(WINOGRAD_TRANSFORMS, key=lambda m: winograd_seconds(g, m))
+
+
+def winograd_seconds(g, m):
+    """About how long tiles of m x m outputs take of one sample, its weights read once."""
+    weights = (m + 2) ** 2 * g.groups * g.c * g.k * g.bits // 8
+    near = WINOGRAD_NEAR if weights <= WINOGRAD_NEAR_BYTES else 1
+    return max(2 * winograd_terms(g, m) / FLOPS, weights / BYTES / near)
+
+
+def winograd_terms(g, m):
+    """The multiply-adds of one sample in tiles of m x m outputs, the transforms' among them."""
+    tiles = g.groups * _parts(g.rows.o, m) * _parts(g.cols.o, m)
+    return tiles * ((m + 2) ** 2 * g.c * g.k + WINOGRAD_TRANSFORMS[m] * (g.c + g.k))
+
+
 def _winograd_vectors(g):
     """How many vectors of tiles, all channels of them transformed, scratch memory can hold."""
-    return TRANSFORMED_BYTES // (36 * g.c * VECTOR_BYTES)
+    return TRANSFORMED_BYTES // ((winograd_tile(g) + 2) ** 2 * g.c * VECTOR_BYTES)
 
 
 def _direct(g):
@@ -153,12 +170,17 @@ def _conv2d(g, winograd, isa, threads):
     product = _is_product(g)
     if product:
         g = _flat(g)
-    algorithm, why = ("winograd", WINOGRAD) if winograd else _direct(g)
+    algorithm, why = _winograd(g) if winograd else _direct(g)
     rows, cols, c, k = _BLOCKS[algorithm](g)
-    others = g.n * (1 if algorithm == "depthwise" else g.groups) * _parts(g.cols.o, cols)
-    if algorithm in ("direct_channel", "direct_pixel", "winograd"):
+    others = (1 if algorithm == "depthwise" else g.groups) * _parts(g.cols.o, cols)
+    all_rows = g.rows.o
+    if winograd:  # whose blocks go through all samples
+        all_rows = g.n * winograd_tile(g) * _parts(g.rows.o, winograd_tile(g))
+    else:
+        others *= g.n
+    if winograd or algorithm in ("direct_channel", "direct_pixel"):
         weights, pixels = g.k * g.rows.k * g.cols.k, g.rows.n * g.cols.n
-        if others % threads and (weights > pixels or others * _parts(g.rows.o, rows) < threads):
+        if others % threads and (weights > pixels or others * _parts(all_rows, rows) < threads):
             # Each thread takes some output channels: reading all weights would cost more than
             # reading all input, or there are too few rows.
             share = _parts(g.k, _parts(threads, others))
@@ -169,7 +191,7 @@ def _conv2d(g, winograd, isa, threads):
             others *= _parts(g.cols.o, cols)
     sizes = _windows(g.rows, g.cols) | _border(g.border)
     sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k}
-    rows = _even_rows(g.rows.o, rows, others, threads, _MULTIPLES.get(algorithm, 1))
+    rows = _even_rows(all_rows, rows, others, threads, _MULTIPLES.get(algorithm, 1))
     sizes |= {"block_rows": rows, "block_cols": cols, "block_c": c, "block_k": min(k, g.k)}
     sizes |= _activation(g.activation)
     sizes["nhwc"] = g.layout == "NHWC"
@@ -221,14 +243,20 @@ def _sums(g, rows, cols):
     return SUMS_BYTES // size // CHANNEL_BLOCK * CHANNEL_BLOCK
 
 
+def _winograd(g):
+    """Winograd's algorithm, and why it is not a direct one."""
+    m = winograd_tile(g)
+    return f"winograd_{m}x{m}", WINOGRAD.format(products=(m + 2) ** 2, terms=9 * m**2)
+
+
 def _winograd_blocks(g):
-    item = g.bits // 8
-    tiles = min(WINOGRAD_BLOCK_BYTES // (36 * g.c * item), WINOGRAD_MOST_TILES)
-    tiles = max(WINOGRAD_LEAST_TILES, tiles)
+    item, m = g.bits // 8, winograd_tile(g)
+    tiles = WINOGRAD_BLOCK_BYTES // ((m + 2) ** 2 * (g.c + WINOGRAD_PRODUCT_BYTES // item) * item)
+    tiles = max(WINOGRAD_LEAST_TILES, min(tiles, WINOGRAD_MOST_TILES))
     tiles = min(tiles, _winograd_vectors(g) * VECTOR_BYTES // item)
-    cols = _parts(g.cols.o, 4)
+    cols = _parts(g.cols.o, m)
     cols = _parts(cols, _parts(cols, min(tiles, WINOGRAD_BLOCK_COLUMNS)))
-    return 4 * max(1, tiles // cols), 4 * cols, g.c, g.k
+    return m * max(1, tiles // cols), m * cols, g.c, g.k
 
 
 def _plane_blocks(g):
@@ -254,13 +282,14 @@ def _halved(cols):
 _BLOCKS = {
     "direct_pixel": lambda g: _direct_blocks(g, channel_lanes=False),
     "direct_channel": lambda g: _direct_blocks(g, channel_lanes=True),
-    "winograd": _winograd_blocks,
+    "winograd_4x4": _winograd_blocks,
+    "winograd_2x2": _winograd_blocks,
     "depthwise_plane": _plane_blocks,
     "depthwise_rows": lambda g: (_rows_in(g, 1, g.cols.o, BLOCK_BYTES // 2), g.cols.o, 1, g.k),
     "depthwise": lambda g: (_rows_in(g, g.groups, g.cols.o, BLOCK_BYTES), g.cols.o, 1, g.k),
 }
 # Rows of a tile, where it has several.
-_MULTIPLES = {"winograd": 4, "depthwise": 2}
+_MULTIPLES = {"winograd_4x4": 4, "winograd_2x2": 2, "depthwise": 2}
 
 
 def _activation(activation):

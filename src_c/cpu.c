@@ -1,4 +1,5 @@
-/* What this processor and its operating system can run. arm64 needs no question: NEON is part of it. */
+/* What this processor and its operating system can run, and the size of its L2 cache. arm64 needs no
+ * question: NEON is part of it. */
 #include "fastconv.h"
 #include "platform.h"
 
@@ -6,13 +7,16 @@
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>
-static void cpuid(uint32_t leaf, uint32_t reg[4]) { __cpuidex((int *)reg, (int)leaf, 0); }
+static void cpuid_part(uint32_t leaf, uint32_t part, uint32_t reg[4])
+{
+    __cpuidex((int *)reg, (int)leaf, (int)part);
+}
 static uint64_t xgetbv(void) { return _xgetbv(0); }
 #else
 #include <cpuid.h>
-static void cpuid(uint32_t leaf, uint32_t reg[4])
+static void cpuid_part(uint32_t leaf, uint32_t part, uint32_t reg[4])
 {
-    __cpuid_count(leaf, 0, reg[0], reg[1], reg[2], reg[3]);
+    __cpuid_count(leaf, part, reg[0], reg[1], reg[2], reg[3]);
 }
 static uint64_t xgetbv(void)
 {
@@ -21,6 +25,8 @@ static uint64_t xgetbv(void)
     return (uint64_t)high << 32 | low;
 }
 #endif
+
+static void cpuid(uint32_t leaf, uint32_t reg[4]) { cpuid_part(leaf, 0, reg); }
 
 enum { EAX, EBX, ECX, EDX };
 #define BIT(n) ((uint32_t)1 << (n))
@@ -53,9 +59,39 @@ int fc_cpu_has_avx512(void)
     return fc_cpu_has_avx2_fma() && (leaf7_features(0xe6) & all) == all; /* and mask, ZMM state */
 }
 
+/* The level 2 cache among those that a leaf lists (Intel SDM, CPUID leaf 4; AMD APM 3, leaf
+ * 8000_001D, in the same form). */
+static size_t l2_of_leaf(uint32_t leaf)
+{
+    uint32_t reg[4];
+    for (uint32_t part = 0; part < 16; part++) {
+        cpuid_part(leaf, part, reg);
+        if ((reg[EAX] & 31) == 0) /* no more caches */
+            break;
+        if ((reg[EAX] >> 5 & 7) == 2)
+            return ((size_t)(reg[EBX] >> 22) + 1) * ((reg[EBX] >> 12 & 1023) + 1) *
+                   ((reg[EBX] & 4095) + 1) * ((size_t)reg[ECX] + 1);
+    }
+    return 0;
+}
+
+size_t fc_cpu_l2_bytes(void)
+{
+    uint32_t reg[4];
+    size_t size = 0;
+    cpuid(0, reg);
+    if (reg[EAX] >= 4)
+        size = l2_of_leaf(4);
+    cpuid(0x80000000, reg);
+    if (!size && reg[EAX] >= 0x8000001d)
+        size = l2_of_leaf(0x8000001d);
+    return size;
+}
+
 #else
 
 int fc_cpu_has_avx2_fma(void) { return 0; }
 int fc_cpu_has_avx512(void) { return 0; }
+size_t fc_cpu_l2_bytes(void) { return 0; }
 
 #endif

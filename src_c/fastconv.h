@@ -22,7 +22,8 @@ enum fc_algorithm_id {
     FC_CONV_DEPTHWISE,
     FC_CONV_DEPTHWISE_PLANE,
     FC_CONV_DEPTHWISE_ROWS,
-    FC_CONV_WINOGRAD,
+    FC_CONV_WINOGRAD_4X4,
+    FC_CONV_WINOGRAD_2X2,
     FC_FILTER2D,
     FC_FILTER_SEPARABLE,
     FC_POOL,
@@ -102,6 +103,7 @@ const struct fc_kernels *fc_find_kernels(const char *isa, int bits);
 /* cpu.c */
 int fc_cpu_has_avx2_fma(void);
 int fc_cpu_has_avx512(void); /* F, BW, DQ and VL */
+size_t fc_cpu_l2_bytes(void); /* of one core; 0 where it is not known */
 
 /* parallel.c: compute a whole call on at most `threads` threads; -1 when memory ran out, else 0. */
 int fc_run(const struct fc_algorithm *algorithm, const void *params, int threads);

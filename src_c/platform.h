@@ -34,11 +34,13 @@
     __atomic_exchange_n((location), (value), __ATOMIC_ACQ_REL)
 #endif
 
-/* A hint; any address is allowed. */
+/* Hints, for the L1 cache and for the L2 cache; any address is allowed. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FC_PREFETCH(address) ((void)(address))
+#define FC_PREFETCH_L2(address) ((void)(address))
 #else
 #define FC_PREFETCH(address) __builtin_prefetch(address)
+#define FC_PREFETCH_L2(address) __builtin_prefetch(address, 0, 2)
 #endif
 
 /* A function that may be missing at run time, and one that runs when the library is loaded. */

@@ -215,6 +215,14 @@ OPERATIONS = {
         conv2d, FLOATS, lambda w: _layer((2, 17, 22, w + 20), (18, 17, 3, 3)),
         {"padding": ((1, 2), (0, 1)), "padding_mode": ("zeros", "wrap")},
     ),
+    "conv2d winograd NHWC": Operation(
+        conv2d, FLOATS, lambda w: _layer((3, 13, 22, 15 + w), (35, 15 + w, 3, 3)),
+        {"layout": "NHWC", "padding": ((2, 1), (0, 1)), "padding_mode": ("reflect", "zeros")},
+    ),
+    "conv2d winograd of small images": Operation(
+        conv2d, FLOATS, lambda w: _layer((3, 64, 7, 4 + w % 4), (120, 64, 3, 3)),
+        {"padding": 1, "activation": "relu"},
+    ),
     "conv2d of one row": Operation(
         conv2d, FLOATS, lambda w: _layer((2, 3, 1, w), (130, 3, 1, 1)), {}
     ),

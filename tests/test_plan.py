@@ -58,7 +58,9 @@ def test_a_plan_says_what_it_is():
 def test_the_calls_of_the_other_tests_are_planned_as_they_say(tasks):
     for name, algorithm in {
         "conv2d": "direct_pixel", "conv2d channels in the lanes": "direct_channel",
-        "conv2d winograd": "winograd", "conv2d depthwise by rows": "depthwise_rows",
+        "conv2d winograd": "winograd_4x4", "conv2d winograd NHWC": "winograd_4x4",
+        "conv2d winograd of small images": "winograd_2x2",
+        "conv2d depthwise by rows": "depthwise_rows",
         "conv2d depthwise by rows, strided": "depthwise_rows",
         "conv2d NHWC": "direct_channel", "conv2d NHWC depthwise": "depthwise",
         "conv2d depthwise": "depthwise_plane", "conv2d depthwise 5x5": "depthwise_plane",
@@ -76,9 +78,9 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
 
 
 @pytest.mark.parametrize(("x", "weight", "options", "algorithm"), [
-    ((1, 16, 40, 40), (16, 16, 3, 3), {}, "winograd"),
-    ((1, 32, 40, 40), (32, 16, 3, 3), {"groups": 2}, "winograd"),
-    ((99, 16, 8, 8), (16, 16, 3, 3), {"padding": 1}, "direct_channel"),  # tiles of other samples
+    ((1, 16, 40, 40), (16, 16, 3, 3), {}, "winograd_4x4"),
+    ((1, 32, 40, 40), (32, 16, 3, 3), {"groups": 2}, "winograd_4x4"),
+    ((99, 512, 7, 7), (512, 512, 3, 3), {"padding": 1}, "winograd_2x2"),  # not of 99 samples
     ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_channel"),
     ((1, 15, 40, 50), (16, 15, 3, 3), {}, "direct_pixel"),  # rows of three vectors
     ((1, 3, 40, 40), (16, 3, 1, 1), {}, "direct_pixel"),  # a row of 100 vectors
@@ -88,7 +90,7 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
     ((1, 16, 40, 40), (16, 16, 3, 1), {}, "direct_pixel"),
     ((1, 16, 40, 40), (16, 16, 5, 5), {}, "direct_channel"),
     ((1, 16, 40, 40), (16, 16, 3, 3), {"algorithm": "direct"}, "direct_channel"),
-    ((1, 16, 40, 16), (16, 16, 3, 3), {"layout": "NHWC"}, "direct_channel"),
+    ((1, 40, 40, 16), (16, 16, 3, 3), {"layout": "NHWC"}, "winograd_4x4"),
     ((1, 9, 9, 8), (8, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "depthwise"),
     ((1, 9, 9, 8), (16, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "direct_channel"),
     ((1, 8, 9, 9), (8, 1, 3, 3), {"groups": 8}, "depthwise_plane"),

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from helpers import FLOATS, assert_same_bits, integers
+from helpers import FLOATS, assert_same_bits, integers, to_layout
 from numpy.testing import assert_array_equal
 
 from fastconv import conv2d, plan_conv2d, reference
@@ -17,6 +17,7 @@ NETWORKS = {
     "ResNet-50 conv3": (128, 128, 28, 28, 1),
     "VGG-16 conv3_1": (128, 256, 14, 28, 1),
     "VGG-16 conv4_3": (512, 64, 14, 28, 1),
+    "ResNet-50 conv5": (512, 128, 7, 7, 1),
     "ResNeXt-50 conv2": (128, 128, 28, 28, 4),
     "U-Net, the last": (64, 16, 24, 80, 1),
 }
@@ -68,7 +69,12 @@ RAGGED = [
     (1, 1, 20, 100, 23, 26, "same", {"padding_mode": "symmetric"}),
     (3, 1, 16, 64, 27, 27, ((1, 1), (1, 1)), {"padding_mode": ("zeros", "edge")}),
     (1, 3, 32, 19, 3, 130, ((40, 1), (1, 1)), {"padding_mode": "reflect"}),
+    # Small images of many channels: tiles of 2x2.
+    (5, 1, 64, 120, 7, 7, ((1, 1), (1, 1)), {}),
+    (2, 2, 45, 83, 6, 5, ((2, 0), (0, 3)), {"padding_mode": "wrap", "activation": "relu"}),
+    (3, 1, 63, 121, 9, 3, ((0, 0), (2, 1)), {"padding_mode": ("zeros", "reflect")}),
 ]
+ALGORITHMS = ["winograd_4x4"] * 8 + ["winograd_2x2"] * 3
 
 
 @cache
@@ -81,10 +87,12 @@ def integer_layer(number):
     return x, weight, bias, options, reference.conv2d(x, weight, bias, **options)
 
 
-def check_integers(number, dtype, threads):
+def check_integers(number, dtype, threads, layout):
     """Errors are far below a half: rounded, the results are exact."""
     x, weight, bias, options, expected = integer_layer(number)
     x, weight, bias = (each.astype(dtype) for each in (x, weight, bias))
+    x, expected = to_layout(x, layout), to_layout(expected, layout)
+    options = {**options, "layout": layout}
     out = np.full(expected.shape, nan, dtype)
     conv2d(x, weight, bias, out=out, threads=threads, **options)
     assert np.max(abs(out - expected)) < 0.05
@@ -94,14 +102,14 @@ def check_integers(number, dtype, threads):
 
 
 @pytest.mark.parametrize("number", range(len(RAGGED)))
-def test_ragged_sizes(isa, dtype, number, tasks):
-    check_integers(number, dtype, 1 + number % 3)
-    assert tasks[0].algorithm == "winograd"
+def test_ragged_sizes(isa, dtype, layout, number, tasks):
+    check_integers(number, dtype, 1 + number % 3, layout)
+    assert tasks[0].algorithm == ALGORITHMS[number]
 
 
 @pytest.mark.parametrize("number", range(len(RAGGED)))
-def test_blocks(isa, small_blocks, number):
-    check_integers(number, FLOATS[number % 2], 1 + number % 3)
+def test_blocks(isa, small_blocks, layout, number):
+    check_integers(number, FLOATS[number % 2], 1 + number % 3, layout)
 
 
 def test_a_plan_of_small_and_large_images(isa, dtype):
@@ -114,21 +122,25 @@ def test_a_plan_of_small_and_large_images(isa, dtype):
 
 
 @pytest.mark.parametrize("value", [nan, -inf])
-def test_not_a_number_reaches_its_windows_only(isa, dtype, value):
-    """From every place of an image, in one channel or another."""
-    h, w = 21, 13  # 24 tiles, most of them ragged
+@pytest.mark.parametrize(
+    ("c", "k", "h", "w"), [(16, 16, 21, 13), (64, 120, 7, 5)], ids=["4x4", "2x2"]
+)
+def test_not_a_number_reaches_its_windows_only(isa, dtype, layout, c, k, h, w, value):
+    """From every place of an image whose tiles are ragged, in one channel or another."""
     rng = np.random.default_rng(2)
-    one = rng.standard_normal((1, 16, h, w)).astype(dtype)
-    weight = abs(rng.standard_normal((16, 16, 3, 3))).astype(dtype)  # infinities keep their sign
+    one = rng.standard_normal((1, c, h, w)).astype(dtype)
+    weight = abs(rng.standard_normal((k, c, 3, 3))).astype(dtype)  # infinities keep their sign
     x = np.repeat(one, h * w, 0)
     for i in range(h * w):
-        x[i, i % 16, i // w, i % w] = value
-    y, finite = conv2d(x, weight, padding=1), reference.conv2d(one, weight, padding=1)
+        x[i, i % c, i // w, i % w] = value
+    finite = reference.conv2d(one, weight, padding=1)
+    y = conv2d(to_layout(x, layout), weight, padding=1, layout=layout)
+    y = np.moveaxis(y, -1, 1) if layout == "NHWC" else y
     rows, cols = np.arange(h)[:, None], np.arange(w)
     i = np.arange(h * w)[:, None, None]
     reached = (abs(rows - i // w) <= 1) & (abs(cols - i % w) <= 1)
     expected = np.where(reached[:, None], value, finite)
-    bound = (16 * 9 + 2) * np.finfo(dtype).eps * reference.conv2d(abs(one), weight, padding=1)
+    bound = (c * 9 + 2) * np.finfo(dtype).eps * reference.conv2d(abs(one), weight, padding=1)
     assert_array_equal(np.where(np.isfinite(y), 0, y), np.where(np.isfinite(expected), 0, expected))
     error = abs(np.where(np.isfinite(y), y, 0) - np.where(np.isfinite(expected), expected, 0))
     assert np.all(error <= bound)

@@ -20,6 +20,10 @@
 #include "conv_direct_pixel.h"
 #include "conv_direct_channel.h"
 #include "winograd_transform.h"
+#include "winograd_unit.h"
+#include "winograd_weights.h"
+#include "winograd_input.h"
+#include "winograd_output.h"
 #include "conv_winograd.h"
 #include "conv_depthwise.h"
 #include "plane_nchw.h"
@@ -50,7 +54,8 @@ const struct fc_kernels FC_TABLE = {
         [FC_POOL_ARGMAX] = {pool_argmax, pool_units, pool_argmax_scratch, NULL, NULL},
 #if FC_BITS != 8
         [FC_CONV_DIRECT_PIXEL] = FC_CONV(conv_direct_pixel),
-        [FC_CONV_WINOGRAD] = FC_CONV(conv_winograd),
+        [FC_CONV_WINOGRAD_4X4] = FC_CONV(conv_winograd_4x4),
+        [FC_CONV_WINOGRAD_2X2] = FC_CONV(conv_winograd_2x2),
         [FC_CONV_DIRECT_CHANNEL] = FC_CONV(conv_direct_channel),
         [FC_CONV_DEPTHWISE] = FC_CONV(conv_depthwise),
         [FC_CONV_DEPTHWISE_PLANE] = FC_CONV(conv_depthwise_plane),

@@ -33,20 +33,23 @@ struct channel_tile {
     const ptrdiff_t *tap;
     ptrdiff_t taps, c, channel, pixel; /* elements from one channel, one pixel, to the next */
     ptrdiff_t skipped;                 /* elements of weights between two channels */
+    const real *ahead;                 /* fetched for later, so many elements further each tap */
+    ptrdiff_t ahead_step;
 };
 
 FC_INLINE void channel_tile(const struct channel_tile *t, ptrdiff_t pixel, const int n, const int nv)
 {
     vec acc[CHANNEL_PIXELS][CHANNEL_VECTORS];
-    const real *x = t->x, *w = t->weight;
-    const ptrdiff_t taps = t->taps;
+    const real *x = t->x, *w = t->weight, *ahead = t->ahead;
+    const ptrdiff_t taps = t->taps, ahead_step = t->ahead_step;
 
     FC_UNROLL for (int i = 0; i < n; i++)
         FC_UNROLL for (int v = 0; v < nv; v++)
             acc[i][v] = v_load(t->start ? t->start + (i * nv + v) * LANES : t->bias + v * LANES);
     for (ptrdiff_t c = t->c; c > 0; c--, x += t->channel, w += t->skipped)
-        for (ptrdiff_t k = 0; k < taps; k++, w += nv * LANES) {
+        for (ptrdiff_t k = 0; k < taps; k++, w += nv * LANES, ahead += ahead_step) {
             const real *const at = x + t->tap[k];
+            FC_PREFETCH_L2(ahead);
             vec weight[CHANNEL_VECTORS];
             FC_UNROLL for (int v = 0; v < nv; v++)
                 weight[v] = v_load(w + v * LANES);
@@ -276,6 +279,7 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
             t->start = first ? NULL : sums;
             t->sums = last ? u->tile_sums : sums;
             run(t);
+            t->ahead += t->c * t->taps * t->ahead_step;
             if (!last)
                 continue;
             if (p->nhwc)
@@ -286,17 +290,6 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
                                    (real *)p->out + (u->n * all_k + u->g * p->k + k) * plane + q);
         }
     }
-}
-
-/* What the tiles left to do for `kept` output channels of a block. */
-static void channel_finish(const struct fc_conv2d *p, const struct channel_unit *u, ptrdiff_t k,
-                           ptrdiff_t kept)
-{
-    if (p->nhwc)
-        for (ptrdiff_t y = u->y0; y < u->y0 + u->rows; y++)
-            finish_pixels(p, (u->n * p->oh + y) * p->ow + u->x0, u->cols, u->g * p->k + k, kept);
-    else
-        finish_planes(p, (u->n * p->groups + u->g) * p->k + k, kept, u->y0, u->rows, u->x0, u->cols);
 }
 
 /* Where a block of channels stands: elements from one row, pixel, channel to the next. */
@@ -346,10 +339,14 @@ static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char
             for (ptrdiff_t i = 0; i < width; i++)
                 bias[i] = u->bias && k + i < u->k1 ? u->bias[k + i] : 0;
             t.weight = u->weight + (k * p->c + c0 * width) * t.taps;
+            /* The next output channels' weights, while the block's rows and runs use these. */
+            t.ahead = t.weight + p->c * t.taps * width;
+            t.ahead_step = ceil_div(width, u->rows * channel_runs(u->cols));
             channel_run_tiles(p, u, &t, in.first, p->stride_h * in.row, k, sums, c0 == 0,
                               c0 + c == p->c);
             if (c0 + c == p->c)
-                channel_finish(p, u, k, FC_MIN(width, u->k1 - k));
+                finish_block(p, u->n, u->g * p->k + k, FC_MIN(width, u->k1 - k), u->y0,
+                             u->rows, u->x0, u->cols);
             sums += u->rows * channel_runs(u->cols) * CHANNEL_TILE;
         }
     }

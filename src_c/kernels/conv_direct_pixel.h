@@ -228,7 +228,7 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
             pixel_run_tiles(p, u, &t, (int)tile, input, panel.pitch,
                             sums + (k - u->k0) * t.sum_pitch, out + k * plane);
             if (t.last)
-                finish_planes(p, sample * p->k + k, t.k, u->y0, u->rows, u->x0, u->cols);
+                finish_block(p, u->n, u->g * p->k + k, t.k, u->y0, u->rows, u->x0, u->cols);
         }
     }
 }

@@ -91,3 +91,14 @@ static void finish_pixels(const struct fc_conv2d *p, ptrdiff_t pixel, ptrdiff_t 
     if (unfinished(p))
         finish_runs(p, pixel * all + k, pixels, all, channels);
 }
+
+/* Both: rows [y0, y0 + rows), columns [x0, x0 + cols) of the channels [k, k + channels) of sample n. */
+static void finish_block(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t k, ptrdiff_t channels,
+                         ptrdiff_t y0, ptrdiff_t rows, ptrdiff_t x0, ptrdiff_t cols)
+{
+    if (p->nhwc)
+        for (ptrdiff_t y = y0; y < y0 + rows; y++)
+            finish_pixels(p, (n * p->oh + y) * p->ow + x0, cols, k, channels);
+    else
+        finish_planes(p, n * p->groups * p->k + k, channels, y0, rows, x0, cols);
+}

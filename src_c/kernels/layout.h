@@ -33,6 +33,20 @@ FC_INLINE int exceeds(real x, real acc)
 }
 
 #if FC_BITS != 8
+/* Elements from one sample, group, channel, row, pixel of a convolution's images to the next: of c
+ * channels per group and h x w pixels. */
+struct steps {
+    ptrdiff_t sample, group, channel, row, pixel;
+};
+
+FC_INLINE struct steps steps(const struct fc_conv2d *p, ptrdiff_t c, ptrdiff_t h, ptrdiff_t w)
+{
+    const ptrdiff_t all = p->groups * c;
+    const struct steps nchw = {all * h * w, c * h * w, h * w, w, 1};
+    const struct steps nhwc = {all * h * w, c, 1, w * all, all};
+    return p->nhwc ? nhwc : nchw;
+}
+
 /* Elements [i, i + LANES) of a row of n; zeros past its end. */
 FC_INLINE vec load_up_to(const real *row, ptrdiff_t i, ptrdiff_t n)
 {
