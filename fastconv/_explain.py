@@ -61,7 +61,7 @@ def explain_plan(
     >>> weight = np.broadcast_to(np.float32(0), (64, 64, 3, 3))
     >>> print(explain_plan(x, weight, padding=1, threads=1))  # doctest: +ELLIPSIS
     call        float32 (16, 64, 224, 224) by (64, 64, 3, 3) gives (16, 64, 224, 224), NCHW, ...
-    algorithm   winograd_4x4: a 3x3 kernel at stride 1 on many channels: 36 products do the work of 144
+    algorithm   winograd_4x4: a 3x3 kernel at stride 1 on many channels: 36 products do the ...
     blocks      ... x ... outputs (rows x columns), channels: 64 in, 64 out; ... in all
     threads     1: as the call says
     memory      scratch ... bytes per thread, packed weights ... bytes

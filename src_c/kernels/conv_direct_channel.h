@@ -48,13 +48,16 @@ FC_INLINE void channel_tile(const struct channel_tile *t, ptrdiff_t pixel, const
             acc[i][v] = v_load(t->start ? t->start + (i * nv + v) * LANES : t->bias + v * LANES);
     for (ptrdiff_t c = t->c; c > 0; c--, x += t->channel, w += t->skipped)
         for (ptrdiff_t k = 0; k < taps; k++, w += nv * LANES, ahead += ahead_step) {
-            const real *const at = x + t->tap[k];
+            const real *at = x + t->tap[k];
             FC_PREFETCH_L2(ahead);
             vec weight[CHANNEL_VECTORS];
             FC_UNROLL for (int v = 0; v < nv; v++)
                 weight[v] = v_load(w + v * LANES);
             FC_UNROLL for (int i = 0; i < n; i++) {
-                const vec each = v_set1(at[i * pixel]);
+                /* By threes, which addresses have room for: one addition instead of three. */
+                const vec each = v_set1(at[i % 3 * pixel]);
+                if (i % 3 == 2)
+                    at += 3 * pixel;
                 FC_UNROLL for (int v = 0; v < nv; v++)
                     acc[i][v] = v_fma(each, weight[v], acc[i][v]);
             }
@@ -263,8 +266,9 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
 {
     struct channel_tile tile = *all, *const t = &tile;
     const int nv = channel_vectors(u->k1 - k);
-    const ptrdiff_t n = channel_run(u->cols), all_k = p->groups * p->k;
-    const ptrdiff_t plane = p->oh * p->ow, kept = FC_MIN(u->k1 - k, nv * LANES);
+    const ptrdiff_t n = channel_run(u->cols), kept = FC_MIN(u->k1 - k, nv * LANES);
+    const struct steps to = steps(p, p->k, p->oh, p->ow);
+    real *const first_out = (real *)p->out + u->n * to.sample + u->g * to.group + k * to.channel;
     void (*const run)(const struct channel_tile *) = channel_tiles[n - 1][t->pixel == 1][nv - 1];
 
     /* From a row in the middle on: it takes all taps, so the weights come as one stream. */
@@ -274,20 +278,14 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
             channel_skip_rows(p, all, t, u->y0 + y, nv * LANES);
         for (ptrdiff_t i = 0; i < channel_runs(u->cols); i++, sums += CHANNEL_TILE) {
             const ptrdiff_t at = FC_MIN(i * n, u->cols - n);
-            const ptrdiff_t q = (u->y0 + y) * p->ow + u->x0 + at;
+            real *const out = first_out + (u->y0 + y) * to.row + (u->x0 + at) * to.pixel;
             t->x = x + y * row + at * t->pixel;
             t->start = first ? NULL : sums;
             t->sums = last ? u->tile_sums : sums;
             run(t);
             t->ahead += t->c * t->taps * t->ahead_step;
-            if (!last)
-                continue;
-            if (p->nhwc)
-                channel_store_nhwc(p, u->tile_sums, n, nv, kept,
-                                   (real *)p->out + (u->n * plane + q) * all_k + u->g * p->k + k);
-            else
-                channel_store_nchw(p, u->tile_sums, n, nv, kept,
-                                   (real *)p->out + (u->n * all_k + u->g * p->k + k) * plane + q);
+            if (last)
+                (p->nhwc ? channel_store_nhwc : channel_store_nchw)(p, u->tile_sums, n, nv, kept, out);
         }
     }
 }
