@@ -11,6 +11,8 @@ from fastconv import _config, _core, _geometry, _threads
 
 # Half of a 1 MB L2 cache: the block of input that a thread works on while weights stream by.
 BLOCK_BYTES = 512 * 1024
+# The pixels of a matrix product that all output channels meet in turn: a part of an L1 cache.
+NEAR_BYTES = 32 * 1024
 # The packed weights of a tile of output channels that meet a block of input: in the L2 cache, too.
 WEIGHT_BYTES = 96 * 1024
 # A core's L2 cache.
@@ -207,6 +209,9 @@ def _direct_blocks(g, channel_lanes):
     cols, c, k = g.cols.o, g.c, g.k
     product = _is_product(g)
     if g.layout == "NHWC":
+        if product and g.k * g.c * g.bits // 8 <= BLOCK_BYTES:
+            # The weights stay in the L2 cache; pixels that stay in the L1 cache meet all of them.
+            cols = min(cols, max(LEAST_COLUMNS, 8 * NEAR_BYTES // (g.c * g.bits)))
         copied = _input(g, 1, cols) if _is_padded(g.rows) or _is_padded(g.cols) else 0
         c = _parts(c, max(1, _parts(c * copied, COPY_BYTES)))  # rows stay whole
     else:

@@ -18,9 +18,9 @@ def prepare(case, arrays, threads):
     out = result_like(fresh())
     if case.operation == "conv2d":
         plan = fastconv.plan_conv2d(arrays["weight"], **case.arguments)
-        prepared = partial(plan, arrays["x"], out=out)
+        prepared = partial(plan, arrays["x"], out=out, threads=threads)
     else:
-        prepared = partial(fresh, out=out)
+        prepared = partial(fresh, out=out, threads=threads)
     return {"fastconv": prepared, "fastconv fresh": fresh}
 
 

@@ -28,8 +28,10 @@ struct channel_tile {
     const real *x; /* the run's first pixel, under the first tap */
     const real *weight, *bias;
     const real *start; /* sums to continue, or NULL to start from the bias */
-    real *sums;        /* [pixel][vector] */
-    int add;           /* the sums to those already there */
+    real *sums;        /* where they go, `sums_pitch` elements from one pixel to the next */
+    ptrdiff_t sums_pitch;
+    int add;        /* the sums to those already there */
+    int activation; /* of the sums */
     const ptrdiff_t *tap;
     ptrdiff_t taps, c, channel, pixel; /* elements from one channel, one pixel, to the next */
     ptrdiff_t skipped;                 /* elements of weights between two channels */
@@ -62,10 +64,15 @@ FC_INLINE void channel_tile(const struct channel_tile *t, ptrdiff_t pixel, const
                     acc[i][v] = v_fma(each, weight[v], acc[i][v]);
             }
         }
+    if (t->activation != FC_LINEAR)
+        FC_UNROLL for (int i = 0; i < n; i++)
+            FC_UNROLL for (int v = 0; v < nv; v++)
+                acc[i][v] = activate(acc[i][v], t->activation);
     FC_UNROLL for (int i = 0; i < n; i++)
-        FC_UNROLL for (int v = 0; v < nv; v++)
-            v_store(t->sums + (i * nv + v) * LANES,
-                    t->add ? v_add(v_load(t->sums + (i * nv + v) * LANES), acc[i][v]) : acc[i][v]);
+        FC_UNROLL for (int v = 0; v < nv; v++) {
+            real *const to = t->sums + i * t->sums_pitch + v * LANES;
+            v_store(to, t->add ? v_add(v_load(to), acc[i][v]) : acc[i][v]);
+        }
 }
 
 /* For each run: one and two vectors; pixels apart, or (NCHW) side by side. */
@@ -267,10 +274,14 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
     struct channel_tile tile = *all, *const t = &tile;
     const int nv = channel_vectors(u->k1 - k);
     const ptrdiff_t n = channel_run(u->cols), kept = FC_MIN(u->k1 - k, nv * LANES);
+    /* Whole vectors of channels need no transposition and no mask: tiles store them themselves. */
+    const int direct = last && p->nhwc && kept == nv * LANES;
     const struct steps to = steps(p, p->k, p->oh, p->ow);
     real *const first_out = (real *)p->out + u->n * to.sample + u->g * to.group + k * to.channel;
     void (*const run)(const struct channel_tile *) = channel_tiles[n - 1][t->pixel == 1][nv - 1];
 
+    t->sums_pitch = direct ? to.pixel : nv * LANES;
+    t->activation = direct ? tile_activation(p) : FC_LINEAR;
     /* From a row in the middle on: it takes all taps, so the weights come as one stream. */
     for (ptrdiff_t turn = 0; turn < u->rows; turn++) {
         const ptrdiff_t y = (turn + u->rows / 2) % u->rows;
@@ -281,10 +292,10 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
             real *const out = first_out + (u->y0 + y) * to.row + (u->x0 + at) * to.pixel;
             t->x = x + y * row + at * t->pixel;
             t->start = first ? NULL : sums;
-            t->sums = last ? u->tile_sums : sums;
+            t->sums = direct ? out : last ? u->tile_sums : sums;
             run(t);
             t->ahead += t->c * t->taps * t->ahead_step;
-            if (last)
+            if (last && !direct)
                 (p->nhwc ? channel_store_nhwc : channel_store_nchw)(p, u->tile_sums, n, nv, kept, out);
         }
     }

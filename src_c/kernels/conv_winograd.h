@@ -30,7 +30,8 @@ static void winograd_products(const struct winograd_unit *u, const struct winogr
 {
     const struct winograd_block *const b = &u->block;
     const ptrdiff_t c = u->p->c, runs = channel_runs(b->tiles), run = channel_run(b->tiles);
-    struct channel_tile t = {.bias = s->zero, .tap = s->tap, .c = 1, .pixel = b->tile};
+    struct channel_tile t = {.bias = s->zero, .tap = s->tap, .c = 1, .pixel = b->tile,
+                             .sums_pitch = nv * LANES, .activation = FC_LINEAR};
 
     for (ptrdiff_t i = 0; i < WINOGRAD_CHANNELS; i++)
         s->tap[i] = i * b->channel;
