@@ -20,6 +20,8 @@ L2_BYTES = _core.l2_bytes() or 2**20
 VECTOR_BYTES = 64  # the longest there is: plans are the same for every instruction set
 # Transposing a tile's sums costs about as much as so many terms.
 TRANSPOSITION_TERMS = 16
+# Splitting rows by a column stride above 2, one element at a time, costs so many output channels.
+SPLIT_CHANNELS = 32
 # One line of an image filter's ring: a few of them stay in the L1 cache.
 LINE_BYTES = 16 * 1024
 # Fewer columns than this are not worth a block of their own.
@@ -162,6 +164,10 @@ def _direct(g):
     # A tile's sums are transposed: as much work as a few terms more.
     terms = g.c * g.rows.k * g.cols.k
     channels *= terms / (terms + TRANSPOSITION_TERMS)
+    # Channel lanes copy whole rows, of which a kernel smaller than its stride sees a part.
+    channels *= min(1, g.rows.k * g.cols.k / (g.rows.stride * g.cols.stride))
+    if g.cols.stride > 2:
+        pixels *= g.k / (g.k + SPLIT_CHANNELS)
     if channels > pixels:
         return "direct_channel", "output channels fill vectors better than the pixels of a row"
     return "direct_pixel", "the pixels of a row fill vectors at least as well as output channels"
