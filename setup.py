@@ -62,8 +62,10 @@ class BuildExt(build_ext):
             ext.extra_link_args.append("-Wl,-x")
         openmp, openmp_link = self.find_openmp()
         ext.extra_link_args += openmp_link
-        # Cython's own file: never ISA flags, and it knows nothing of threads.
+        # Cython's own file: small, never ISA flags, and it knows nothing of threads.
         ext.extra_compile_args = [*flags, *([] if msvc else ["-Wno-unused-function"])]
+        if not (msvc or DEBUG or SANITIZE):
+            ext.extra_compile_args.append("-Os")
 
         shared = [f"src_c/{name}.c" for name in SHARED]
         ext.extra_objects = self.compile_core(shared, flags + openmp)

@@ -109,7 +109,7 @@ def winograd_refused(geometry):
         return "it is for 3x3 kernels at stride 1 and dilation 1"
     if min(g.c, g.k) < WINOGRAD_CHANNELS:
         return f"it pays from {WINOGRAD_CHANNELS} channels per group on, in and out"
-    if winograd_seconds(g, winograd_tile(g)) > conv2d_flops(g) / FLOPS / g.n:
+    if winograd_seconds(g, winograd_tile(g)) > conv2d_seconds(g._replace(n=1)):
         return "direct sums are estimated to be faster for so small an image"
     if not _winograd_vectors(g):
         return "a few tiles of so many channels, transformed, would take too much memory"
