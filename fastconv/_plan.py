@@ -40,10 +40,13 @@ COPY_BYTES, SUMS_BYTES, TRANSFORMED_BYTES = 2**20, 2**20, 3 * 2**20
 # Results at least this large are written past the caches: no line of them is read first.
 STREAM_BYTES = 16 * 2**20
 
-# Winograd's transforms pay from this many channels on both sides. A tile of m x m outputs takes
+# Winograd's transforms pay from this many channels on both sides. Errors of tiles of m x m outputs
+# are within twice (rms) those of plain sums from so many input channels on; with fewer, tiles of
+# 4x4 reach 2.6 times (docs/performance.md). A tile of m x m outputs takes
 # about so many multiply-adds for each of its channels, in and out. Weights of more than a small L2
 # cache come from afar, at BYTES; others four times as fast.
 WINOGRAD_CHANNELS = 16
+WINOGRAD_ACCURATE = {4: 32, 2: 16}
 WINOGRAD_TRANSFORMS = {4: 700, 2: 250}
 WINOGRAD_NEAR_BYTES, WINOGRAD_NEAR = 2**20, 4
 # Transformed input and products of a block of tiles: a part of an L2 cache, beside weights. Fewer
@@ -110,15 +113,16 @@ def winograd_refused(geometry):
     if min(g.c, g.k) < WINOGRAD_CHANNELS:
         return f"it pays from {WINOGRAD_CHANNELS} channels per group on, in and out"
     if winograd_seconds(g, winograd_tile(g)) > conv2d_seconds(g._replace(n=1)):
-        return "direct sums are estimated to be faster for so small an image"
+        return "direct sums are estimated to be faster for so few channels or so small an image"
     if not _winograd_vectors(g):
         return "a few tiles of so many channels, transformed, would take too much memory"
     return None
 
 
 def winograd_tile(g):
-    """The side of Winograd's tiles of outputs: the faster one."""
-    return min(WINOGRAD_TRANSFORMS, key=lambda m: winograd_seconds(g, m))
+    """The side of Winograd's tiles of outputs: the faster one of those that are accurate."""
+    accurate = [m for m, channels in WINOGRAD_ACCURATE.items() if g.c >= channels]
+    return min(accurate, key=lambda m: winograd_seconds(g, m))
 
 
 def winograd_seconds(g, m):

@@ -212,11 +212,11 @@ OPERATIONS = {
         {"padding": 1, "stride": (2, 3)},
     ),
     "conv2d winograd": Operation(
-        conv2d, FLOATS, lambda w: _layer((2, 17, 22, w + 20), (18, 17, 3, 3)),
+        conv2d, FLOATS, lambda w: _layer((2, 33, 22, w + 20), (18, 33, 3, 3)),
         {"padding": ((1, 2), (0, 1)), "padding_mode": ("zeros", "wrap")},
     ),
     "conv2d winograd NHWC": Operation(
-        conv2d, FLOATS, lambda w: _layer((3, 13, 22, 15 + w), (35, 15 + w, 3, 3)),
+        conv2d, FLOATS, lambda w: _layer((3, 13, 22, 31 + w), (35, 31 + w, 3, 3)),
         {"layout": "NHWC", "padding": ((2, 1), (0, 1)), "padding_mode": ("reflect", "zeros")},
     ),
     "conv2d winograd of small images": Operation(
@@ -244,7 +244,7 @@ OPERATIONS = {
     ),
     "conv2d winograd residual": Operation(
         call_plan, FLOATS,
-        lambda w: _block((2, 17, 22, w + 20), (18, 17, 3, 3), (2, 18, 20, w + 18)),
+        lambda w: _block((2, 33, 22, w + 20), (18, 33, 3, 3), (2, 18, 20, w + 18)),
         {"activation": "gelu"},
     ),
     "conv2d NHWC residual": Operation(

@@ -93,7 +93,7 @@ LAYERS = {
     "depthwise_rows": ((2, 7, 6, 23), (7, 1, 3, 3), {"groups": 7, "padding": 1}),
     "depthwise_plane": ((2, 7, 6, 23), (7, 1, 3, 3), {"groups": 7}),
     "depthwise": ((2, 19, 6, 9), (19, 1, 3, 3), {"layout": "NHWC", "groups": 19}),
-    "winograd_4x4": ((2, 17, 25, 27), (18, 17, 3, 3), {"padding": 1}),
+    "winograd_4x4": ((2, 33, 25, 27), (18, 33, 3, 3), {"padding": 1}),
     "winograd_2x2": ((2, 64, 7, 6), (120, 64, 3, 3), {"padding": 1}),
 }
 

@@ -78,8 +78,8 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
 
 
 @pytest.mark.parametrize(("x", "weight", "options", "algorithm"), [
-    ((1, 16, 40, 40), (16, 16, 3, 3), {}, "winograd_4x4"),
-    ((1, 32, 40, 40), (32, 16, 3, 3), {"groups": 2}, "winograd_4x4"),
+    ((1, 32, 40, 40), (16, 32, 3, 3), {}, "winograd_4x4"),
+    ((1, 64, 40, 40), (32, 32, 3, 3), {"groups": 2}, "winograd_4x4"),
     ((99, 512, 7, 7), (512, 512, 3, 3), {"padding": 1}, "winograd_2x2"),  # not of 99 samples
     ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_channel"),
     ((1, 15, 40, 50), (16, 15, 3, 3), {}, "direct_pixel"),  # rows of three vectors
@@ -90,7 +90,7 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
     ((1, 16, 40, 40), (16, 16, 3, 1), {}, "direct_pixel"),
     ((1, 16, 40, 40), (16, 16, 5, 5), {}, "direct_channel"),
     ((1, 16, 40, 40), (16, 16, 3, 3), {"algorithm": "direct"}, "direct_channel"),
-    ((1, 40, 40, 16), (16, 16, 3, 3), {"layout": "NHWC"}, "winograd_4x4"),
+    ((1, 40, 40, 32), (16, 32, 3, 3), {"layout": "NHWC"}, "winograd_4x4"),
     ((1, 9, 9, 8), (8, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "depthwise"),
     ((1, 9, 9, 8), (16, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "direct_channel"),
     ((1, 8, 9, 9), (8, 1, 3, 3), {"groups": 8}, "depthwise_plane"),

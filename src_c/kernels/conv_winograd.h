@@ -29,18 +29,19 @@ static void winograd_products(const struct winograd_unit *u, const struct winogr
                               const real *weight, int nv, const int m)
 {
     const struct winograd_block *const b = &u->block;
-    const ptrdiff_t c = u->p->c, runs = channel_runs(b->tiles), run = channel_run(b->tiles);
+    const ptrdiff_t c = u->p->c, part = winograd_part(c);
+    const ptrdiff_t runs = channel_runs(b->tiles), run = channel_run(b->tiles);
     struct channel_tile t = {.bias = s->zero, .tap = s->tap, .c = 1, .pixel = b->tile,
                              .sums_pitch = nv * LANES, .activation = FC_LINEAR};
 
-    for (ptrdiff_t i = 0; i < WINOGRAD_CHANNELS; i++)
+    for (ptrdiff_t i = 0; i < part; i++)
         s->tap[i] = i * b->channel;
     /* What all runs together fetch is the next point's weights. */
     t.ahead = weight + winograd_point(u->p, nv * LANES);
     t.ahead_step = nv * LANES / runs;
     for (ptrdiff_t point = 0; point < winograd_points(m); point++)
-        for (ptrdiff_t c0 = 0; c0 < c; c0 += WINOGRAD_CHANNELS) {
-            t.taps = FC_MIN(WINOGRAD_CHANNELS, c - c0);
+        for (ptrdiff_t c0 = 0; c0 < c; c0 += part) {
+            t.taps = FC_MIN(part, c - c0);
             t.weight = weight + point * winograd_point(u->p, nv * LANES) + c0 * nv * LANES;
             t.add = c0 > 0;
             for (ptrdiff_t at = 0, n; at < b->tiles; at += n) {

@@ -3,8 +3,13 @@
 
 /* Output channels of one product, and of one stretch of packed weights. */
 #define WINOGRAD_K (CHANNEL_VECTORS * LANES)
-/* Channels that are summed before the sum joins the rest: the fewer, the smaller the error. */
-#define WINOGRAD_CHANNELS 64
+/* Channels are summed in parts before the sums are added: the smaller the parts, the smaller the
+ * error. At least two of them, of equal size and at most this many. */
+#define WINOGRAD_CHANNELS 32
+FC_INLINE ptrdiff_t winograd_part(ptrdiff_t c)
+{
+    return ceil_div(c, FC_MAX(2, ceil_div(c, WINOGRAD_CHANNELS)));
+}
 #define WINOGRAD_POINTS (WINOGRAD_SIDE * WINOGRAD_SIDE) /* at most */
 
 FC_INLINE ptrdiff_t winograd_points(const int m) { return (m + 2) * (m + 2); }
