@@ -1,6 +1,7 @@
 """How shall it be computed? Algorithm, blocks and threads: every heuristic of the project.
 
-A plan is a pure function of the geometry, the variant and the number of threads, and cached. The
+A plan is a pure function of the geometry, the variant, the number of threads and the size of this
+processor's L2 cache, and cached. The
 algorithm and the order of every sum follow from the geometry of one sample alone; blocks and
 threads only order the outputs, so they never change a bit of the result.
 """
@@ -187,11 +188,14 @@ def _conv2d(g, winograd, isa, threads):
     others = (1 if algorithm == "depthwise" else g.groups) * _parts(g.cols.o, cols)
     all_rows = g.rows.o
     if winograd:  # whose blocks go through all samples
-        all_rows = g.n * winograd_tile(g) * _parts(g.rows.o, winograd_tile(g))
+        m = winograd_tile(g)
+        all_rows = g.n * m * _parts(g.rows.o, m)
     else:
         others *= g.n
     if winograd or algorithm in ("direct_channel", "direct_pixel"):
         weights, pixels = g.k * g.rows.k * g.cols.k, g.rows.n * g.cols.n
+        if winograd:
+            weights, pixels = g.k * (m + 2) ** 2, g.n * pixels
         if others % threads and (weights > pixels or others * _parts(all_rows, rows) < threads):
             # Each thread takes some output channels: reading all weights would cost more than
             # reading all input, or there are too few rows.

@@ -7,7 +7,7 @@ import pytest
 from helpers import OPERATIONS, assert_same_bits, clear_plans
 
 import fastconv
-from fastconv import _config, _plan, conv2d, filters, plan_conv2d
+from fastconv import _config, _geometry, _plan, conv2d, filters, plan_conv2d
 
 RNG = np.random.default_rng(1)
 WEIGHT, BIAS = RNG.standard_normal((5, 2, 3, 3)), RNG.standard_normal(5)
@@ -153,3 +153,18 @@ def test_small_work_is_not_shared():
         assert _plan.share(2, 1e-6) == 2
     finally:
         fastconv.set_num_threads(None)
+
+
+def test_winograd_is_chosen_for_a_sample_whatever_the_batch():
+    """Also where the two estimates are equal."""
+    cut = ("constant", "constant")
+    for c, k, h, w in [(25, 25, 4, 12), (20, 25, 5, 13), (20, 70, 5, 8), (64, 64, 7, 7)]:
+        rows, cols = _geometry.windows(
+            "conv2d", (h, w), (3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1)
+        )
+        chosen = {
+            (_plan.winograd_refused(g), _plan.winograd_tile(g))
+            for n in range(1, 40)
+            for g in [_geometry.Conv2d(n, 1, c, k, rows, cols, cut, (None,), False, "NCHW", 32)]
+        }
+        assert len(chosen) == 1

@@ -127,7 +127,7 @@ def test_a_plan_of_small_and_large_images(isa, dtype):
 @pytest.mark.parametrize(
     ("c", "k", "h", "w"), [(32, 16, 21, 13), (64, 120, 7, 5)], ids=["4x4", "2x2"]
 )
-def test_not_a_number_reaches_its_windows_only(isa, dtype, layout, c, k, h, w, value):
+def test_not_a_number_reaches_its_windows_only(isa, dtype, layout, tasks, c, k, h, w, value):
     """From every place of an image whose tiles are ragged, in one channel or another."""
     rng = np.random.default_rng(2)
     one = rng.standard_normal((1, c, h, w)).astype(dtype)
@@ -137,6 +137,7 @@ def test_not_a_number_reaches_its_windows_only(isa, dtype, layout, c, k, h, w, v
         x[i, i % c, i // w, i % w] = value
     finite = reference.conv2d(one, weight, padding=1)
     y = conv2d(to_layout(x, layout), weight, padding=1, layout=layout)
+    assert tasks[-1].algorithm == ("winograd_4x4" if c == 32 else "winograd_2x2")
     y = np.moveaxis(y, -1, 1) if layout == "NHWC" else y
     rows, cols = np.arange(h)[:, None], np.arange(w)
     i = np.arange(h * w)[:, None, None]
@@ -149,13 +150,15 @@ def test_not_a_number_reaches_its_windows_only(isa, dtype, layout, c, k, h, w, v
 
 
 @pytest.mark.parametrize("value", [nan, inf])
-def test_not_a_number_in_a_weight_reaches_its_kernel_only(isa, dtype, value):
+def test_not_a_number_in_a_weight_reaches_its_kernel_only(isa, dtype, value, tasks):
+    """Such weights are not given to Winograd."""
     rng = np.random.default_rng(3)
     x = integers(rng, (1, 32, 40, 40), dtype)
     weight = integers(rng, (17, 32, 3, 3), dtype)
     weight[5, 7, 1, 2] = value
     expected = reference.conv2d(x, weight)
     assert_array_equal(np.rint(conv2d(x, weight)), expected)
+    assert tasks[-1].algorithm.startswith("direct")
 
 
 @pytest.mark.parametrize(("image", "kernel"), [
@@ -171,3 +174,21 @@ def test_numbers_near_the_ends_of_the_range(isa, image, kernel):
     assert size.max() < np.finfo(np.float32).max
     error = conv2d(x, weight) - reference.conv2d(x, weight)
     assert np.all(abs(error) <= (32 * 9 + 2) * np.finfo(np.float32).eps * size)
+
+
+@pytest.mark.parametrize("size", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize(
+    ("c", "k", "h", "w"), [(32, 16, 21, 13), (64, 120, 7, 5)], ids=["4x4", "2x2"]
+)
+def test_sums_near_the_largest_number(isa, layout, tasks, c, k, h, w, size):
+    """Where every output fits, none overflows in between, wherever it stands in its tile."""
+    rng = np.random.default_rng(5)
+    x = abs(rng.standard_normal((1, c, h, w)))
+    weight = abs(rng.standard_normal((k, c, 3, 3)))
+    most = reference.conv2d(x, weight, padding=1).max()
+    x = (x * (size * np.finfo(np.float32).max / most)).astype(np.float32)
+    weight = weight.astype(np.float32)
+    y = conv2d(to_layout(x, layout), weight, padding=1, layout=layout)
+    assert tasks[-1].algorithm.startswith("winograd")
+    exact = to_layout(reference.conv2d(x.astype(float), weight.astype(float), padding=1), layout)
+    assert np.all(abs(y - exact) <= (9 * c + 2) * np.finfo(np.float32).eps * exact)

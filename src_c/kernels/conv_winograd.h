@@ -11,9 +11,9 @@
  * Nothing of the image's size is kept in between. The weights stream by once per unit: those of the
  * next point are fetched while a point's products are computed.
  *
- * The transforms mix the elements of a patch. What is not finite there, or overflows, stays so: it
- * shows in the corners of a tile's outputs, which see every product. Such a tile is computed again,
- * directly, for the output channels in which it shows. */
+ * The transforms mix the elements of a patch. What is not finite there, or overflows, stays so, and
+ * shows in a tile's outputs. Such a tile is computed again, directly, for the output channels in
+ * which it shows. */
 
 FC_INLINE ptrdiff_t winograd_units(const struct fc_conv2d *p, const int m)
 {
@@ -37,9 +37,9 @@ static void winograd_products(const struct winograd_unit *u, const struct winogr
     for (ptrdiff_t i = 0; i < part; i++)
         s->tap[i] = i * b->channel;
     /* What all runs together fetch is the next point's weights. */
-    t.ahead = weight + winograd_point(u->p, nv * LANES);
-    t.ahead_step = nv * LANES / runs;
-    for (ptrdiff_t point = 0; point < winograd_points(m); point++)
+    t.ahead_step = ceil_div(nv * LANES, runs);
+    for (ptrdiff_t point = 0; point < winograd_points(m); point++) {
+        t.ahead = weight + (point + 1) * winograd_point(u->p, nv * LANES);
         for (ptrdiff_t c0 = 0; c0 < c; c0 += part) {
             t.taps = FC_MIN(part, c - c0);
             t.weight = weight + point * winograd_point(u->p, nv * LANES) + c0 * nv * LANES;
@@ -52,6 +52,7 @@ static void winograd_products(const struct winograd_unit *u, const struct winogr
                 t.ahead += t.taps * t.ahead_step;
             }
         }
+    }
 }
 
 FC_INLINE void winograd_unit(const struct winograd_unit *u, char *area, const int m)
@@ -64,10 +65,8 @@ FC_INLINE void winograd_unit(const struct winograd_unit *u, char *area, const in
     winograd_take(p, b, m, area, &s);
     if (p->nhwc)
         memset(s.outside, 0, (size_t)p->c * sizeof(real));
-    else { /* Vectors read past the ends of both. */
+    else /* Vectors read past a line's end; what comes of it is overwritten. */
         memset(s.lines, 0, (size_t)winograd_lines(p, b, m) * sizeof(real));
-        memset(s.patches, 0, (size_t)(m * (m + 2) * b->patches) * sizeof(real));
-    }
     memset(s.zero, 0, WINOGRAD_K * sizeof(real));
     for (ptrdiff_t r = 0; r < b->rows; r += run.rows) {
         real *const dst = s.input + r * b->cols * b->tile;

@@ -1,7 +1,7 @@
 /* What follows a convolution's sums, in place over `out` while a block of it is in the cache: the
  * residual is added, the activation applied. Tiles apply a ReLU themselves (tile_activation());
  * with a residual or any other activation they store plain sums, and their kernel calls
- * finish_planes() or finish_pixels() once for every output. */
+ * finish_block(), or what it is made of, once for every output. */
 
 /* Is anything left to do after the tiles? */
 FC_INLINE int unfinished(const struct fc_conv2d *p)

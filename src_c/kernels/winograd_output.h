@@ -20,10 +20,11 @@ FC_INLINE vec winograd_output_tile(const struct winograd_block *b, const real *f
         FC_UNROLL for (int j = 0; j < side; j++)
             y[j] = v_load(half + (i * side + j) * LANES);
         winograd_output_side(y, m);
-        FC_UNROLL for (int j = 0; j < m; j++)
-            v_store(to + j * LANES, v_add(y[j], bias));
-        if (i == 0 || i == m - 1)
-            unsafe = v_fma(y[m - 1], v_set1(0), v_fma(y[0], v_set1(0), unsafe));
+        FC_UNROLL for (int j = 0; j < m; j++) {
+            y[j] = v_add(y[j], bias);
+            v_store(to + j * LANES, y[j]);
+            unsafe = v_fma(y[j], v_set1(0), unsafe);
+        }
     }
     return unsafe;
 }
