@@ -16,7 +16,7 @@ from libc.stdint cimport uintptr_t
 cdef extern from "fastconv.h" nogil:
     cdef enum:
         FC_CONV_DIRECT_PIXEL, FC_CONV_DIRECT_CHANNEL, FC_CONV_DEPTHWISE
-        FC_CONV_WINOGRAD_4X4, FC_CONV_WINOGRAD_2X2
+        FC_CONV_WINOGRAD_4X4, FC_CONV_WINOGRAD_2X2, FC_CONV_WINOGRAD_STRIDE_2
         FC_CONV_DEPTHWISE_PLANE, FC_CONV_DEPTHWISE_ROWS
         FC_FILTER2D, FC_FILTER_SEPARABLE, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
         FC_PEAK_STEPS, FC_PEAK_CHAINS
@@ -94,6 +94,7 @@ ALGORITHMS = {
     "depthwise_rows": FC_CONV_DEPTHWISE_ROWS,
     "winograd_4x4": FC_CONV_WINOGRAD_4X4,
     "winograd_2x2": FC_CONV_WINOGRAD_2X2,
+    "winograd_stride_2": FC_CONV_WINOGRAD_STRIDE_2,
     "filter2d": FC_FILTER2D,
     "filter_separable": FC_FILTER_SEPARABLE,
     "pool": FC_POOL,

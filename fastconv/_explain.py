@@ -135,10 +135,10 @@ def _limits(g, task):
     """What bounds the call on one thread, its weights packed: a prediction."""
     isa, flops = _config.isa(), _plan.conv2d_flops(g)
     peak, work, how = _peak(isa, g.bits), flops, ""
-    if task.algorithm.startswith("winograd"):
-        m = _plan.winograd_tile(g)
-        work = 2 * g.n * _plan.winograd_terms(g, m)
-        how = f"{(m + 2) ** 2}/{9 * m**2} of the products, and the transforms: "
+    scheme = _plan.WINOGRADS.get(task.algorithm)
+    if scheme:
+        work = 2 * g.n * _plan.winograd_terms(g, scheme)
+        how = f"{scheme.products}/{9 * scheme.m**2} of the products, and the transforms: "
     inputs = g.n * g.groups * g.c * g.rows.n * g.cols.n
     outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o
     moved = (inputs + task.packed_size + outputs * (2 if g.residual else 1)) * g.bits // 8

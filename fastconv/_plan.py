@@ -7,6 +7,7 @@ threads only order the outputs, so they never change a bit of the result.
 """
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from fastconv import _config, _core, _geometry, _threads
 
@@ -41,26 +42,42 @@ COPY_BYTES, SUMS_BYTES, TRANSFORMED_BYTES = 2**20, 2**20, 3 * 2**20
 # Results at least this large are written past the caches: no line of them is read first.
 STREAM_BYTES = 16 * 2**20
 
-# Winograd's transforms pay from this many channels on both sides. Errors of tiles of m x m outputs
-# are within twice (rms) those of plain sums from so many input channels on; with fewer, tiles of
-# 4x4 reach 2.6 times (docs/performance.md). A tile of m x m outputs takes
-# about so many multiply-adds for each of its channels, in and out. Weights of more than a small L2
-# cache come from afar, at BYTES; others four times as fast.
+
+class Winograd(NamedTuple):
+    """A scheme of Winograd's: what its tiles cost, and from where on they are accurate."""
+
+    stride: int
+    m: int  # a tile is m x m outputs
+    points: int  # planes of transformed input and of products
+    products: int  # of one tile, for one channel in and one out
+    kept: int  # transformed inputs of a tile and a channel, those that no product needs among them
+    # About so many multiply-adds for each channel of a tile, in and out.
+    transforms: tuple
+    # Errors are within twice (rms) those of plain sums from so many input channels on; with fewer,
+    # tiles of 4x4 reach 2.6 times (docs/performance.md).
+    accurate: int
+
+
+WINOGRADS = {
+    "winograd_4x4": Winograd(1, 4, 36, 36, 36, (700, 700), 32),
+    "winograd_2x2": Winograd(1, 2, 16, 16, 16, (250, 250), 16),
+    "winograd_stride_2": Winograd(2, 4, 25, 81, 100, (2000, 600), 32),
+}
+# Transforms pay from this many channels on both sides. Weights of more than a small L2 cache come
+# from afar, at BYTES; others four times as fast.
 WINOGRAD_CHANNELS = 16
-WINOGRAD_ACCURATE = {4: 32, 2: 16}
-WINOGRAD_TRANSFORMS = {4: 700, 2: 250}
 WINOGRAD_NEAR_BYTES, WINOGRAD_NEAR = 2**20, 4
 # Transformed input and products of a block of tiles: a part of an L2 cache, beside weights. Fewer
 # tiles than the least make too little of each weight, more than the most do not stay in the caches.
 WINOGRAD_BLOCK_BYTES = 5 * L2_BYTES // 8
 # What one product of a tile takes: a vector or two of output channels.
 WINOGRAD_PRODUCT_BYTES = 2 * VECTOR_BYTES
-WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 96, 32
+WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 42, 32
 
 # A sleeping team of threads takes milliseconds to wake, and a busy core as long to join one: less
 # work than this is not shared.
 SHARED_SECONDS = 400e-6
-# What one core does in a second, roughly: for the decision to share, and predictions of bytes.
+# What one core does in a second, roughly, in float32: for the decision to share, and predictions of bytes.
 FLOPS, BYTES = 150e9, 25e9
 
 CACHED_PLANS = 512
@@ -68,7 +85,7 @@ CACHED_PLANS = 512
 MOST_CANDIDATES = 64
 
 # Why a call got Winograd's transforms, and what only the caller knows to speak against them.
-WINOGRAD = "a 3x3 kernel at stride 1 on many channels: {products} products do the work of {terms}"
+WINOGRAD = "a 3x3 kernel on many channels: {products} products do the work of {terms}"
 ASKED_DIRECT = 'algorithm="direct" was asked for'
 WILD_WEIGHTS = "the weights are so large (or NaN) that its transforms could overflow"
 # What is said first of a 1x1 kernel that sees every pixel once.
@@ -93,7 +110,12 @@ def conv2d_and_why(geometry, winograd, threads):
 
 def conv2d_seconds(geometry):
     """About how long a convolution takes on one thread."""
-    return conv2d_flops(geometry) / FLOPS
+    return _seconds(conv2d_flops(geometry), geometry)
+
+
+def _seconds(flops, g):
+    """About how long arithmetic takes on one thread."""
+    return flops * g.bits / 32 / FLOPS
 
 
 def conv2d_flops(geometry):
@@ -109,39 +131,53 @@ def winograd_refused(geometry):
     This follows from the geometry of one sample alone, because its bits are others.
     """
     g = geometry
-    if any((window.k, window.stride, window.dilation) != (3, 1, 1) for window in (g.rows, g.cols)):
-        return "it is for 3x3 kernels at stride 1 and dilation 1"
+    stride = g.rows.stride
+    if stride > 2 or any(
+        (window.k, window.stride, window.dilation) != (3, stride, 1) for window in (g.rows, g.cols)
+    ):
+        return "it is for 3x3 kernels at stride 1 or 2 and dilation 1"
     if min(g.c, g.k) < WINOGRAD_CHANNELS:
         return f"it pays from {WINOGRAD_CHANNELS} channels per group on, in and out"
-    if winograd_seconds(g, winograd_tile(g)) > conv2d_seconds(g._replace(n=1)):
+    name = winograd_scheme(g)
+    if name is None:
+        return "so few input channels would lose accuracy"
+    if winograd_seconds(g, WINOGRADS[name]) > conv2d_seconds(g._replace(n=1)):
         return "direct sums are estimated to be faster for so few channels or so small an image"
-    if not _winograd_vectors(g):
+    if not _winograd_vectors(g, WINOGRADS[name]):
         return "a few tiles of so many channels, transformed, would take too much memory"
     return None
 
 
-def winograd_tile(g):
-    """The side of Winograd's tiles of outputs: the faster one of those that are accurate."""
-    accurate = [m for m, channels in WINOGRAD_ACCURATE.items() if g.c >= channels]
-    return min(accurate, key=lambda m: winograd_seconds(g, m))
+@lru_cache(CACHED_PLANS)
+def winograd_scheme(g):
+    """The name of Winograd's scheme: the fastest one of those that are accurate, if any is."""
+    fit = [
+        name
+        for name, scheme in WINOGRADS.items()
+        if scheme.stride == g.rows.stride and g.c >= scheme.accurate
+    ]
+    return min(fit, key=lambda name: winograd_seconds(g, WINOGRADS[name]), default=None)
 
 
-def winograd_seconds(g, m):
-    """About how long tiles of m x m outputs take of one sample, its weights read once."""
-    weights = (m + 2) ** 2 * g.groups * g.c * g.k * g.bits // 8
+def winograd_seconds(g, scheme):
+    """About how long a scheme takes of one sample: its weights come in beside the products."""
+    weights = scheme.products * g.groups * g.c * g.k * g.bits // 8
     near = WINOGRAD_NEAR if weights <= WINOGRAD_NEAR_BYTES else 1
-    return max(2 * winograd_terms(g, m) / FLOPS, weights / BYTES / near)
+    arithmetic = _seconds(2 * winograd_terms(g, scheme), g)
+    transfer = weights / BYTES / near
+    return max(arithmetic, transfer) + min(arithmetic, transfer) / 2
 
 
-def winograd_terms(g, m):
-    """The multiply-adds of one sample in tiles of m x m outputs, the transforms' among them."""
-    tiles = g.groups * _parts(g.rows.o, m) * _parts(g.cols.o, m)
-    return tiles * ((m + 2) ** 2 * g.c * g.k + WINOGRAD_TRANSFORMS[m] * (g.c + g.k))
+def winograd_terms(g, scheme):
+    """The multiply-adds of one sample, the transforms' among them."""
+    tiles = g.groups * _parts(g.rows.o, scheme.m) * _parts(g.cols.o, scheme.m)
+    transforms_in, transforms_out = scheme.transforms
+    return tiles * (scheme.products * g.c * g.k + transforms_in * g.c + transforms_out * g.k)
 
 
-def _winograd_vectors(g):
+def _winograd_vectors(g, scheme):
     """How many vectors of tiles, all channels of them transformed, scratch memory can hold."""
-    return TRANSFORMED_BYTES // ((winograd_tile(g) + 2) ** 2 * g.c * VECTOR_BYTES)
+    return TRANSFORMED_BYTES // (scheme.kept * g.c * VECTOR_BYTES)
 
 
 def _direct(g):
@@ -188,14 +224,14 @@ def _conv2d(g, winograd, isa, threads):
     others = (1 if algorithm == "depthwise" else g.groups) * _parts(g.cols.o, cols)
     all_rows = g.rows.o
     if winograd:  # whose blocks go through all samples
-        m = winograd_tile(g)
-        all_rows = g.n * m * _parts(g.rows.o, m)
+        scheme = WINOGRADS[algorithm]
+        all_rows = g.n * scheme.m * _parts(g.rows.o, scheme.m)
     else:
         others *= g.n
     if winograd or algorithm in ("direct_channel", "direct_pixel"):
         weights, pixels = g.k * g.rows.k * g.cols.k, g.rows.n * g.cols.n
         if winograd:
-            weights, pixels = g.k * (m + 2) ** 2, g.n * pixels
+            weights, pixels = g.k * scheme.products, g.n * pixels
         if others % threads and (weights > pixels or others * _parts(all_rows, rows) < threads):
             # Each thread takes some output channels: reading all weights would cost more than
             # reading all input, or there are too few rows.
@@ -264,15 +300,17 @@ def _sums(g, rows, cols):
 
 def _winograd(g):
     """Winograd's algorithm, and why it is not a direct one."""
-    m = winograd_tile(g)
-    return f"winograd_{m}x{m}", WINOGRAD.format(products=(m + 2) ** 2, terms=9 * m**2)
+    name = winograd_scheme(g)
+    scheme = WINOGRADS[name]
+    return name, WINOGRAD.format(products=scheme.products, terms=9 * scheme.m**2)
 
 
 def _winograd_blocks(g):
-    item, m = g.bits // 8, winograd_tile(g)
-    tiles = WINOGRAD_BLOCK_BYTES // ((m + 2) ** 2 * (g.c + WINOGRAD_PRODUCT_BYTES // item) * item)
+    item, scheme = g.bits // 8, WINOGRADS[winograd_scheme(g)]
+    m, channels = scheme.m, WINOGRAD_PRODUCT_BYTES // item
+    tiles = WINOGRAD_BLOCK_BYTES // ((scheme.products * g.c + scheme.points * channels) * item)
     tiles = max(WINOGRAD_LEAST_TILES, min(tiles, WINOGRAD_MOST_TILES))
-    tiles = min(tiles, _winograd_vectors(g) * VECTOR_BYTES // item)
+    tiles = min(tiles, _winograd_vectors(g, scheme) * VECTOR_BYTES // item)
     cols = _parts(g.cols.o, m)
     cols = _parts(cols, _parts(cols, min(tiles, WINOGRAD_BLOCK_COLUMNS)))
     return m * max(1, tiles // cols), m * cols, g.c, g.k
@@ -301,14 +339,13 @@ def _halved(cols):
 _BLOCKS = {
     "direct_pixel": lambda g: _direct_blocks(g, channel_lanes=False),
     "direct_channel": lambda g: _direct_blocks(g, channel_lanes=True),
-    "winograd_4x4": _winograd_blocks,
-    "winograd_2x2": _winograd_blocks,
+    **dict.fromkeys(WINOGRADS, _winograd_blocks),
     "depthwise_plane": _plane_blocks,
     "depthwise_rows": lambda g: (_rows_in(g, 1, g.cols.o, BLOCK_BYTES // 2), g.cols.o, 1, g.k),
     "depthwise": lambda g: (_rows_in(g, g.groups, g.cols.o, BLOCK_BYTES), g.cols.o, 1, g.k),
 }
 # Rows of a tile, where it has several.
-_MULTIPLES = {"winograd_4x4": 4, "winograd_2x2": 2, "depthwise": 2}
+_MULTIPLES = {name: scheme.m for name, scheme in WINOGRADS.items()} | {"depthwise": 2}
 
 
 def _activation(activation):
@@ -394,7 +431,7 @@ def _even_rows(outputs, most, others, threads, multiple=1):
     best, rounds = None, None  # what the busiest thread computes, in steps
     for parts in range(least, min(steps, least + MOST_CANDIDATES) + 1):
         step = _parts(steps, parts)
-        busiest = _parts(others * _parts(steps, step), threads) * step
+        busiest = min(_parts(others * _parts(steps, step), threads) * step, others * steps)
         if best is None or busiest < 0.95 * rounds:
             best, rounds = step, busiest
     return best * multiple

@@ -223,6 +223,14 @@ OPERATIONS = {
         conv2d, FLOATS, lambda w: _layer((3, 64, 7, 4 + w % 4), (120, 64, 3, 3)),
         {"padding": 1, "activation": "relu"},
     ),
+    "conv2d winograd of stride 2": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 64, 46, w + 44), (80, 64, 3, 3)),
+        {"padding": ((1, 2), (0, 1)), "stride": 2, "padding_mode": ("zeros", "wrap")},
+    ),
+    "conv2d winograd of stride 2, NHWC": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 46, 46, 49 + w), (75, 49 + w, 3, 3)),
+        {"layout": "NHWC", "padding": 1, "stride": 2, "padding_mode": ("reflect", "zeros")},
+    ),
     "conv2d of one row": Operation(
         conv2d, FLOATS, lambda w: _layer((2, 3, 1, w), (130, 3, 1, 1)), {}
     ),

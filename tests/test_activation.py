@@ -96,6 +96,7 @@ LAYERS = {
     "winograd_4x4": ((2, 33, 25, 27), (18, 33, 3, 3), {"padding": 1}),
     "winograd_4x4 NHWC": ((2, 33, 13, 27), (18, 33, 3, 3), {"padding": 1, "layout": "NHWC"}),
     "winograd_2x2": ((2, 64, 7, 6), (120, 64, 3, 3), {"padding": 1}),
+    "winograd_stride_2": ((2, 64, 47, 48), (72, 64, 3, 3), {"padding": 1, "stride": 2}),
 }
 
 

@@ -163,7 +163,7 @@ def test_winograd_is_chosen_for_a_sample_whatever_the_batch():
             "conv2d", (h, w), (3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1)
         )
         chosen = {
-            (_plan.winograd_refused(g), _plan.winograd_tile(g))
+            (_plan.winograd_refused(g), _plan.winograd_scheme(g))
             for n in range(1, 40)
             for g in [_geometry.Conv2d(n, 1, c, k, rows, cols, cut, (None,), False, "NCHW", 32)]
         }

@@ -11,17 +11,21 @@ from fastconv import conv2d, plan_conv2d, reference
 
 nan, inf = np.nan, np.inf
 
-# (input channels, output channels, rows, columns, groups), the largest images cropped.
+# (input channels, output channels, rows, columns, groups, stride), the largest images cropped.
 NETWORKS = {
-    "ResNet-50 conv2": (64, 64, 28, 56, 1),
-    "ResNet-50 conv3": (128, 128, 28, 28, 1),
-    "VGG-16 conv3_1": (128, 256, 14, 28, 1),
-    "VGG-16 conv4_3": (512, 64, 14, 28, 1),
-    "ResNet-50 conv5": (512, 128, 7, 7, 1),
-    "ResNeXt-50 conv2": (128, 128, 28, 28, 4),
-    "the fewest channels": (32, 32, 28, 56, 1),
-    "one part more": (33, 33, 28, 28, 1),
-    "U-Net, the last": (64, 16, 24, 80, 1),
+    "ResNet-50 conv2": (64, 64, 28, 56, 1, 1),
+    "ResNet-50 conv3": (128, 128, 28, 28, 1, 1),
+    "VGG-16 conv3_1": (128, 256, 14, 28, 1, 1),
+    "VGG-16 conv4_3": (512, 64, 14, 28, 1, 1),
+    "ResNet-50 conv5": (512, 128, 7, 7, 1, 1),
+    "ResNeXt-50 conv2": (128, 128, 28, 28, 4, 1),
+    "the fewest channels": (32, 32, 28, 56, 1, 1),
+    "one part more": (33, 33, 28, 28, 1, 1),
+    "U-Net, the last": (64, 16, 24, 80, 1, 1),
+    "ResNet-50 conv3, stride 2": (128, 128, 56, 56, 1, 2),
+    "ResNet-18 conv3, stride 2": (64, 128, 56, 56, 1, 2),
+    "the fewest channels, stride 2": (32, 64, 48, 56, 1, 2),
+    "one part more, stride 2": (34, 66, 48, 64, 1, 2),
 }
 # Images as networks see them: normalised, after a ReLU, pixels from 0 to 1, far from 0.
 IMAGES = {
@@ -33,11 +37,11 @@ IMAGES = {
 
 
 def layer(name, images, dtype):
-    c, k, h, w, groups = NETWORKS[name]
+    c, k, h, w, groups, stride = NETWORKS[name]
     rng = np.random.default_rng(len(name))
     x = IMAGES[images](rng, (1, c, h, w)).astype(dtype)
     weight = (rng.standard_normal((k, c // groups, 3, 3)) * np.sqrt(2 / (9 * c))).astype(dtype)
-    return x, weight, rng.standard_normal(k).astype(dtype), {"padding": 1, "groups": groups}
+    return x, weight, rng.standard_normal(k).astype(dtype), {"padding": 1, "groups": groups, "stride": stride}
 
 
 @pytest.mark.parametrize(
@@ -75,8 +79,18 @@ RAGGED = [
     (5, 1, 64, 120, 7, 7, ((1, 1), (1, 1)), {}),
     (2, 2, 45, 83, 6, 5, ((2, 0), (0, 3)), {"padding_mode": "wrap", "activation": "relu"}),
     (3, 1, 63, 121, 9, 3, ((0, 0), (2, 1)), {"padding_mode": ("zeros", "reflect")}),
+    # Stride 2.
+    (1, 1, 64, 72, 31, 63, ((1, 1), (1, 1)), {"stride": 2}),
+    (3, 1, 35, 81, 32, 125, ((2, 0), (0, 3)), {"stride": 2, "padding_mode": "reflect"}),
+    (2, 2, 67, 65, 47, 63, ((0, 1), (1, 2)), {"stride": 2, "activation": "relu"}),
 ]
-ALGORITHMS = ["winograd_4x4"] * 8 + ["winograd_2x2"] * 3
+ALGORITHMS = ["winograd_4x4"] * 8 + ["winograd_2x2"] * 3 + ["winograd_stride_2"] * 3
+# (channels in, out, rows, columns, stride) of a small layer for each of them.
+SMALL = {
+    "winograd_4x4": (32, 20, 21, 13, 1),
+    "winograd_2x2": (64, 120, 7, 5, 1),
+    "winograd_stride_2": (40, 65, 63, 31, 2),
+}
 
 
 @cache
@@ -124,26 +138,27 @@ def test_a_plan_of_small_and_large_images(isa, dtype):
 
 
 @pytest.mark.parametrize("value", [nan, -inf])
-@pytest.mark.parametrize(
-    ("c", "k", "h", "w"), [(32, 16, 21, 13), (64, 120, 7, 5)], ids=["4x4", "2x2"]
-)
-def test_not_a_number_reaches_its_windows_only(isa, dtype, layout, tasks, c, k, h, w, value):
-    """From every place of an image whose tiles are ragged, in one channel or another."""
+@pytest.mark.parametrize("algorithm", SMALL)
+def test_not_a_number_reaches_its_windows_only(isa, dtype, layout, tasks, algorithm, value):
+    """From every place of an image whose tiles are ragged, in one channel or another. (The image of
+    stride 2 is larger: from some places of every tile.)"""
+    c, k, h, w, stride = SMALL[algorithm]
+    options = {"padding": 1, "stride": stride}
     rng = np.random.default_rng(2)
     one = rng.standard_normal((1, c, h, w)).astype(dtype)
     weight = abs(rng.standard_normal((k, c, 3, 3))).astype(dtype)  # infinities keep their sign
-    x = np.repeat(one, h * w, 0)
-    for i in range(h * w):
-        x[i, i % c, i // w, i % w] = value
-    finite = reference.conv2d(one, weight, padding=1)
-    y = conv2d(to_layout(x, layout), weight, padding=1, layout=layout)
-    assert tasks[-1].algorithm == ("winograd_4x4" if c == 32 else "winograd_2x2")
+    places = np.arange(0, h * w, 19 if stride == 2 else 1)
+    x = np.repeat(one, len(places), 0)
+    x[np.arange(len(places)), places % c, places // w, places % w] = value
+    finite = reference.conv2d(one, weight, **options)
+    y = conv2d(to_layout(x, layout), weight, layout=layout, **options)
+    assert tasks[-1].algorithm == algorithm
     y = np.moveaxis(y, -1, 1) if layout == "NHWC" else y
-    rows, cols = np.arange(h)[:, None], np.arange(w)
-    i = np.arange(h * w)[:, None, None]
+    rows, cols = np.arange(0, h, stride)[:, None], np.arange(0, w, stride)
+    i = places[:, None, None]
     reached = (abs(rows - i // w) <= 1) & (abs(cols - i % w) <= 1)
     expected = np.where(reached[:, None], value, finite)
-    bound = (c * 9 + 2) * np.finfo(dtype).eps * reference.conv2d(abs(one), weight, padding=1)
+    bound = (c * 9 + 2) * np.finfo(dtype).eps * reference.conv2d(abs(one), weight, **options)
     assert_array_equal(np.where(np.isfinite(y), 0, y), np.where(np.isfinite(expected), 0, expected))
     error = abs(np.where(np.isfinite(y), y, 0) - np.where(np.isfinite(expected), expected, 0))
     assert np.all(error <= bound)
@@ -161,34 +176,37 @@ def test_not_a_number_in_a_weight_reaches_its_kernel_only(isa, dtype, value, tas
     assert tasks[-1].algorithm.startswith("direct")
 
 
+@pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize(("image", "kernel"), [
     (3e38, 1e-3), (3e35, 1), (3e34, 100), (1e33, 3e3), (1e20, 1e16), (1e17, 1e19), (1e-19, 1e-19),
     (1e-38, 1), (1, 1e-38), (1e-38, 1e35),
 ])  # fmt: skip
-def test_numbers_near_the_ends_of_the_range(isa, image, kernel):
+def test_numbers_near_the_ends_of_the_range(isa, tasks, image, kernel, stride):
     """The transforms overflow nowhere that the sums themselves do not."""
     rng = np.random.default_rng(4)
-    x = (rng.uniform(-1, 1, (1, 32, 40, 40)) * image).astype(np.float32)
-    weight = (rng.uniform(-1, 1, (16, 32, 3, 3)) * kernel).astype(np.float32)
-    size = reference.conv2d(abs(x), abs(weight))
+    x = (rng.uniform(-1, 1, (1, 32, 41, 65)) * image).astype(np.float32)
+    weight = (rng.uniform(-1, 1, (64, 32, 3, 3)) * kernel).astype(np.float32)
+    size = reference.conv2d(abs(x), abs(weight), stride=stride)
     assert size.max() < np.finfo(np.float32).max
-    error = conv2d(x, weight) - reference.conv2d(x, weight)
+    error = conv2d(x, weight, stride=stride) - reference.conv2d(x, weight, stride=stride)
+    if kernel < 1e10:  # the transforms of larger ones could overflow
+        assert tasks[0].algorithm == ("winograd_4x4" if stride == 1 else "winograd_stride_2")
     assert np.all(abs(error) <= (32 * 9 + 2) * np.finfo(np.float32).eps * size)
 
 
 @pytest.mark.parametrize("size", [0.3, 0.6, 0.9])
-@pytest.mark.parametrize(
-    ("c", "k", "h", "w"), [(32, 16, 21, 13), (64, 120, 7, 5)], ids=["4x4", "2x2"]
-)
-def test_sums_near_the_largest_number(isa, layout, tasks, c, k, h, w, size):
+@pytest.mark.parametrize("algorithm", SMALL)
+def test_sums_near_the_largest_number(isa, layout, tasks, algorithm, size):
     """Where every output fits, none overflows in between, wherever it stands in its tile."""
+    c, k, h, w, stride = SMALL[algorithm]
+    options = {"padding": 1, "stride": stride}
     rng = np.random.default_rng(5)
     x = abs(rng.standard_normal((1, c, h, w)))
     weight = abs(rng.standard_normal((k, c, 3, 3)))
-    most = reference.conv2d(x, weight, padding=1).max()
+    most = reference.conv2d(x, weight, **options).max()
     x = (x * (size * np.finfo(np.float32).max / most)).astype(np.float32)
     weight = weight.astype(np.float32)
-    y = conv2d(to_layout(x, layout), weight, padding=1, layout=layout)
-    assert tasks[-1].algorithm.startswith("winograd")
-    exact = to_layout(reference.conv2d(x.astype(float), weight.astype(float), padding=1), layout)
+    y = conv2d(to_layout(x, layout), weight, layout=layout, **options)
+    assert tasks[-1].algorithm == algorithm
+    exact = to_layout(reference.conv2d(x.astype(float), weight.astype(float), **options), layout)
     assert np.all(abs(y - exact) <= (9 * c + 2) * np.finfo(np.float32).eps * exact)

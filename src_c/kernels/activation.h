@@ -167,7 +167,3 @@ FC_INLINE vec activate(vec v, int activation)
 {
     return activation == FC_RELU ? v_max(v_set1(0), v) : v;
 }
-FC_INLINE real activate_one(real x, int activation)
-{
-    return activation == FC_RELU && !exceeds(x, 0) ? 0 : x;
-}

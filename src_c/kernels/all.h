@@ -56,6 +56,7 @@ const struct fc_kernels FC_TABLE = {
         [FC_CONV_DIRECT_PIXEL] = FC_CONV(conv_direct_pixel),
         [FC_CONV_WINOGRAD_4X4] = FC_CONV(conv_winograd_4x4),
         [FC_CONV_WINOGRAD_2X2] = FC_CONV(conv_winograd_2x2),
+        [FC_CONV_WINOGRAD_STRIDE_2] = FC_CONV(conv_winograd_stride_2),
         [FC_CONV_DIRECT_CHANNEL] = FC_CONV(conv_direct_channel),
         [FC_CONV_DEPTHWISE] = FC_CONV(conv_depthwise),
         [FC_CONV_DEPTHWISE_PLANE] = FC_CONV(conv_depthwise_plane),

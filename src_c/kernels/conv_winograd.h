@@ -1,10 +1,11 @@
-/* Winograd convolution F(4x4, 3x3) and F(2x2, 3x3): 36 multiplications for 16 outputs of a 3x3 kernel
- * instead of 144, or 16 for 4 instead of 36. For both layouts.
+/* Winograd convolution of 3x3 kernels, for both layouts: F(4x4, 3x3) with 36 multiplications for 16
+ * outputs instead of 144; F(2x2, 3x3) with 16 for 4 instead of 36; and at stride 2, where the image
+ * falls into four phases that meet at most 2x2 weights each, F(4x4, 2x2) with 81 for 16 instead of 144.
  *
  * A unit is a block of tiles of m x m outputs, and of output channels, of one group. Rows of tiles
  * are counted through all samples, so that small images share what is read of the weights:
- *   1. each channel's patches of (m + 2) x (m + 2) inputs are transformed, tiles in the lanes (NCHW)
- *      or channels (NHWC), into as many planes, one for each point;
+ *   1. each channel's patches of side x side inputs are transformed, channels in the lanes, into as
+ *      many planes, one for each point;
  *   2. for the output channels of one register tile at a time, plane by plane, a matrix product with
  *      the transformed weights, output channels in the lanes (the tiles of conv_direct_channel.h);
  *   3. its result is transformed back, with the bias, and stored as conv_direct_channel.h does.
@@ -15,77 +16,75 @@
  * shows in a tile's outputs. Such a tile is computed again, directly, for the output channels in
  * which it shows. */
 
-FC_INLINE ptrdiff_t winograd_units(const struct fc_conv2d *p, const int m)
+FC_INLINE ptrdiff_t winograd_units(const struct fc_conv2d *p, const int side)
 {
+    const int m = winograd_m(side);
     assert(p->block_rows % m == 0 && p->block_cols % m == 0 && p->block_k > 0);
     assert(p->block_k >= p->k || p->block_k % 64 == 0); /* blocks begin at a packed tile */
     return p->groups * ceil_div(p->k, p->block_k) *
-           ceil_div(p->n * winograd_rows(p, m), p->block_rows / m) *
+           ceil_div(p->n * winograd_rows(p, side), p->block_rows / m) *
            ceil_div(p->ow, p->block_cols);
 }
 
 /* The matrix product of each plane for one tile of output channels. */
 static void winograd_products(const struct winograd_unit *u, const struct winograd_scratch *s,
-                              const real *weight, int nv, const int m)
+                              const real *weight, int nv, const int side)
 {
     const struct winograd_block *const b = &u->block;
-    const ptrdiff_t c = u->p->c, part = winograd_part(c);
+    const ptrdiff_t c = u->p->c, width = nv * LANES;
+    const ptrdiff_t part = winograd_part(winograd_phases(side) * c);
     const ptrdiff_t runs = channel_runs(b->tiles), run = channel_run(b->tiles);
     struct channel_tile t = {.bias = s->zero, .tap = s->tap, .c = 1, .pixel = b->tile,
-                             .sums_pitch = nv * LANES, .activation = FC_LINEAR};
+                             .sums_pitch = width, .activation = FC_LINEAR};
 
     for (ptrdiff_t i = 0; i < part; i++)
-        s->tap[i] = i * b->channel;
+        s->tap[i] = i;
     /* What all runs together fetch is the next point's weights. */
-    t.ahead_step = ceil_div(nv * LANES, runs);
-    for (ptrdiff_t point = 0; point < winograd_points(m); point++) {
-        t.ahead = weight + (point + 1) * winograd_point(u->p, nv * LANES);
-        for (ptrdiff_t c0 = 0; c0 < c; c0 += part) {
-            t.taps = FC_MIN(part, c - c0);
-            t.weight = weight + point * winograd_point(u->p, nv * LANES) + c0 * nv * LANES;
-            t.add = c0 > 0;
+    t.ahead_step = ceil_div(width, runs);
+    for (ptrdiff_t point = 0; point < winograd_points(side); point++) {
+        const ptrdiff_t first = winograd_first_phase(point, side) * c;
+        const ptrdiff_t end = winograd_end_phase(point, side) * c;
+        t.ahead = weight + (end - first) * width;
+        for (ptrdiff_t c0 = first; c0 < end; c0 += part) {
+            t.taps = FC_MIN(part, end - c0);
+            t.weight = weight + (c0 - first) * width;
+            t.add = c0 > first;
             for (ptrdiff_t at = 0, n; at < b->tiles; at += n) {
                 n = FC_MIN(run, b->tiles - at);
-                t.x = s->input + point * b->input + c0 * b->channel + at * b->tile;
-                t.sums = s->product + point * b->product + at * nv * LANES;
-                channel_tiles[n - 1][t.pixel == 1][nv - 1](&t);
+                t.x = s->input + point * b->input + c0 + at * b->tile;
+                t.sums = s->product + point * b->product + at * width;
+                channel_tiles[n - 1][0][nv - 1](&t);
                 t.ahead += t.taps * t.ahead_step;
             }
         }
+        weight += (end - first) * width + WINOGRAD_POINT_GAP;
     }
 }
 
-FC_INLINE void winograd_unit(const struct winograd_unit *u, char *area, const int m)
+FC_INLINE void winograd_unit(const struct winograd_unit *u, char *area, const int side)
 {
     const struct fc_conv2d *const p = u->p;
     const struct winograd_block *const b = &u->block;
+    const struct winograd_scratch s = winograd_take(b, side, area);
     struct winograd_run run;
-    struct winograd_scratch s;
 
-    winograd_take(p, b, m, area, &s);
-    if (p->nhwc)
-        memset(s.outside, 0, (size_t)p->c * sizeof(real));
-    else /* Vectors read past a line's end; what comes of it is overwritten. */
-        memset(s.lines, 0, (size_t)winograd_lines(p, b, m) * sizeof(real));
     memset(s.zero, 0, WINOGRAD_K * sizeof(real));
-    for (ptrdiff_t r = 0; r < b->rows; r += run.rows) {
-        real *const dst = s.input + r * b->cols * b->tile;
-        run = winograd_run(u, r, m);
-        if (p->nhwc)
-            winograd_input_nhwc(u, &run, &s, dst, m);
-        else
-            winograd_input_nchw(u, &run, &s, dst, m);
+    for (ptrdiff_t r = 0; r < b->rows; r++) {
+        run = winograd_run(u, r, side);
+        winograd_input(u, run.n, run.y, &s, s.input + r * b->cols * b->tile, side);
     }
     for (ptrdiff_t k = u->k0; k < u->k1; k += WINOGRAD_K) {
         const int nv = channel_vectors(u->k1 - k);
         for (ptrdiff_t i = 0; i < nv * LANES; i++)
             s.bias[i] = u->bias && k + i < u->k1 ? u->bias[k + i] : 0;
-        winograd_products(u, &s, u->weight + k / WINOGRAD_K * winograd_stretch(p, m), nv, m);
+        winograd_products(u, &s, u->weight + k / WINOGRAD_K * winograd_stretch(p, side), nv,
+                          side);
         for (int v = 0; v < nv; v++)
-            winograd_output(u, &s, v, nv, k + v * LANES, FC_MIN(LANES, u->k1 - k - v * LANES), m);
+            winograd_output(u, &s, v, nv, k + v * LANES, FC_MIN(LANES, u->k1 - k - v * LANES),
+                            side);
     }
     for (ptrdiff_t r = 0; r < b->rows; r += run.rows) {
-        run = winograd_run(u, r, m);
+        run = winograd_run(u, r, side);
         finish_block(p, run.n, u->g * p->k + u->k0, u->k1 - u->k0, run.y, run.height, u->x0,
                      u->cols);
     }
@@ -93,9 +92,10 @@ FC_INLINE void winograd_unit(const struct winograd_unit *u, char *area, const in
 
 /* Unit number `unit` of a call. */
 FC_INLINE struct winograd_unit winograd_find_unit(const struct fc_conv2d *p, ptrdiff_t unit,
-                                                  const int m)
+                                                  const int side)
 {
-    const ptrdiff_t all_rows = p->n * winograd_rows(p, m), block_rows = p->block_rows / m;
+    const int m = winograd_m(side);
+    const ptrdiff_t all_rows = p->n * winograd_rows(p, side), block_rows = p->block_rows / m;
     const ptrdiff_t blocks_k = ceil_div(p->k, p->block_k);
     const ptrdiff_t blocks_y = ceil_div(all_rows, block_rows);
     const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);
@@ -107,34 +107,35 @@ FC_INLINE struct winograd_unit winograd_find_unit(const struct fc_conv2d *p, ptr
     u.g = unit / blocks_k;
     u.cols = FC_MIN(p->block_cols, p->ow - u.x0);
     u.k1 = FC_MIN(u.k0 + p->block_k, p->k);
-    u.block = winograd_block(p, FC_MIN(block_rows, all_rows - u.r0), u.cols, m);
+    u.block = winograd_block(p, FC_MIN(block_rows, all_rows - u.r0), u.cols, side);
     u.x = (const real *)p->x + u.g * u.from.group;
-    u.weight = (const real *)p->weight + u.g * winograd_packed_group(p, m);
-    u.plain = (const real *)p->weight + p->groups * winograd_packed_group(p, m) +
-              u.g * p->k * p->c * 9;
+    u.weight = (const real *)p->weight + u.g * winograd_packed_group(p, side);
+    u.plain = (const real *)p->weight + p->groups * winograd_packed_group(p, side) +
+              u.g * winograd_plain_group(p);
     u.bias = p->bias ? (const real *)p->bias + u.g * p->k : NULL;
     u.out = (real *)p->out + u.g * u.to.group;
     return u;
 }
 
 FC_INLINE void winograd(const struct fc_conv2d *p, ptrdiff_t begin, ptrdiff_t end, void *scratch,
-                        const int m)
+                        const int side)
 {
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct winograd_unit u = winograd_find_unit(p, unit, m);
-        winograd_unit(&u, scratch, m);
+        const struct winograd_unit u = winograd_find_unit(p, unit, side);
+        winograd_unit(&u, scratch, side);
     }
     v_stream_end();
 }
 
-#define WINOGRAD_FUNCTIONS(name, m)                                                              \
-    static ptrdiff_t name##_units(const void *params) { return winograd_units(params, m); }        \
-    static size_t name##_scratch(const void *params) { return winograd_scratch(params, m); }       \
-    static ptrdiff_t name##_packed(const void *params) { return winograd_packed(params, m); }      \
-    static void name##_pack(const void *params, void *packed) { winograd_pack(params, packed, m); } \
+#define WINOGRAD_FUNCTIONS(name, side)                                                              \
+    static ptrdiff_t name##_units(const void *params) { return winograd_units(params, side); }        \
+    static size_t name##_scratch(const void *params) { return winograd_scratch(params, side); }       \
+    static ptrdiff_t name##_packed(const void *params) { return winograd_packed(params, side); }      \
+    static void name##_pack(const void *params, void *packed) { winograd_pack(params, packed, side); } \
     static void name(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)          \
     {                                                                                              \
-        winograd(params, begin, end, scratch, m);                                                \
+        winograd(params, begin, end, scratch, side);                                                \
     }
-WINOGRAD_FUNCTIONS(conv_winograd_4x4, 4)
-WINOGRAD_FUNCTIONS(conv_winograd_2x2, 2)
+WINOGRAD_FUNCTIONS(conv_winograd_4x4, 6)
+WINOGRAD_FUNCTIONS(conv_winograd_2x2, 4)
+WINOGRAD_FUNCTIONS(conv_winograd_stride_2, 5)

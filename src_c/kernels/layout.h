@@ -52,9 +52,4 @@ FC_INLINE vec load_up_to(const real *row, ptrdiff_t i, ptrdiff_t n)
 {
     return n - i >= LANES ? v_load(row + i) : n - i > 0 ? v_load_n(row + i, n - i) : v_set1(0);
 }
-
-FC_INLINE real real_fma(real a, real b, real c)
-{
-    return FC_BITS == 32 ? (real)fmaf((float)a, (float)b, (float)c) : (real)fma(a, b, c);
-}
 #endif

@@ -1,5 +1,4 @@
-/* What a unit of Winograd's convolution (conv_winograd.h) covers, and the memory that it works in. m is
- * the side of a tile of outputs. */
+/* What a unit of Winograd's convolution (conv_winograd.h) covers, and the memory that it works in. */
 
 /* Output channels of one product, and of one stretch of packed weights. */
 #define WINOGRAD_K (CHANNEL_VECTORS * LANES)
@@ -12,84 +11,102 @@ FC_INLINE ptrdiff_t winograd_part(ptrdiff_t c)
 }
 #define WINOGRAD_POINTS (WINOGRAD_SIDE * WINOGRAD_SIDE) /* at most */
 
-FC_INLINE ptrdiff_t winograd_points(const int m) { return (m + 2) * (m + 2); }
+FC_INLINE ptrdiff_t winograd_points(const int side) { return side * side; }
+
+/* At stride 2, rows and columns of the image are of two phases each: even ones meet the outer weights
+ * of a kernel, odd ones the middle one. A phase of a channel counts as a channel of its own; odd rows
+ * and even columns come first, then even and even, even and odd, odd and odd. A single weight needs no
+ * product at infinity, so points there are of some phases only: of neighbours, in this order. */
+FC_INLINE int winograd_phases(const int side) { return winograd_stride(side) * winograd_stride(side); }
+FC_INLINE int winograd_phase_row(int phase, const int side) { return side == 5 && phase % 3 == 0; }
+FC_INLINE int winograd_phase_col(int phase) { return phase > 1; }
+
+/* The phases [first, end) that a point is of. */
+FC_INLINE int winograd_first_phase(ptrdiff_t point, const int side)
+{
+    return side == 5 && point / side == side - 1;
+}
+FC_INLINE int winograd_end_phase(ptrdiff_t point, const int side)
+{
+    if (side != 5)
+        return 1;
+    return point % side == side - 1 ? 2 : point / side == side - 1 ? 3 : 4;
+}
 
 /* A block of tiles, and the sizes of what its unit keeps, in elements. */
 struct winograd_block {
     ptrdiff_t rows, cols, tiles; /* of tiles */
-    ptrdiff_t line;              /* NCHW: a row of the image under them */
-    ptrdiff_t patches;           /* NCHW: one of m x (m + 2) planes of a channel's patches */
-    ptrdiff_t tile, channel;     /* from one transformed tile, one channel, to the next */
+    ptrdiff_t pixels;            /* a row of the image under them, of a vector of channels */
+    ptrdiff_t tile;              /* from one transformed tile to the next: the channels of all phases */
     ptrdiff_t input, product;    /* one of the planes of points */
     ptrdiff_t output;            /* a row of outputs of one vector of channels */
 };
 
-FC_INLINE ptrdiff_t winograd_rows(const struct fc_conv2d *p, const int m)
+FC_INLINE ptrdiff_t winograd_rows(const struct fc_conv2d *p, const int side)
 {
-    return ceil_div(p->oh, m);
+    return ceil_div(p->oh, winograd_m(side));
+}
+
+/* The rows, or columns, of the image under so many of tiles. */
+FC_INLINE ptrdiff_t winograd_pixels(ptrdiff_t tiles, const int side)
+{
+    const int m = winograd_m(side);
+    return (tiles * m + side - m) * winograd_stride(side);
 }
 
 /* Of so many rows of tiles, and columns of outputs. */
 static struct winograd_block winograd_block(const struct fc_conv2d *p, ptrdiff_t rows,
-                                            ptrdiff_t cols, const int m)
+                                            ptrdiff_t cols, const int side)
 {
+    const int m = winograd_m(side);
     struct winograd_block b;
     b.rows = rows;
     b.cols = ceil_div(cols, m);
     b.tiles = b.rows * b.cols;
-    b.line = odd_lines(round_up(m * b.cols, m * LANES) + 2);
-    /* Read and written in whole vectors, from any tile and from one before the first on. */
-    b.patches = odd_lines((FC_MIN(b.rows, winograd_rows(p, m)) + 1) * b.cols + 2 * LANES);
-    b.tile = p->nhwc ? odd_lines(p->c) : 1;
-    b.channel = p->nhwc ? 1 : round_up(b.tiles, LANES);
-    b.input = odd_lines(p->nhwc ? b.tiles * b.tile : p->c * b.channel);
+    b.pixels = odd_lines(winograd_pixels(b.cols, side) * LANES);
+    b.tile = odd_lines(winograd_phases(side) * p->c);
+    b.input = odd_lines(b.tiles * b.tile);
     b.product = odd_lines(b.tiles * WINOGRAD_K);
     b.output = odd_lines(m * b.cols * LANES);
     return b;
-}
-
-/* The rows of the image under the tiles of one sample. */
-FC_INLINE ptrdiff_t winograd_lines(const struct fc_conv2d *p, const struct winograd_block *b,
-                                   const int m)
-{
-    return (m * FC_MIN(b->rows, winograd_rows(p, m)) + 2) * b->line;
 }
 
 /* The scratch memory of a unit. */
 struct winograd_scratch {
     ptrdiff_t *tap;
     real *zero, *bias; /* of one product's output channels */
-    const real **from; /* where each input of a patch stands */
-    real *lines, *patches; /* NCHW */
-    real *outside;         /* NHWC: a pixel of zeros */
+    real *pixels;      /* under a row of tiles, of a vector of channels */
     real *input, *product, *outputs;
     real *unsafe; /* for each tile, not 0 in the channels whose outputs are not finite */
 };
 
-/* Cut a scratch area up; gives its end. */
-static char *winograd_take(const struct fc_conv2d *p, const struct winograd_block *b, const int m,
-                           char *area, struct winograd_scratch *s)
+/* Its areas, and their sizes in elements, given a block b and the side. */
+#define WINOGRAD_AREAS(X)                                                                          \
+    X(tap, WINOGRAD_CHANNELS)                                                                      \
+    X(zero, WINOGRAD_K)                                                                            \
+    X(bias, WINOGRAD_K)                                                                            \
+    X(pixels, winograd_pixels(1, side) * b->pixels)                                                \
+    X(input, winograd_points(side) * b->input)                                                     \
+    X(product, winograd_points(side) * b->product)                                                 \
+    X(outputs, winograd_m(side) * b->output)                                                       \
+    X(unsafe, b->tiles * LANES)
+
+FC_INLINE struct winograd_scratch winograd_take(const struct winograd_block *b, const int side,
+                                                char *area)
 {
-    s->tap = take(&area, WINOGRAD_CHANNELS, sizeof *s->tap);
-    s->zero = take(&area, WINOGRAD_K, sizeof(real));
-    s->bias = take(&area, WINOGRAD_K, sizeof(real));
-    s->from = take(&area, WINOGRAD_POINTS, sizeof *s->from);
-    s->lines = take(&area, p->nhwc ? 0 : winograd_lines(p, b, m), sizeof(real));
-    s->patches = take(&area, p->nhwc ? 0 : m * (m + 2) * b->patches, sizeof(real));
-    s->outside = take(&area, p->nhwc ? p->c : 0, sizeof(real));
-    s->input = take(&area, winograd_points(m) * b->input, sizeof(real));
-    s->product = take(&area, winograd_points(m) * b->product, sizeof(real));
-    s->outputs = take(&area, m * b->output, sizeof(real));
-    s->unsafe = take(&area, b->tiles * LANES, sizeof(real));
-    return area;
+    struct winograd_scratch s;
+#define WINOGRAD_TAKE(name, count) s.name = take(&area, count, sizeof *s.name);
+    WINOGRAD_AREAS(WINOGRAD_TAKE)
+    return s;
 }
 
-FC_INLINE size_t winograd_scratch(const struct fc_conv2d *p, const int m)
+FC_INLINE size_t winograd_scratch(const struct fc_conv2d *p, const int side)
 {
-    const struct winograd_block b = winograd_block(p, p->block_rows / m, p->block_cols, m);
-    struct winograd_scratch s;
-    char *const start = (char *)&s; /* of nothing that is used */
-    return (size_t)(winograd_take(p, &b, m, start, &s) - start);
+    const struct winograd_block block = winograd_block(p, p->block_rows / winograd_m(side),
+                                                       p->block_cols, side);
+    const struct winograd_block *const b = &block;
+#define WINOGRAD_TAKEN(name, count) +taken(count, sizeof *((struct winograd_scratch *)0)->name)
+    return 0 WINOGRAD_AREAS(WINOGRAD_TAKEN);
 }
 
 /* A unit: a block of outputs, with what it needs of its group. */
@@ -107,9 +124,11 @@ struct winograd_run {
     ptrdiff_t n, y, rows, height; /* sample, first row of outputs, rows of tiles and of outputs */
 };
 
-FC_INLINE struct winograd_run winograd_run(const struct winograd_unit *u, ptrdiff_t r, const int m)
+FC_INLINE struct winograd_run winograd_run(const struct winograd_unit *u, ptrdiff_t r,
+                                           const int side)
 {
-    const ptrdiff_t all = winograd_rows(u->p, m), first = (u->r0 + r) % all;
+    const int m = winograd_m(side);
+    const ptrdiff_t all = winograd_rows(u->p, side), first = (u->r0 + r) % all;
     struct winograd_run run = {.n = (u->r0 + r) / all, .y = first * m};
     run.rows = FC_MIN(all - first, u->block.rows - r);
     run.height = FC_MIN(run.rows * m, u->p->oh - run.y);

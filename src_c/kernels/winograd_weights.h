@@ -1,61 +1,95 @@
 /* The weights of Winograd's convolution (conv_winograd.h), packed: transformed, and as they are. */
 
-/* Packed weights: for each group and each product's output channels [point][c][k], a stretch of
- * memory; then the weights themselves, for the tiles that are computed directly. */
-FC_INLINE ptrdiff_t winograd_point(const struct fc_conv2d *p, ptrdiff_t width)
+/* Packed weights: for each group and each product's output channels [point][channel of a phase][k], a
+ * stretch of memory; then the weights themselves, for the tiles that are computed directly: for each
+ * group and each vector of output channels [c][kh][kw][k]. */
+
+/* Between two points, so that their weights do not pile up in a few cache sets: a line. */
+#define WINOGRAD_POINT_GAP (64 / (ptrdiff_t)sizeof(real))
+
+/* Where a point's weights begin in a stretch of `width` output channels. */
+FC_INLINE ptrdiff_t winograd_point(const struct fc_conv2d *p, ptrdiff_t width, ptrdiff_t point,
+                                   const int side)
 {
-    return odd_lines(p->c * width);
+    ptrdiff_t phases = 0;
+    for (ptrdiff_t i = 0; i < point; i++)
+        phases += winograd_end_phase(i, side) - winograd_first_phase(i, side);
+    return phases * p->c * width + point * WINOGRAD_POINT_GAP;
 }
-FC_INLINE ptrdiff_t winograd_stretch(const struct fc_conv2d *p, const int m)
+FC_INLINE ptrdiff_t winograd_stretch(const struct fc_conv2d *p, const int side)
 {
-    return winograd_points(m) * winograd_point(p, WINOGRAD_K);
+    return winograd_point(p, WINOGRAD_K, winograd_points(side), side);
 }
-FC_INLINE ptrdiff_t winograd_packed_group(const struct fc_conv2d *p, const int m)
+FC_INLINE ptrdiff_t winograd_packed_group(const struct fc_conv2d *p, const int side)
 {
-    return ceil_div(p->k, WINOGRAD_K) * winograd_stretch(p, m);
+    return ceil_div(p->k, WINOGRAD_K) * winograd_stretch(p, side);
 }
-FC_INLINE ptrdiff_t winograd_packed(const struct fc_conv2d *p, const int m)
+FC_INLINE ptrdiff_t winograd_plain_group(const struct fc_conv2d *p)
 {
-    return p->groups * (winograd_packed_group(p, m) + p->k * p->c * 9);
+    return round_up(p->k, LANES) * p->c * 9;
+}
+FC_INLINE ptrdiff_t winograd_packed(const struct fc_conv2d *p, const int side)
+{
+    return p->groups * (winograd_packed_group(p, side) + winograd_plain_group(p));
 }
 
-/* Transform the weights of LANES output channels (`kept` of them real) and all input channels: dst is
- * point 0 of the first one, `width` output channels from one input channel to the next. */
+/* Transform the weights of one phase of one input channel, and of LANES output channels: `plain` is
+ * [9][LANES], `dst` the first of them in each point. */
+FC_INLINE void winograd_pack_phase(const real *plain, int phase, real *const *dst, const int side)
+{
+    const int taps = winograd_taps(side), stride = winograd_stride(side);
+    double w[9][LANES], rows[3 * WINOGRAD_SIDE][LANES], u[WINOGRAD_POINTS][LANES];
+    for (int i = 0; i < taps * taps; i++) {
+        const int row = i / taps * stride + winograd_phase_row(phase, side);
+        const int col = i % taps * stride + winograd_phase_col(phase);
+        for (int k = 0; k < LANES; k++)
+            w[i][k] = row < 3 && col < 3 ? plain[(row * 3 + col) * LANES + k] : 0;
+    }
+    for (int i = 0; i < taps; i++)
+        winograd_weight(w + taps * i, 1, rows + side * i, 1, side);
+    for (int i = 0; i < side; i++)
+        winograd_weight(rows + i, side, u + i, side, side);
+    for (int i = 0; i < side * side; i++)
+        if (phase >= winograd_first_phase(i, side) && phase < winograd_end_phase(i, side))
+            for (int k = 0; k < LANES; k++)
+                dst[i][k] = (real)u[i][k];
+}
+
+/* The weights of LANES output channels (`kept` of them real) and all input channels: dst is point 0 of
+ * the first one, `width` output channels from one input channel to the next. */
 FC_INLINE void winograd_pack_lanes(const struct fc_conv2d *p, const real *weight, ptrdiff_t kept,
-                                   ptrdiff_t width, real *dst, const int m)
+                                   ptrdiff_t width, real *dst, const int side)
 {
     enum { CHANNELS = 8 }; /* at a time */
-    const int side = m + 2;
+    ptrdiff_t point[WINOGRAD_POINTS];
+    for (int i = 0; i < side * side; i++)
+        point[i] = winograd_point(p, width, i, side) - winograd_first_phase(i, side) * p->c * width;
     for (ptrdiff_t c0 = 0; c0 < p->c; c0 += CHANNELS) {
         const ptrdiff_t channels = FC_MIN(CHANNELS, p->c - c0);
         real plain[CHANNELS * 9 * LANES];
         transpose_into(plain, LANES, weight + c0 * 9, p->c * 9, kept, channels * 9);
-        for (ptrdiff_t c = 0; c < channels; c++) {
-            double w[9][LANES], rows[3 * WINOGRAD_SIDE][LANES], u[WINOGRAD_POINTS][LANES];
-            for (int i = 0; i < 9; i++)
-                for (int k = 0; k < LANES; k++)
-                    w[i][k] = plain[(c * 9 + i) * LANES + k];
-            for (int i = 0; i < 3; i++)
-                winograd_weight(w + 3 * i, 1, rows + side * i, 1, m);
-            for (int i = 0; i < side; i++)
-                winograd_weight(rows + i, side, u + i, side, m);
-            for (ptrdiff_t i = 0; i < side * side; i++)
-                for (int k = 0; k < LANES; k++)
-                    dst[i * winograd_point(p, width) + (c0 + c) * width + k] = (real)u[i][k];
-        }
+        for (ptrdiff_t c = 0; c < channels; c++)
+            for (int phase = 0; phase < winograd_phases(side); phase++) {
+                real *to[WINOGRAD_POINTS];
+                for (int i = 0; i < side * side; i++)
+                    to[i] = dst + (point[i] + (phase * p->c + c0 + c) * width);
+                winograd_pack_phase(plain + c * 9 * LANES, phase, to, side);
+            }
     }
 }
 
-FC_INLINE void winograd_pack(const struct fc_conv2d *p, real *dst, const int m)
+FC_INLINE void winograd_pack(const struct fc_conv2d *p, real *dst, const int side)
 {
+    const ptrdiff_t terms = p->c * 9;
     const real *weight = p->weight;
-    for (ptrdiff_t g = 0; g < p->groups; g++) {
-        for (ptrdiff_t k = 0; k < p->k; k += WINOGRAD_K, dst += winograd_stretch(p, m)) {
+    for (ptrdiff_t g = 0; g < p->groups; g++, weight += p->k * terms)
+        for (ptrdiff_t k = 0; k < p->k; k += WINOGRAD_K, dst += winograd_stretch(p, side)) {
             const ptrdiff_t width = channel_vectors(p->k - k) * LANES;
             for (ptrdiff_t v = 0; v < width; v += LANES)
-                winograd_pack_lanes(p, weight + ((g * p->k) + k + v) * p->c * 9, p->k - k - v,
-                                    width, dst + v, m);
+                winograd_pack_lanes(p, weight + (k + v) * terms, p->k - k - v, width, dst + v, side);
         }
-    }
-    memcpy(dst, weight, (size_t)(p->groups * p->k * p->c * 9) * sizeof(real));
+    weight = p->weight;
+    for (ptrdiff_t g = 0; g < p->groups; g++, weight += p->k * terms)
+        for (ptrdiff_t k = 0; k < p->k; k += LANES, dst += LANES * terms)
+            transpose_into(dst, LANES, weight + k * terms, terms, p->k - k, terms);
 }
