@@ -77,7 +77,8 @@ WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 42, 32
 # A sleeping team of threads takes milliseconds to wake, and a busy core as long to join one: less
 # work than this is not shared.
 SHARED_SECONDS = 400e-6
-# What one core does in a second, roughly, in float32: for the decision to share, and predictions of bytes.
+# What one core does in a second, roughly, in float32: for the decision to share, and predictions
+# of bytes.
 FLOPS, BYTES = 150e9, 25e9
 
 CACHED_PLANS = 512

@@ -38,7 +38,8 @@ MANY, CROSS = (1, 32, 40, 40), (16, 32, 3, 3)
 @pytest.mark.parametrize(("x", "weight", "options", "algorithm", "reason", "refusal"), [
     (MANY, CROSS, {}, "winograd_4x4", "36 products do the work of 144", None),
     ((1, 40, 40, 32), CROSS, {"layout": "NHWC"}, "winograd_4x4", "36 products", None),
-    ((1, 512, 7, 7), (512, 512, 3, 3), {"padding": 1}, "winograd_2x2", "16 products do the work of 36", None),
+    ((1, 512, 7, 7), (512, 512, 3, 3), {"padding": 1}, "winograd_2x2",
+     "16 products do the work of 36", None),
     (MANY, CROSS, {"algorithm": "direct"}, "direct_channel", "", "was asked for"),
     ((1, 64, 63, 63), (64, 64, 3, 3), {"stride": 2}, "winograd_stride_2",
      "81 products do the work of 144", None),

@@ -41,7 +41,8 @@ def layer(name, images, dtype):
     rng = np.random.default_rng(len(name))
     x = IMAGES[images](rng, (1, c, h, w)).astype(dtype)
     weight = (rng.standard_normal((k, c // groups, 3, 3)) * np.sqrt(2 / (9 * c))).astype(dtype)
-    return x, weight, rng.standard_normal(k).astype(dtype), {"padding": 1, "groups": groups, "stride": stride}
+    options = {"padding": 1, "groups": groups, "stride": stride}
+    return x, weight, rng.standard_normal(k).astype(dtype), options
 
 
 @pytest.mark.parametrize(
