@@ -267,7 +267,10 @@ def _direct_blocks(g, channel_lanes):
         c = _parts(c, max(1, _parts(c * copied, COPY_BYTES)))  # rows stay whole
     else:
         if channel_lanes:
-            c = min(c, max(1, WEIGHT_BYTES // (128 * g.rows.k * g.cols.k)))
+            # Weights that many pixels meet in turn stay in the L1 cache.
+            near = product and cols > 2 * LEAST_COLUMNS
+            weights = NEAR_BYTES // 2 if near else WEIGHT_BYTES
+            c = min(c, max(1, weights // (128 * g.rows.k * g.cols.k)))
         if not (channel_lanes and product):  # which needs no copy of its input
             while cols > 2 * LEAST_COLUMNS and c * _input(g, 1, cols) > BLOCK_BYTES:
                 cols = _halved(cols)
