@@ -44,10 +44,11 @@ def explain_plan(
     str
         Lines that each begin with what they are about: the call, its algorithm and why, its blocks
         of work, its threads and why, its memory, and the least time on one thread for the
-        arithmetic, for the bytes, and for both side by side. The last three are a prediction. It
-        rests on this machine's peak of multiply-adds, measured in 0.02 s when it is first needed,
-        and on a plain assumption of the bytes that one core moves in a second. It does not count
-        the packing of the weights, which `plan_conv2d` does beforehand.
+        arithmetic, for the bytes, and for both side by side. The last three are floors, not
+        expectations: they rest on this machine's peak of multiply-adds on registers, measured in
+        0.02 s when it is first needed, of which kernels with loads reach 60 to 95 %, and on a plain
+        assumption of the bytes that one core moves in a second. They do not count the packing of
+        the weights, which for a small image of many channels takes longer than its convolution.
 
     Raises
     ------
@@ -67,7 +68,7 @@ def explain_plan(
     memory      scratch ... bytes per thread, packed weights ... bytes
     arithmetic  59.2 GFLOP; ...
     bytes       412 MB (input, weights, result once); 16.5 ms at 25 GB/s (assumed; ...
-    one thread  about ..., limited by ...
+    one thread  at least ..., limited by ...; conv2d packs the weights each time, plan_conv2d once
     """
     question = Question(
         "explain_plan", weight, bias, stride, padding, dilation, groups,
@@ -150,7 +151,8 @@ def _limits(g, task):
         f"{_amount(peak, 'FLOP')}/s (the peak of multiply-adds, measured here)",
         "bytes": f"{_amount(moved, 'B')} ({parts} once); {_time(transfer)} at "
         f"{_amount(_plan.BYTES, 'B')}/s (assumed; caches are faster)",
-        "one thread": f"about {_time(max(arithmetic, transfer))}, limited by {limit}",
+        "one thread": f"at least {_time(max(arithmetic, transfer))}, limited by {limit}; conv2d "
+        "packs the weights each time, plan_conv2d once",
     }
 
 

@@ -73,8 +73,9 @@ def conv2d(
         Added before the activation, as in a ResNet's block: relu(conv + bias + residual).
     layout : "NCHW" or "NHWC"
     algorithm : "auto" or "direct"
-        "auto" takes Winograd's F(4x4, 3x3) or F(2x2, 3x3) where it pays (3x3, stride and dilation
-        1, from 32 channels on, all but the smallest images; `explain_plan` tells). On data like a
+        "auto" takes Winograd's F(4x4, 3x3) or F(2x2, 3x3), or at stride 2 its F(4x4, 2x2) over the
+        image's four phases, where it pays (3x3, dilation 1, from 32 channels on, all but the
+        smallest images; `explain_plan` tells). On data like a
         network's its rounding errors have at most twice the rms, and four times the maximum, of
         those of "direct", which sums the terms as they are. They are relative to the largest
         values around: integers are no longer exact, and smooth images through difference kernels
