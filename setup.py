@@ -58,7 +58,7 @@ class BuildExt(build_ext):
         flags = (MSVC_FLAGS if msvc else UNIX_FLAGS) + SANITIZE_FLAGS
         ext.extra_link_args = list(SANITIZE_FLAGS)
         if not (msvc or DEBUG or SANITIZE):
-            # Without names that nobody looks up, 3 % of the wheel.
+            # Without names that nobody looks up.
             ext.extra_link_args.append("-Wl,-x" if sys.platform == "darwin" else "-Wl,-s")
         openmp, openmp_link = self.find_openmp()
         ext.extra_link_args += openmp_link

@@ -50,18 +50,22 @@ class Winograd(NamedTuple):
     m: int  # a tile is m x m outputs
     points: int  # planes of transformed input and of products
     products: int  # of one tile, for one channel in and one out
-    kept: int  # transformed inputs of a tile and a channel, those that no product needs among them
     # About so many multiply-adds for each channel of a tile, in and out.
     transforms: tuple
     # Errors are within twice (rms) those of plain sums from so many input channels on; with fewer,
     # tiles of 4x4 reach 2.6 times (docs/performance.md).
     accurate: int
 
+    @property
+    def kept(self):
+        """Transformed inputs of a tile and a channel, those that no product needs among them."""
+        return self.points * self.stride**2
+
 
 WINOGRADS = {
-    "winograd_4x4": Winograd(1, 4, 36, 36, 36, (700, 700), 32),
-    "winograd_2x2": Winograd(1, 2, 16, 16, 16, (250, 250), 16),
-    "winograd_stride_2": Winograd(2, 4, 25, 81, 100, (2000, 600), 32),
+    "winograd_4x4": Winograd(1, 4, 36, 36, (700, 700), 48),
+    "winograd_2x2": Winograd(1, 2, 16, 16, (250, 250), 16),
+    "winograd_stride_2": Winograd(2, 4, 25, 81, (2000, 600), 32),
 }
 # Transforms pay from this many channels on both sides. Weights of more than a small L2 cache come
 # from afar, at BYTES; others four times as fast.
@@ -73,6 +77,8 @@ WINOGRAD_BLOCK_BYTES = 5 * L2_BYTES // 8
 # What one product of a tile takes: a vector or two of output channels.
 WINOGRAD_PRODUCT_BYTES = 2 * VECTOR_BYTES
 WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 42, 32
+# Of a block, for predictions: they know nothing of this machine.
+WINOGRAD_USUAL_TILES = 28
 
 # A sleeping team of threads takes milliseconds to wake, and a busy core as long to join one: less
 # work than this is not shared.
@@ -142,10 +148,10 @@ def winograd_refused(geometry):
     name = winograd_scheme(g)
     if name is None:
         return "so few input channels would lose accuracy"
-    if winograd_seconds(g, WINOGRADS[name]) > conv2d_seconds(g._replace(n=1)):
-        return "direct sums are estimated to be faster for so few channels or so small an image"
     if not _winograd_vectors(g, WINOGRADS[name]):
         return "a few tiles of so many channels, transformed, would take too much memory"
+    if winograd_seconds(g, WINOGRADS[name]) > conv2d_seconds(g._replace(n=1)):
+        return "direct sums are estimated to be faster for these channels and this size"
     return None
 
 
@@ -161,19 +167,27 @@ def winograd_scheme(g):
 
 
 def winograd_seconds(g, scheme):
-    """About how long a scheme takes of one sample: its weights come in beside the products."""
+    """About how long a scheme takes of one sample: its weights come in beside the products, once
+    for each block of tiles."""
     weights = scheme.products * g.groups * g.c * g.k * g.bits // 8
     near = WINOGRAD_NEAR if weights <= WINOGRAD_NEAR_BYTES else 1
+    held = _winograd_vectors(g, scheme) * VECTOR_BYTES // (g.bits // 8)
+    block = max(1, min(WINOGRAD_USUAL_TILES, held))
     arithmetic = _seconds(2 * winograd_terms(g, scheme), g)
-    transfer = weights / BYTES / near
+    transfer = _parts(_winograd_tiles(g, scheme), block) * weights / BYTES / near
     return max(arithmetic, transfer) + min(arithmetic, transfer) / 2
 
 
 def winograd_terms(g, scheme):
     """The multiply-adds of one sample, the transforms' among them."""
-    tiles = g.groups * _parts(g.rows.o, scheme.m) * _parts(g.cols.o, scheme.m)
-    transforms_in, transforms_out = scheme.transforms
-    return tiles * (scheme.products * g.c * g.k + transforms_in * g.c + transforms_out * g.k)
+    into, out_of = scheme.transforms
+    terms = scheme.products * g.c * g.k + into * g.c + out_of * g.k
+    return g.groups * _winograd_tiles(g, scheme) * terms
+
+
+def _winograd_tiles(g, scheme):
+    """The tiles of one sample's plane."""
+    return _parts(g.rows.o, scheme.m) * _parts(g.cols.o, scheme.m)
 
 
 def _winograd_vectors(g, scheme):
@@ -312,7 +326,7 @@ def _winograd(g):
 def _winograd_blocks(g):
     item, scheme = g.bits // 8, WINOGRADS[winograd_scheme(g)]
     m, channels = scheme.m, WINOGRAD_PRODUCT_BYTES // item
-    tiles = WINOGRAD_BLOCK_BYTES // ((scheme.products * g.c + scheme.points * channels) * item)
+    tiles = WINOGRAD_BLOCK_BYTES // ((scheme.kept * g.c + scheme.points * channels) * item)
     tiles = max(WINOGRAD_LEAST_TILES, min(tiles, WINOGRAD_MOST_TILES))
     tiles = min(tiles, _winograd_vectors(g, scheme) * VECTOR_BYTES // item)
     cols = _parts(g.cols.o, m)

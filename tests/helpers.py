@@ -212,11 +212,11 @@ OPERATIONS = {
         {"padding": 1, "stride": (2, 3)},
     ),
     "conv2d winograd": Operation(
-        conv2d, FLOATS, lambda w: _layer((2, 33, 22, w + 20), (18, 33, 3, 3)),
+        conv2d, FLOATS, lambda w: _layer((2, 49, 22, w + 20), (18, 49, 3, 3)),
         {"padding": ((1, 2), (0, 1)), "padding_mode": ("zeros", "wrap")},
     ),
     "conv2d winograd NHWC": Operation(
-        conv2d, FLOATS, lambda w: _layer((3, 13, 22, 31 + w), (35, 31 + w, 3, 3)),
+        conv2d, FLOATS, lambda w: _layer((3, 13, 22, 49 + w), (35, 49 + w, 3, 3)),
         {"layout": "NHWC", "padding": ((2, 1), (0, 1)), "padding_mode": ("reflect", "zeros")},
     ),
     "conv2d winograd of small images": Operation(
@@ -224,12 +224,12 @@ OPERATIONS = {
         {"padding": 1, "activation": "relu"},
     ),
     "conv2d winograd of stride 2": Operation(
-        conv2d, FLOATS, lambda w: _layer((2, 64, 46, w + 44), (80, 64, 3, 3)),
+        conv2d, FLOATS, lambda w: _layer((2, 96, 30, 55 + w % 2), (96, 96, 3, 3)),
         {"padding": ((1, 2), (0, 1)), "stride": 2, "padding_mode": ("zeros", "wrap")},
     ),
     "conv2d winograd of stride 2, NHWC": Operation(
-        conv2d, FLOATS, lambda w: _layer((2, 46, 46, 49 + w), (75, 49 + w, 3, 3)),
-        {"layout": "NHWC", "padding": 1, "stride": 2, "padding_mode": ("reflect", "zeros")},
+        conv2d, FLOATS, lambda w: _layer((2, 33, 57, 95 + w % 3), (96, 95 + w % 3, 3, 3)),
+        {"layout": "NHWC", "stride": 2},
     ),
     "conv2d of one row": Operation(
         conv2d, FLOATS, lambda w: _layer((2, 3, 1, w), (130, 3, 1, 1)), {}

@@ -22,7 +22,7 @@ LAYERS = {
     "depthwise NHWC": ((2, 6, 5, 9), (9, 1, 3, 3), {"groups": 9, "layout": "NHWC"}),
     "border": ((1, 2, 5, 6), (3, 2, 2, 3), {"padding": 3, "padding_mode": "reflect"}),
 }
-WINOGRAD = ((1, 32, 20, 20), (16, 32, 3, 3), {"padding": 1})
+WINOGRAD = ((1, 48, 20, 20), (16, 48, 3, 3), {"padding": 1})
 LARGE = ((1, 32, 64, 64), (32, 32, 5, 5), {"padding": 2, "algorithm": "direct"})
 
 

@@ -93,10 +93,10 @@ LAYERS = {
     "depthwise_rows": ((2, 7, 6, 23), (7, 1, 3, 3), {"groups": 7, "padding": 1}),
     "depthwise_plane": ((2, 7, 6, 23), (7, 1, 3, 3), {"groups": 7}),
     "depthwise": ((2, 19, 6, 9), (19, 1, 3, 3), {"layout": "NHWC", "groups": 19}),
-    "winograd_4x4": ((2, 33, 25, 27), (18, 33, 3, 3), {"padding": 1}),
-    "winograd_4x4 NHWC": ((2, 33, 13, 27), (18, 33, 3, 3), {"padding": 1, "layout": "NHWC"}),
+    "winograd_4x4": ((2, 49, 25, 27), (18, 49, 3, 3), {"padding": 1}),
+    "winograd_4x4 NHWC": ((2, 49, 13, 27), (18, 49, 3, 3), {"padding": 1, "layout": "NHWC"}),
     "winograd_2x2": ((2, 64, 7, 6), (120, 64, 3, 3), {"padding": 1}),
-    "winograd_stride_2": ((2, 64, 47, 48), (72, 64, 3, 3), {"padding": 1, "stride": 2}),
+    "winograd_stride_2": ((2, 96, 31, 55), (96, 96, 3, 3), {"padding": 1, "stride": 2}),
 }
 
 

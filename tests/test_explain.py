@@ -32,25 +32,25 @@ def test_the_arguments_are_those_of_conv2d():
     assert dict(inspect.signature(explain_plan).parameters) == expected
 
 
-MANY, CROSS = (1, 32, 40, 40), (16, 32, 3, 3)
+MANY, CROSS = (1, 48, 40, 40), (16, 48, 3, 3)
 
 
 @pytest.mark.parametrize(("x", "weight", "options", "algorithm", "reason", "refusal"), [
     (MANY, CROSS, {}, "winograd_4x4", "36 products do the work of 144", None),
-    ((1, 40, 40, 32), CROSS, {"layout": "NHWC"}, "winograd_4x4", "36 products", None),
+    ((1, 40, 40, 48), CROSS, {"layout": "NHWC"}, "winograd_4x4", "36 products", None),
     ((1, 512, 7, 7), (512, 512, 3, 3), {"padding": 1}, "winograd_2x2",
      "16 products do the work of 36", None),
     (MANY, CROSS, {"algorithm": "direct"}, "direct_channel", "", "was asked for"),
-    ((1, 64, 63, 63), (64, 64, 3, 3), {"stride": 2}, "winograd_stride_2",
+    ((1, 96, 33, 57), (96, 96, 3, 3), {"stride": 2}, "winograd_stride_2",
      "81 products do the work of 144", None),
-    (MANY, CROSS, {"stride": 2}, "direct_channel", "", "or so small an image"),
+    (MANY, CROSS, {"stride": 2}, "direct_channel", "", "these channels and this size"),
     (MANY, CROSS, {"stride": 3}, "direct_channel", "", "3x3 kernels at stride 1 or 2"),
     ((1, 40, 40, 15), (16, 15, 3, 3), {"layout": "NHWC"}, "direct_channel", "neighbours in NHWC",
      "from 16 ch"),
     ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_channel", "better than the pixels", "from 16 ch"),
-    ((9, 32, 2, 2), CROSS, {"padding": 1}, "direct_channel", "", "or so small an image"),
+    ((9, 48, 2, 2), CROSS, {"padding": 1}, "direct_channel", "", "these channels and this size"),
     # Tiles of 4x4 would be less accurate than promised.
-    ((1, 31, 40, 40), (16, 31, 3, 3), {}, "direct_channel", "", "for so few channels"),
+    ((1, 47, 40, 40), (16, 47, 3, 3), {}, "direct_channel", "", "estimated to be faster"),
     ((1, 9999, 40, 40), (99, 9999, 3, 3), {}, "direct_channel", "", "too much memory"),
     (MANY, wide(*CROSS, value=1e30), {}, "direct_channel", "", "weights are so large"),
     (MANY, wide(*CROSS, value=np.nan), {}, "direct_channel", "", "(or NaN)"),
@@ -71,7 +71,7 @@ def test_the_algorithm_and_its_reason(tasks, x, weight, options, algorithm, reas
 
 
 @pytest.mark.parametrize(("x", "weight", "options", "of"), [
-    ((2, 32, 40, 40), CROSS, {}, ""),
+    ((2, 48, 40, 40), CROSS, {}, ""),
     ((1, 4, 30, 500), (6, 2, 5, 5), {"groups": 2, "padding": 2}, " of a group"),
     ((1, 9, 9, 8), (8, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, " of every group"),
     ((1, 64, 20, 20), (70, 64, 1, 1), {"activation": "gelu"}, ""),
@@ -151,7 +151,7 @@ def test_an_empty_result_has_no_plan(tasks):
 
 def test_arrays_are_not_copied(monkeypatch):
     """Neither a terabyte that repeats one number nor what conv2d would have to copy."""
-    x, weight = np.zeros((1, 32, 256, 256), ">f4")[..., ::-1], wide(*CROSS)
+    x, weight = np.zeros((1, 48, 256, 256), ">f4")[..., ::-1], wide(*CROSS)
     monkeypatch.setattr(_arrays, "_physical_memory", lambda: 2**20)
     said(MANY, CROSS)  # what is made once
     tracemalloc.start()

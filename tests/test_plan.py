@@ -60,13 +60,17 @@ def test_the_calls_of_the_other_tests_are_planned_as_they_say(tasks):
         "conv2d": "direct_pixel", "conv2d channels in the lanes": "direct_channel",
         "conv2d winograd": "winograd_4x4", "conv2d winograd NHWC": "winograd_4x4",
         "conv2d winograd of small images": "winograd_2x2",
+        "conv2d winograd of stride 2": "winograd_stride_2",
+        "conv2d winograd of stride 2, NHWC": "winograd_stride_2",
         "conv2d depthwise by rows": "depthwise_rows",
         "conv2d depthwise by rows, strided": "depthwise_rows",
         "conv2d NHWC": "direct_channel", "conv2d NHWC depthwise": "depthwise",
         "conv2d depthwise": "depthwise_plane", "conv2d depthwise 5x5": "depthwise_plane",
     }.items():  # fmt: skip
-        OPERATIONS[name](OPERATIONS[name].arrays("float32", 37))
-        assert tasks[-1].algorithm == algorithm
+        for dtype, width in [("float32", 37), *(("float64", w) for w in (1, 2, 3, 4))]:
+            if width == 37 or "winograd" in name:
+                OPERATIONS[name](OPERATIONS[name].arrays(dtype, width))
+                assert tasks[-1].algorithm == algorithm
 
 
 def test_calls_of_one_geometry_are_planned_once(tasks):
@@ -78,8 +82,11 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
 
 
 @pytest.mark.parametrize(("x", "weight", "options", "algorithm"), [
-    ((1, 32, 40, 40), (16, 32, 3, 3), {}, "winograd_4x4"),
-    ((1, 64, 40, 40), (32, 32, 3, 3), {"groups": 2}, "winograd_4x4"),
+    ((1, 48, 40, 40), (16, 48, 3, 3), {}, "winograd_4x4"),
+    ((1, 47, 40, 40), (64, 47, 3, 3), {}, "winograd_2x2"),  # 4x4 would lose accuracy
+    ((1, 128, 56, 56), (128, 128, 3, 3), {"padding": 1, "stride": 2}, "winograd_stride_2"),
+    ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 1, "stride": 2}, "direct_channel"),
+    ((1, 96, 40, 40), (32, 48, 3, 3), {"groups": 2}, "winograd_4x4"),
     ((99, 512, 7, 7), (512, 512, 3, 3), {"padding": 1}, "winograd_2x2"),  # not of 99 samples
     ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_channel"),
     ((1, 15, 40, 50), (16, 15, 3, 3), {}, "direct_pixel"),  # rows of three vectors
@@ -90,7 +97,7 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
     ((1, 16, 40, 40), (16, 16, 3, 1), {}, "direct_pixel"),
     ((1, 16, 40, 40), (16, 16, 5, 5), {}, "direct_channel"),
     ((1, 16, 40, 40), (16, 16, 3, 3), {"algorithm": "direct"}, "direct_channel"),
-    ((1, 40, 40, 32), (16, 32, 3, 3), {"layout": "NHWC"}, "winograd_4x4"),
+    ((1, 40, 40, 48), (16, 48, 3, 3), {"layout": "NHWC"}, "winograd_4x4"),
     ((1, 9, 9, 8), (8, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "depthwise"),
     ((1, 9, 9, 8), (16, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "direct_channel"),
     ((1, 8, 9, 9), (8, 1, 3, 3), {"groups": 8}, "depthwise_plane"),
@@ -158,9 +165,11 @@ def test_small_work_is_not_shared():
 def test_winograd_is_chosen_for_a_sample_whatever_the_batch():
     """Also where the two estimates are equal."""
     cut = ("constant", "constant")
-    for c, k, h, w in [(25, 25, 4, 12), (20, 25, 5, 13), (20, 70, 5, 8), (64, 64, 7, 7)]:
+    layers = [(25, 25, 4, 12, 1), (20, 25, 5, 13, 1), (20, 70, 5, 8, 1), (64, 64, 7, 7, 1)]
+    layers += [(64, 64, 63, 63, 2), (96, 96, 33, 57, 2), (98, 96, 31, 57, 2)]
+    for c, k, h, w, stride in layers:
         rows, cols = _geometry.windows(
-            "conv2d", (h, w), (3, 3), (1, 1), ((0, 0), (0, 0)), (1, 1)
+            "conv2d", (h, w), (3, 3), (stride, stride), ((0, 0), (0, 0)), (1, 1)
         )
         chosen = {
             (_plan.winograd_refused(g), _plan.winograd_scheme(g))

@@ -44,7 +44,8 @@ static void winograd_products(const struct winograd_unit *u, const struct winogr
     for (ptrdiff_t point = 0; point < winograd_points(side); point++) {
         const ptrdiff_t first = winograd_first_phase(point, side) * c;
         const ptrdiff_t end = winograd_end_phase(point, side) * c;
-        t.ahead = weight + (end - first) * width;
+        const real *const next = weight + winograd_point(end - first, width);
+        t.ahead = next;
         for (ptrdiff_t c0 = first; c0 < end; c0 += part) {
             t.taps = FC_MIN(part, end - c0);
             t.weight = weight + (c0 - first) * width;
@@ -57,7 +58,7 @@ static void winograd_products(const struct winograd_unit *u, const struct winogr
                 t.ahead += t.taps * t.ahead_step;
             }
         }
-        weight += (end - first) * width + WINOGRAD_POINT_GAP;
+        weight = next;
     }
 }
 
@@ -107,6 +108,8 @@ FC_INLINE struct winograd_unit winograd_find_unit(const struct fc_conv2d *p, ptr
     u.g = unit / blocks_k;
     u.cols = FC_MIN(p->block_cols, p->ow - u.x0);
     u.k1 = FC_MIN(u.k0 + p->block_k, p->k);
+    u.seen_rows = (p->oh - 1) * p->stride_h + 3 - p->top;
+    u.seen_cols = (p->ow - 1) * p->stride_w + 3 - p->left;
     u.block = winograd_block(p, FC_MIN(block_rows, all_rows - u.r0), u.cols, side);
     u.x = (const real *)p->x + u.g * u.from.group;
     u.weight = (const real *)p->weight + u.g * winograd_packed_group(p, side);

@@ -100,8 +100,8 @@ FC_INLINE vec pool_finish(vec acc, real height, vec widths, const int max)
 }
 
 /* Output i of NCHW, whatever its window covers: in one lane, for data would mislead branches. */
-FC_INLINE void pool_one(const struct fc_pool2d *p, const struct pool_row *row, ptrdiff_t i,
-                        const int max)
+static void pool_one(const struct fc_pool2d *p, const struct pool_row *row, ptrdiff_t i,
+                     const int max)
 {
     const ptrdiff_t start = i * p->stride_w - p->left;
     vec acc = v_set1(pool_identity(max));
@@ -170,6 +170,16 @@ FC_INLINE void pool_rows_pixels(const struct fc_pool2d *p, struct pool_row *row,
         for (; i < ow; i++)
             pool_one(p, row, i, max);
     }
+}
+
+/* One row of NCHW whose windows lie in the image in part: rare, so not once more for every size. */
+static void pool_row_cut(const struct fc_pool2d *p, struct pool_row *row,
+                         const struct pool_columns *columns, const real *end, const int max)
+{
+    if (p->stride_w == 1)
+        pool_rows_pixels(p, row, 1, columns, end, row->count, p->kw, p->dilation_w, 1, max);
+    else
+        pool_rows_pixels(p, row, 1, columns, end, row->count, p->kw, p->dilation_w, 2, max);
 }
 
 /* One row of NHWC. */
@@ -250,7 +260,7 @@ FC_INLINE void pool_run(const struct fc_pool2d *p, ptrdiff_t begin, ptrdiff_t en
                 rows = FC_MIN(below / p->stride_h + 1, y1 - y);
                 pool_rows_pixels(p, &row, rows, &columns, x_end, kh, kw, dilation, stride, max);
             } else if (stride && row.count > 0) {
-                pool_rows_pixels(p, &row, 1, &columns, x_end, row.count, kw, dilation, stride, max);
+                pool_row_cut(p, &row, &columns, x_end, max);
             } else {
                 for (ptrdiff_t i = 0; i < p->ow; i++)
                     pool_one(p, &row, i, max);

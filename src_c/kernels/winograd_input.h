@@ -42,7 +42,8 @@ FC_INLINE void winograd_gather_nchw(const struct steps *from, const real *x, ptr
 }
 
 /* A rectangle of pixels of sample n, of LANES channels from c on, with the border around them:
- * [row][column][LANES]. Channels that are not there are 0. */
+ * [row][column][LANES]. What is not there is 0: channels, and pixels that no output sees but the parts
+ * of tiles beyond the result would. */
 static void winograd_gather(const struct winograd_unit *u, ptrdiff_t n, ptrdiff_t c, ptrdiff_t y0,
                             ptrdiff_t rows, ptrdiff_t x0, ptrdiff_t cols, real *dst)
 {
@@ -51,18 +52,20 @@ static void winograd_gather(const struct winograd_unit *u, ptrdiff_t n, ptrdiff_
     const real *const x = u->x + n * u->from.sample + c * u->from.channel;
     ptrdiff_t a, b;
 
-    border_inside(x0, cols, p->w, &a, &b);
+    border_inside(x0, cols, FC_MIN(p->w, u->seen_cols), &a, &b);
     for (ptrdiff_t r = 0; r < rows; r++, dst += u->block.pixels) {
-        const ptrdiff_t y = border_index(y0 + r, p->h, p->border_h);
+        const ptrdiff_t y = y0 + r < u->seen_rows ? border_index(y0 + r, p->h, p->border_h) : -1;
         const real *const row = x + FC_MAX(y, 0) * u->from.row;
         if (y < 0) {
             memset(dst, 0, (size_t)(cols * LANES) * sizeof(real));
             continue;
         }
-        (p->nhwc ? winograd_gather_nhwc : winograd_gather_nchw)(
-            &u->from, row + (x0 + a) * u->from.pixel, b - a, kept, dst + a * LANES);
+        if (b > a)
+            (p->nhwc ? winograd_gather_nhwc : winograd_gather_nchw)(
+                &u->from, row + (x0 + a) * u->from.pixel, b - a, kept, dst + a * LANES);
         for (ptrdiff_t j = a > 0 ? 0 : b; j < cols; j = j + 1 == a ? b : j + 1) {
-            const ptrdiff_t at = border_index(x0 + j, p->w, p->border_w);
+            const ptrdiff_t at =
+                x0 + j < u->seen_cols ? border_index(x0 + j, p->w, p->border_w) : -1;
             v_store(dst + j * LANES, v_set1(0));
             for (ptrdiff_t k = 0; at >= 0 && k < kept; k++)
                 dst[j * LANES + k] = row[k * u->from.channel + at * u->from.pixel];
@@ -106,7 +109,8 @@ FC_INLINE void winograd_input_tile(const struct winograd_unit *u, ptrdiff_t c, c
     for (int phase = 0; phase < winograd_phases(side); phase++)
         winograd_input_patch(&u->block, from + winograd_phase_row(phase, side) * row +
                                             winograd_phase_col(phase) * pixel,
-                             stride * row, stride * pixel, u->p->c - c, dst + phase * u->p->c + c, side);
+                             stride * row, stride * pixel, u->p->c - c,
+                             dst + phase * u->p->c + c, side);
 }
 
 /* Transform a row of tiles of sample n, y its first row of outputs; dst is its first tile. */
@@ -118,7 +122,7 @@ FC_INLINE void winograd_input(const struct winograd_unit *u, ptrdiff_t n, ptrdif
     const int stride = winograd_stride(side), step = winograd_m(side) * stride;
     const ptrdiff_t rows = winograd_pixels(1, side), y0 = y * stride - p->top;
     const ptrdiff_t x0 = u->x0 * stride - p->left;
-    const real *const image = u->x + n * u->from.sample + y0 * u->from.row;
+    const real *const image = u->x + n * u->from.sample;
 
     for (ptrdiff_t c = 0; !p->nhwc && c < p->c; c += LANES) {
         winograd_gather(u, n, c, y0, rows, x0, winograd_pixels(b->cols, side), s->pixels);
@@ -128,11 +132,12 @@ FC_INLINE void winograd_input(const struct winograd_unit *u, ptrdiff_t n, ptrdif
     }
     for (ptrdiff_t tile = 0; p->nhwc && tile < b->cols; tile++, dst += b->tile) {
         const ptrdiff_t at = x0 + tile * step;
-        const int inside = y0 >= 0 && y0 + rows <= p->h && at >= 0 && at + rows <= p->w;
+        const int inside = y0 >= 0 && y0 + rows <= FC_MIN(p->h, u->seen_rows) && at >= 0 &&
+                           at + rows <= FC_MIN(p->w, u->seen_cols);
         for (ptrdiff_t c = 0; c < p->c; c += LANES)
             if (inside && p->c - c >= LANES) {
-                winograd_input_tile(u, c, image + at * u->from.pixel + c, u->from.row, u->from.pixel,
-                                    dst, side);
+                winograd_input_tile(u, c, image + y0 * u->from.row + at * u->from.pixel + c,
+                                    u->from.row, u->from.pixel, dst, side);
             } else {
                 winograd_gather(u, n, c, y0, rows, at, rows, s->pixels);
                 winograd_input_tile(u, c, s->pixels, b->pixels, LANES, dst, side);

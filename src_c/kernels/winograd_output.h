@@ -47,9 +47,13 @@ static void winograd_direct_tile(const struct winograd_unit *u, const struct win
             ptrdiff_t place[9];
             vec sum = bias;
             for (int i = 0; i < 9; i++) {
-                const ptrdiff_t row = border_index(y * p->stride_h - p->top + i / 3, p->h, p->border_h);
-                const ptrdiff_t col = border_index(at * p->stride_w - p->left + i % 3, p->w, p->border_w);
-                place[i] = row < 0 || col < 0 ? -1 : row * u->from.row + col * u->from.pixel;
+                const ptrdiff_t row = y * p->stride_h - p->top + i / 3;
+                const ptrdiff_t col = at * p->stride_w - p->left + i % 3;
+                const ptrdiff_t from_y = border_index(row, p->h, p->border_h);
+                const ptrdiff_t from_x = border_index(col, p->w, p->border_w);
+                place[i] = from_y < 0 || from_x < 0
+                               ? -1
+                               : from_y * u->from.row + from_x * u->from.pixel;
             }
             for (ptrdiff_t c = 0; c < p->c; c++)
                 for (int i = 0; i < 9; i++) {

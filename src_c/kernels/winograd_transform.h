@@ -7,7 +7,8 @@
  * With the interpolation points 0, +-11/16, +-3/2 and infinity, all exact in binary, and sums of few
  * channels at a time, the rounding error of the larger one is about that of a plain float32 sum; the
  * customary points 0, +-1, +-2 lose two bits (on points and sums: Barabasz et al.,
- * arXiv:1803.10986). The smallest has 0, +-1 and infinity; that of stride 2 +-1/2, +-5/4 and infinity. */
+ * arXiv:1803.10986). The smallest has 0, +-1 and infinity; that of stride 2 has +-1/2, +-5/4 and
+ * infinity, the best of ten choices tried (docs/performance.md). */
 
 #define WINOGRAD_SIDE 6 /* at most */
 

@@ -3,7 +3,7 @@
 /* Output channels of one product, and of one stretch of packed weights. */
 #define WINOGRAD_K (CHANNEL_VECTORS * LANES)
 /* Channels are summed in parts before the sums are added: the smaller the parts, the smaller the
- * error. At least two of them, of equal size and at most this many. */
+ * error. Of all phases at least two of them, of equal size and at most this many channels. */
 #define WINOGRAD_CHANNELS 32
 FC_INLINE ptrdiff_t winograd_part(ptrdiff_t c)
 {
@@ -117,6 +117,7 @@ struct winograd_unit {
     const real *x, *weight, *plain, *bias; /* weight transformed, plain not; bias may be NULL */
     real *out;                             /* x and out: the group's first channel of all samples */
     ptrdiff_t g, r0, x0, cols, k0, k1;     /* r0: of the first row of tiles */
+    ptrdiff_t seen_rows, seen_cols;        /* of the image and its border, by any output */
 };
 
 /* The rows of tiles of one sample in a unit, from its row r on. */

@@ -4,21 +4,24 @@
  * stretch of memory; then the weights themselves, for the tiles that are computed directly: for each
  * group and each vector of output channels [c][kh][kw][k]. */
 
-/* Between two points, so that their weights do not pile up in a few cache sets: a line. */
-#define WINOGRAD_POINT_GAP (64 / (ptrdiff_t)sizeof(real))
-
-/* Where a point's weights begin in a stretch of `width` output channels. */
-FC_INLINE ptrdiff_t winograd_point(const struct fc_conv2d *p, ptrdiff_t width, ptrdiff_t point,
+/* A point's weights: of so many channels, and `width` output channels. */
+FC_INLINE ptrdiff_t winograd_point(ptrdiff_t channels, ptrdiff_t width)
+{
+    return odd_lines(channels * width);
+}
+/* Where a point's weights begin in their stretch. */
+static ptrdiff_t winograd_point_at(const struct fc_conv2d *p, ptrdiff_t width, ptrdiff_t point,
                                    const int side)
 {
-    ptrdiff_t phases = 0;
+    ptrdiff_t at = 0;
     for (ptrdiff_t i = 0; i < point; i++)
-        phases += winograd_end_phase(i, side) - winograd_first_phase(i, side);
-    return phases * p->c * width + point * WINOGRAD_POINT_GAP;
+        at += winograd_point((winograd_end_phase(i, side) - winograd_first_phase(i, side)) * p->c,
+                             width);
+    return at;
 }
 FC_INLINE ptrdiff_t winograd_stretch(const struct fc_conv2d *p, const int side)
 {
-    return winograd_point(p, WINOGRAD_K, winograd_points(side), side);
+    return winograd_point_at(p, WINOGRAD_K, winograd_points(side), side);
 }
 FC_INLINE ptrdiff_t winograd_packed_group(const struct fc_conv2d *p, const int side)
 {
@@ -63,7 +66,8 @@ FC_INLINE void winograd_pack_lanes(const struct fc_conv2d *p, const real *weight
     enum { CHANNELS = 8 }; /* at a time */
     ptrdiff_t point[WINOGRAD_POINTS];
     for (int i = 0; i < side * side; i++)
-        point[i] = winograd_point(p, width, i, side) - winograd_first_phase(i, side) * p->c * width;
+        point[i] = winograd_point_at(p, width, i, side) -
+                   winograd_first_phase(i, side) * p->c * width;
     for (ptrdiff_t c0 = 0; c0 < p->c; c0 += CHANNELS) {
         const ptrdiff_t channels = FC_MIN(CHANNELS, p->c - c0);
         real plain[CHANNELS * 9 * LANES];
