@@ -244,12 +244,11 @@ def _conv2d(g, winograd, isa, threads):
     else:
         others *= g.n
     if winograd or algorithm in ("direct_channel", "direct_pixel"):
-        weights, pixels = g.k * g.rows.k * g.cols.k, g.rows.n * g.cols.n
-        if winograd:
-            weights, pixels = g.k * scheme.products, g.n * pixels
-        if others % threads and (weights > pixels or others * _parts(all_rows, rows) < threads):
-            # Each thread takes some output channels: reading all weights would cost more than
-            # reading all input, or there are too few rows.
+        few = others * _parts(all_rows, rows) < threads
+        weighty = g.k * g.rows.k * g.cols.k > g.rows.n * g.cols.n
+        if others % threads and (few or (weighty and not winograd)):
+            # Each thread takes some output channels: there are too few rows, or reading all weights
+            # would cost more than reading all input (but not more than transforming it).
             share = _parts(g.k, _parts(threads, others))
             k = min(k, _parts(share, CHANNEL_BLOCK) * CHANNEL_BLOCK)
             others *= _parts(g.k, k)
