@@ -121,7 +121,7 @@ def conv2d_seconds(geometry):
 
 
 def _seconds(flops, g):
-    """About how long arithmetic takes on one thread."""
+    """About how long arithmetic takes on one thread, in the type of a geometry's sums."""
     return flops * g.bits / 32 / FLOPS
 
 
@@ -399,7 +399,7 @@ def filter2d(geometry, threads):
     g = geometry
     taps = g.rows.k + g.cols.k if g.separable else g.rows.k * g.cols.k
     outputs = g.planes * g.kernels * g.rows.o * g.cols.o * g.channels
-    threads = share(threads, 2 * outputs * taps / FLOPS + outputs * 8 / BYTES)
+    threads = share(threads, _seconds(2 * outputs * taps, g) + outputs * 8 / BYTES)
     return _filter2d(g, _config.isa(), threads), threads
 
 

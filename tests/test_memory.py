@@ -1,8 +1,8 @@
 """Scratch memory: a call takes its inputs, its output, and at most 4 MB for each thread.
 
-The packed weights of a call are its weights in another order (Winograd's are four times as many,
-for 3x3 kernels); a plan keeps them, plain calls hand one buffer of them on (at most 16 MB). They
-are not scratch memory.
+The packed weights of a call are its weights in another order (Winograd's are three to ten times as
+many, for 3x3 kernels); a plan keeps them, plain calls hand one buffer of them on (at most 16 MB).
+They are not scratch memory.
 """
 
 from itertools import product

@@ -109,6 +109,22 @@ def test_the_algorithm_follows_from_one_sample(tasks, x, weight, options, algori
     assert [task.algorithm for task in tasks] == [algorithm]
 
 
+@pytest.mark.parametrize(("name", "size"), [
+    ("winograd_4x4", 56), ("winograd_2x2", 7), ("winograd_stride_2", 56),
+])  # fmt: skip
+def test_winograds_products_are_those_of_the_kernel(name, size):
+    """Packed are one weight for each product, and the nine of the tiles that are repaired."""
+    scheme = _plan.WINOGRADS[name]
+    stride = (scheme.stride, scheme.stride)
+    windows = _geometry.windows("conv2d", (size, size), (3, 3), stride, ((1, 1), (1, 1)), (1, 1))
+    cut = ("constant", "constant")
+    g = _geometry.Conv2d(1, 1, 128, 128, *windows, cut, (None,), False, "NCHW", 32)
+    task, _ = _plan.conv2d(g, True, 1)
+    assert task.algorithm == name
+    # A line or two between points are less than one weight each.
+    assert task.packed_size // (128 * 128) == scheme.products + 9
+
+
 def test_blocks_shrink_to_their_size(tasks, monkeypatch):
     """What the tests of blocks rest on: rows, columns, channels are cut in turn."""
     x, weight = np.zeros((1, 8, 40, 300), np.float32), np.zeros((4, 8, 3, 3), np.float32)
