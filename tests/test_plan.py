@@ -121,8 +121,9 @@ def test_winograds_products_are_those_of_the_kernel(name, size):
     g = _geometry.Conv2d(1, 1, 128, 128, *windows, cut, (None,), False, "NCHW", 32)
     task, _ = _plan.conv2d(g, True, 1)
     assert task.algorithm == name
-    # A line or two between points are less than one weight each.
-    assert task.packed_size // (128 * 128) == scheme.products + 9
+    # Points in odd numbers of lines take up to a sixteenth more.
+    least = 128 * 128 * (scheme.products + 9)
+    assert least <= task.packed_size < 1.07 * least
 
 
 def test_blocks_shrink_to_their_size(tasks, monkeypatch):
