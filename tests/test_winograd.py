@@ -131,10 +131,10 @@ def test_blocks(isa, small_blocks, layout, number):
 
 def test_a_plan_of_small_and_large_images(isa, dtype):
     rng = np.random.default_rng(1)
-    weight = rng.standard_normal((16, 32, 3, 3)).astype(dtype)
+    weight = rng.standard_normal((16, 48, 3, 3)).astype(dtype)
     plan = plan_conv2d(weight)
     for size in (9, 40, 9, 41):
-        x = rng.standard_normal((1, 32, size, size)).astype(dtype)
+        x = rng.standard_normal((1, 48, size, size)).astype(dtype)
         assert_same_bits(plan(x), conv2d(x, weight))
 
 
@@ -191,7 +191,7 @@ def test_repair(isa, layout, tasks, algorithm):
 @pytest.mark.parametrize(("size", "stride", "mode"), [
     (40, 2, "zeros"), (61, 1, "wrap"), (61, 1, "reflect"), (61, 1, "symmetric"),
 ])
-def test_pixels_that_no_output_sees_change_none(isa, layout, size, stride, mode, value):
+def test_pixels_that_no_output_sees_change_none(isa, layout, tasks, size, stride, mode, value):
     """Tiles at the end hang over: what they would see there does not count."""
     rng = np.random.default_rng(7)
     x = rng.standard_normal((1, 128, size, size)).astype(np.float32)
@@ -213,14 +213,17 @@ def test_pixels_that_no_output_sees_change_none(isa, layout, size, stride, mode,
     # The last output, in a tile that hangs over.
     last = (0, -1, -1) if layout == "NHWC" else (0, slice(None), -1, -1)
     assert_array_equal(y[last], plain[last])
+    assert tasks[-1].algorithm == ("winograd_4x4" if stride == 1 else "winograd_stride_2")
 
 
 @pytest.mark.parametrize("value", [nan, inf])
 def test_not_a_number_in_a_weight_reaches_its_kernel_only(isa, dtype, value, tasks):
-    """Such weights are not given to Winograd."""
+    """Such weights are not given to Winograd, as others of this layer are."""
     rng = np.random.default_rng(3)
-    x = integers(rng, (1, 32, 40, 40), dtype)
-    weight = integers(rng, (17, 32, 3, 3), dtype)
+    x = integers(rng, (1, 48, 40, 40), dtype)
+    weight = integers(rng, (17, 48, 3, 3), dtype)
+    conv2d(x, weight)
+    assert tasks[-1].algorithm == "winograd_4x4"
     weight[5, 7, 1, 2] = value
     expected = reference.conv2d(x, weight)
     assert_array_equal(np.rint(conv2d(x, weight)), expected)
