@@ -34,13 +34,15 @@
     __atomic_exchange_n((location), (value), __ATOMIC_ACQ_REL)
 #endif
 
-/* Hints, for the L1 cache and for the L2 cache; any address is allowed. */
+/* Hints, to read in the L1 cache and in the L2 cache, and to write; any address is allowed. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FC_PREFETCH(address) ((void)(address))
 #define FC_PREFETCH_L2(address) ((void)(address))
+#define FC_PREFETCH_WRITE(address) ((void)(address))
 #else
 #define FC_PREFETCH(address) __builtin_prefetch(address)
 #define FC_PREFETCH_L2(address) __builtin_prefetch(address, 0, 2)
+#define FC_PREFETCH_WRITE(address) __builtin_prefetch(address, 1)
 #endif
 
 /* A function that may be missing at run time, and one that runs when the library is loaded. */

@@ -23,6 +23,7 @@
 #include "winograd_unit.h"
 #include "winograd_weights.h"
 #include "winograd_input.h"
+#include "winograd_product.h"
 #include "winograd_output.h"
 #include "conv_winograd.h"
 #include "conv_depthwise.h"

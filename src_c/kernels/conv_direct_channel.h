@@ -30,7 +30,6 @@ struct channel_tile {
     const real *start; /* sums to continue, or NULL to start from the bias */
     real *sums;        /* where they go, `sums_pitch` elements from one pixel to the next */
     ptrdiff_t sums_pitch;
-    int add;        /* the sums to those already there */
     int activation; /* of the sums */
     const ptrdiff_t *tap;
     ptrdiff_t taps, c, channel, pixel; /* elements from one channel, one pixel, to the next */
@@ -43,7 +42,8 @@ FC_INLINE void channel_tile(const struct channel_tile *t, ptrdiff_t pixel, const
 {
     vec acc[CHANNEL_PIXELS][CHANNEL_VECTORS];
     const real *x = t->x, *w = t->weight, *ahead = t->ahead;
-    const ptrdiff_t taps = t->taps, ahead_step = t->ahead_step;
+    const ptrdiff_t taps = t->taps, ahead_step = t->ahead_step, sums_pitch = t->sums_pitch;
+    real *const sums = t->sums;
 
     FC_UNROLL for (int i = 0; i < n; i++)
         FC_UNROLL for (int v = 0; v < nv; v++)
@@ -69,10 +69,8 @@ FC_INLINE void channel_tile(const struct channel_tile *t, ptrdiff_t pixel, const
             FC_UNROLL for (int v = 0; v < nv; v++)
                 acc[i][v] = activate(acc[i][v], t->activation);
     FC_UNROLL for (int i = 0; i < n; i++)
-        FC_UNROLL for (int v = 0; v < nv; v++) {
-            real *const to = t->sums + i * t->sums_pitch + v * LANES;
-            v_store(to, t->add ? v_add(v_load(to), acc[i][v]) : acc[i][v]);
-        }
+        FC_UNROLL for (int v = 0; v < nv; v++)
+            v_store(sums + i * sums_pitch + v * LANES, acc[i][v]);
 }
 
 /* For each run: one and two vectors; pixels apart, or (NCHW) side by side. */
@@ -242,6 +240,20 @@ static void channel_store_nchw(const struct fc_conv2d *p, const real *sums, ptrd
         }
 }
 
+/* In NCHW, fetch the lines that n pixels of some output channels will be stored to, while their sums
+ * are computed: of results larger than level 2 caches. */
+#define CHANNEL_FETCHED (2 << 20)
+FC_INLINE void channel_fetch_nchw(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t channels,
+                                  real *out)
+{
+    const ptrdiff_t plane = p->oh * p->ow;
+    if (p->nhwc || p->n * p->groups * p->k * plane * (ptrdiff_t)sizeof(real) <= CHANNEL_FETCHED)
+        return;
+    for (ptrdiff_t k = 0; k < channels; k++, out += plane)
+        for (ptrdiff_t at = 0; at < n + LANES - 1; at += LANES)
+            FC_PREFETCH_WRITE(out + FC_MIN(at, n - 1));
+}
+
 struct channel_unit {
     ptrdiff_t n, g, k0, k1, y0, rows, x0, cols;
     const real *weight, *bias; /* of the group; bias may be NULL */
@@ -293,6 +305,8 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
             t->x = x + y * row + at * t->pixel;
             t->start = first ? NULL : sums;
             t->sums = direct ? out : last ? u->tile_sums : sums;
+            if (last)
+                channel_fetch_nchw(p, n, kept, out);
             run(t);
             t->ahead += t->c * t->taps * t->ahead_step;
             if (last && !direct)

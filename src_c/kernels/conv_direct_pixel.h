@@ -30,10 +30,13 @@ FC_INLINE void pixel_tile(const struct pixel_tile *t, const int mr, const int nv
 {
     vec acc[8][PIXEL_MAX_VECTORS];
     const real *x[PIXEL_MAX_VECTORS], *w = t->weight;
-    const ptrdiff_t taps = t->taps;
+    real *out[PIXEL_MAX_VECTORS];
+    const ptrdiff_t taps = t->taps, pitch = t->out_pitch;
 
-    FC_UNROLL for (int v = 0; v < nv; v++)
+    FC_UNROLL for (int v = 0; v < nv; v++) {
         x[v] = t->x[v];
+        out[v] = t->out[v];
+    }
     FC_UNROLL for (int m = 0; m < mr; m++)
         FC_UNROLL for (int v = 0; v < nv; v++)
             acc[m][v] = t->first ? v_set1(t->bias[m])
@@ -57,20 +60,20 @@ FC_INLINE void pixel_tile(const struct pixel_tile *t, const int mr, const int nv
     if (!t->last || t->whole) {
         FC_UNROLL for (int m = 0; m < mr; m++)
             FC_UNROLL for (int v = 0; v < nv; v++)
-                v_store(t->out[v] + m * t->out_pitch, acc[m][v]);
+                v_store(out[v] + m * pitch, acc[m][v]);
     } else if (t->stream) {
         FC_UNROLL for (int m = 0; m < mr; m++)
             FC_UNROLL for (int v = 0; v < nv; v++)
-                v_stream(t->out[v] + m * t->out_pitch, acc[m][v]);
+                v_stream(out[v] + m * pitch, acc[m][v]);
     } else {
         FC_UNROLL for (int m = 0; m < mr; m++) {
             if (m == t->k)
                 break;
             FC_UNROLL for (int v = 0; v < nv; v++)
                 if (t->kept == LANES)
-                    v_store(t->out[v] + m * t->out_pitch, acc[m][v]);
+                    v_store(out[v] + m * pitch, acc[m][v]);
                 else
-                    v_store_n(t->out[v] + m * t->out_pitch, acc[m][v], t->kept);
+                    v_store_n(out[v] + m * pitch, acc[m][v], t->kept);
         }
     }
 }

@@ -7,7 +7,7 @@
  *   1. each channel's patches of side x side inputs are transformed, channels in the lanes, into as
  *      many planes, one for each point;
  *   2. for the output channels of one register tile at a time, plane by plane, a matrix product with
- *      the transformed weights, output channels in the lanes (the tiles of conv_direct_channel.h);
+ *      the transformed weights, output channels in the lanes (winograd_product.h);
  *   3. its result is transformed back, with the bias, and stored as conv_direct_channel.h does.
  * Nothing of the image's size is kept in between. The weights stream by once per unit: those of the
  * next point are fetched while a point's products are computed.
@@ -26,42 +26,6 @@ FC_INLINE ptrdiff_t winograd_units(const struct fc_conv2d *p, const int side)
            ceil_div(p->ow, p->block_cols);
 }
 
-/* The matrix product of each plane for one tile of output channels. */
-static void winograd_products(const struct winograd_unit *u, const struct winograd_scratch *s,
-                              const real *weight, int nv, const int side)
-{
-    const struct winograd_block *const b = &u->block;
-    const ptrdiff_t c = u->p->c, width = nv * LANES;
-    const ptrdiff_t part = winograd_part(winograd_phases(side) * c);
-    const ptrdiff_t runs = channel_runs(b->tiles), run = channel_run(b->tiles);
-    struct channel_tile t = {.bias = s->zero, .tap = s->tap, .c = 1, .pixel = b->tile,
-                             .sums_pitch = width, .activation = FC_LINEAR};
-
-    for (ptrdiff_t i = 0; i < part; i++)
-        s->tap[i] = i;
-    /* What all runs together fetch is the next point's weights. */
-    t.ahead_step = ceil_div(width, runs);
-    for (ptrdiff_t point = 0; point < winograd_points(side); point++) {
-        const ptrdiff_t first = winograd_first_phase(point, side) * c;
-        const ptrdiff_t end = winograd_end_phase(point, side) * c;
-        const real *const next = weight + winograd_point(end - first, width);
-        t.ahead = next;
-        for (ptrdiff_t c0 = first; c0 < end; c0 += part) {
-            t.taps = FC_MIN(part, end - c0);
-            t.weight = weight + (c0 - first) * width;
-            t.add = c0 > first;
-            for (ptrdiff_t at = 0, n; at < b->tiles; at += n) {
-                n = FC_MIN(run, b->tiles - at);
-                t.x = s->input + point * b->input + c0 + at * b->tile;
-                t.sums = s->product + point * b->product + at * width;
-                channel_tiles[n - 1][0][nv - 1](&t);
-                t.ahead += t.taps * t.ahead_step;
-            }
-        }
-        weight = next;
-    }
-}
-
 FC_INLINE void winograd_unit(const struct winograd_unit *u, char *area, const int side)
 {
     const struct fc_conv2d *const p = u->p;
@@ -69,7 +33,6 @@ FC_INLINE void winograd_unit(const struct winograd_unit *u, char *area, const in
     const struct winograd_scratch s = winograd_take(b, side, area);
     struct winograd_run run;
 
-    memset(s.zero, 0, WINOGRAD_K * sizeof(real));
     for (ptrdiff_t r = 0; r < b->rows; r++) {
         run = winograd_run(u, r, side);
         winograd_input(u, run.n, run.y, &s, s.input + r * b->cols * b->tile, side);

@@ -99,6 +99,9 @@ FC_INLINE void winograd_output(const struct winograd_unit *u, const struct winog
         const struct winograd_run run = winograd_run(u, r, side);
         real *const out = u->out + run.n * u->to.sample + k * u->to.channel +
                           run.y * u->to.row + u->x0 * u->to.pixel;
+        const ptrdiff_t rows = FC_MIN(m, run.height);
+        for (ptrdiff_t i = 0; i < rows; i++)
+            channel_fetch_nchw(p, u->cols, kept, out + i * u->to.row);
         for (ptrdiff_t x = 0; x < b->cols; x++) {
             const ptrdiff_t tile = r * b->cols + x;
             const vec unsafe = winograd_output_tile(b, s->product + (tile * nv + v) * LANES, bias,
@@ -106,7 +109,7 @@ FC_INLINE void winograd_output(const struct winograd_unit *u, const struct winog
             v_store(s->unsafe + tile * LANES, unsafe);
             any = v_add(any, unsafe);
         }
-        for (ptrdiff_t i = 0; i < FC_MIN(m, run.height); i++)
+        for (ptrdiff_t i = 0; i < rows; i++)
             (p->nhwc ? channel_store_nhwc : channel_store_nchw)(
                 p, s->outputs + i * b->output, u->cols, 1, kept, out + i * u->to.row);
     }
