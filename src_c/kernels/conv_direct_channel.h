@@ -179,11 +179,17 @@ static struct nchw_panel channel_panel(const struct fc_conv2d *p, ptrdiff_t rows
                       (cols - 1) * p->stride_w + (p->kw - 1) * p->dilation_w + 1);
 }
 
+/* The taps of a tile's inner loop: those of a channel, or (1x1) the channels of a block. */
+FC_INLINE ptrdiff_t channel_taps(const struct fc_conv2d *p)
+{
+    return p->kh * p->kw == 1 ? p->block_c : p->kh * p->kw;
+}
+
 static size_t conv_direct_channel_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     const struct nchw_panel panel = channel_panel(p, p->block_rows, p->block_cols);
-    return taken(p->kh * p->kw, sizeof(ptrdiff_t)) + taken(CHANNEL_TILE, sizeof(real)) +
+    return taken(channel_taps(p), sizeof(ptrdiff_t)) + taken(CHANNEL_TILE, sizeof(real)) +
            taken(CHANNEL_VECTORS * LANES, sizeof(real)) + taken(channel_sums(p), sizeof(real)) +
            (p->nhwc ? taken(nhwc_scratch(p, p->block_c), sizeof(real))
                     : taken(channel_in_place(p) ? 0 : p->block_c * panel.channel, sizeof(real)));
@@ -297,7 +303,7 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
     /* From a row in the middle on: it takes all taps, so the weights come as one stream. */
     for (ptrdiff_t turn = 0; turn < u->rows; turn++) {
         const ptrdiff_t y = (turn + u->rows / 2) % u->rows;
-        if (u->finite && p->border_h == FC_CONSTANT)
+        if (p->kh > 1 && u->finite && p->border_h == FC_CONSTANT)
             channel_skip_rows(p, all, t, u->y0 + y, nv * LANES);
         for (ptrdiff_t i = 0; i < channel_runs(u->cols); i++, sums += CHANNEL_TILE) {
             const ptrdiff_t at = FC_MIN(i * n, u->cols - n);
@@ -342,28 +348,34 @@ static struct channel_view channel_input(const struct fc_conv2d *p, const struct
 
 static void channel_unit(const struct fc_conv2d *p, struct channel_unit *u, char *scratch)
 {
-    ptrdiff_t *const tap = take(&scratch, p->kh * p->kw, sizeof *tap);
+    const ptrdiff_t terms = p->kh * p->kw; /* of a channel */
+    ptrdiff_t *const tap = take(&scratch, channel_taps(p), sizeof *tap);
     real *const bias = take(&scratch, CHANNEL_VECTORS * LANES, sizeof(real));
-    struct channel_tile t = {.bias = bias, .tap = tap, .taps = p->kh * p->kw};
+    struct channel_tile t = {.bias = bias, .tap = tap, .c = 1, .taps = terms};
 
     u->tile_sums = take(&scratch, CHANNEL_TILE, sizeof(real));
     u->sums = take(&scratch, channel_sums(p), sizeof(real));
-    for (ptrdiff_t c0 = 0; c0 < p->c; c0 += t.c) {
-        const ptrdiff_t c = FC_MIN(p->block_c, p->c - c0);
+    for (ptrdiff_t c0 = 0, c; c0 < p->c; c0 += c) {
+        c = FC_MIN(p->block_c, p->c - c0);
         const struct channel_view in = channel_input(p, u, c0, c, (real *)scratch);
         real *sums = u->sums;
-        t.c = c;
-        t.channel = in.channel;
         t.pixel = p->stride_w * in.pixel;
-        for (ptrdiff_t i = 0; i < t.taps; i++)
-            tap[i] = i / p->kw * p->dilation_h * in.row + i % p->kw * p->dilation_w * in.pixel;
+        if (terms == 1) { /* the channels are the taps: one long loop, not many short ones */
+            t.taps = c;
+            for (ptrdiff_t i = 0; i < c; i++)
+                tap[i] = i * in.channel;
+        } else {
+            t.c = c;
+            t.channel = in.channel;
+            for (ptrdiff_t i = 0; i < terms; i++)
+                tap[i] = i / p->kw * p->dilation_h * in.row + i % p->kw * p->dilation_w * in.pixel;
+        }
         for (ptrdiff_t k = u->k0; k < u->k1; k += CHANNEL_VECTORS * LANES) {
             const ptrdiff_t width = channel_vectors(u->k1 - k) * LANES;
-            for (ptrdiff_t i = 0; i < width; i++)
-                bias[i] = u->bias && k + i < u->k1 ? u->bias[k + i] : 0;
-            t.weight = u->weight + (k * p->c + c0 * width) * t.taps;
+            copy_up_to(bias, width, u->bias, k, u->k1);
+            t.weight = u->weight + (k * p->c + c0 * width) * terms;
             /* The next output channels' weights, while the block's rows and runs use these. */
-            t.ahead = t.weight + p->c * t.taps * width;
+            t.ahead = t.weight + p->c * terms * width;
             t.ahead_step = ceil_div(width, u->rows * channel_runs(u->cols));
             channel_run_tiles(p, u, &t, in.first, p->stride_h * in.row, k, sums, c0 == 0,
                               c0 + c == p->c);

@@ -39,8 +39,7 @@ FC_INLINE void winograd_unit(const struct winograd_unit *u, char *area, const in
     }
     for (ptrdiff_t k = u->k0; k < u->k1; k += WINOGRAD_K) {
         const int nv = channel_vectors(u->k1 - k);
-        for (ptrdiff_t i = 0; i < nv * LANES; i++)
-            s.bias[i] = u->bias && k + i < u->k1 ? u->bias[k + i] : 0;
+        copy_up_to(s.bias, nv * LANES, u->bias, k, u->k1);
         winograd_products(u, &s, u->weight + k / WINOGRAD_K * winograd_stretch(p, side), nv,
                           side);
         for (int v = 0; v < nv; v++)

@@ -52,4 +52,11 @@ FC_INLINE vec load_up_to(const real *row, ptrdiff_t i, ptrdiff_t n)
 {
     return n - i >= LANES ? v_load(row + i) : n - i > 0 ? v_load_n(row + i, n - i) : v_set1(0);
 }
+
+/* Elements [i, i + width) of such a row, as whole vectors; all of them zeros where there is no row. */
+FC_INLINE void copy_up_to(real *dst, ptrdiff_t width, const real *row, ptrdiff_t i, ptrdiff_t n)
+{
+    for (ptrdiff_t v = 0; v < width; v += LANES)
+        v_store(dst + v, load_up_to(row, i + v, row ? n : 0));
+}
 #endif
