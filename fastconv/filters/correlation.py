@@ -1,0 +1,254 @@
+"""Correlation of images with a kernel, a bank of kernels, or a column times a row."""
+
+import math
+
+import numpy as np
+
+from fastconv import _arrays, _geometry, _plan, _threads
+from fastconv.filters import _image
+from fastconv.filters._image import LONGEST_KERNEL
+
+# A sum of integers is exact in a float while it stays below this.
+EXACT = {32: 2**24, 64: 2**53}
+MOST_WEIGHTS = 2**24
+
+
+def filter2d(
+    image,
+    kernel,
+    *,
+    border="reflect",
+    cval=0,
+    anchor=None,
+    scale=1,
+    delta=0,
+    channel_axis=None,
+    out_dtype=None,
+    out=None,
+    threads=None,
+):
+    """Correlate every image with a kernel, or with each kernel of a bank.
+
+    ``y[p, q] = delta + scale * sum over i, j of
+    kernel[i, j] * image[p + i - anchor[0], q + j - anchor[1]]``.
+
+    Parameters
+    ----------
+    image : (..., H, W) array, or (..., H, W, C) with ``channel_axis=-1``
+        uint8, uint16, int16, float32 or float64.
+    kernel : (kh, kw) array, or a bank (M, kh, kw)
+        Any real type, any size (also larger than the image). Flip it for a convolution.
+    border : str or (rows, columns)
+        What lies outside: "reflect" (does not repeat the edge; OpenCV's default, SciPy's "mirror"),
+        "symmetric" (repeats it; SciPy's "reflect"), "edge" ("nearest", "replicate"), "wrap"
+        ("circular"), "constant" ("zeros"; its value is `cval`). With "valid" the result shrinks to
+        the outputs whose window lies inside.
+    cval : float
+        The value outside with ``border="constant"``.
+    anchor : (row, column), optional
+        The kernel element over the output pixel; (kh // 2, kw // 2) by default.
+    scale, delta : float
+        Applied to each sum before it is rounded.
+    channel_axis : None or -1
+        -1 says that the last axis holds channels, any number of them, each filtered by itself.
+    out_dtype : dtype, optional
+        Type of the result; the image's by default. Integers are rounded half to even, then
+        saturated; NaN gives 0.
+    out : array of the result's shape and dtype, optional
+        Receives the result; it may overlap the image.
+    threads : int, optional
+        Exactly so many; by default as many as `set_num_threads` says, or one for small work.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array; a bank adds an axis of M before H
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Notes
+    -----
+    Integer image and kernel are summed exactly, and scaled in float64 unless float32 is exact; else
+    8- and 16-bit and float32 images are computed in float32, float64 images and results in
+    float64. The bits depend on neither threads, batch nor processor.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.array([[0, 10, 20], [30, 40, 50]], np.uint8)
+    >>> filter2d(image, np.array([[-1, 0, 1]]), out_dtype="int16")
+    array([[ 0, 20,  0],
+           [ 0, 20,  0]], dtype=int16)
+    """
+    kernel = _kernel("filter2d", "kernel", kernel, (2, 3))
+    return correlate(
+        "filter2d", image, [kernel], border, cval, anchor, scale, delta, channel_axis, out_dtype,
+        out, threads,
+    )  # fmt: skip
+
+
+def sep_filter2d(
+    image,
+    kernel_y,
+    kernel_x,
+    *,
+    border="reflect",
+    cval=0,
+    anchor=None,
+    scale=1,
+    delta=0,
+    channel_axis=None,
+    out_dtype=None,
+    out=None,
+    threads=None,
+):
+    """Correlate every image with kernel_x along its rows, then with kernel_y down its columns.
+
+    The same as `filter2d` with ``np.outer(kernel_y, kernel_x)``, in kh + kw multiplications per
+    pixel instead of kh * kw, in one pass. Nothing is rounded between the two.
+
+    Parameters
+    ----------
+    image, border, cval, anchor, scale, delta, channel_axis, out_dtype, out, threads
+        As in `filter2d`.
+    kernel_y : (kh,) array
+    kernel_x : (kw,) array
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.eye(3, dtype=np.float32)
+    >>> sep_filter2d(image, [1, 2, 1], [1, 2, 1], border="constant")
+    array([[5., 4., 1.],
+           [4., 6., 4.],
+           [1., 4., 5.]], dtype=float32)
+    """
+    return sep_correlate(
+        "sep_filter2d", image, kernel_y, kernel_x, border=border, cval=cval, anchor=anchor,
+        scale=scale, delta=delta, channel_axis=channel_axis, out_dtype=out_dtype, out=out,
+        threads=threads,
+    )  # fmt: skip
+
+
+def sep_correlate(
+    function, image, kernel_y, kernel_x, *, border, cval, channel_axis, out_dtype, out, threads,
+    anchor=None, scale=1, delta=0,
+):  # fmt: skip
+    kernels = [
+        _kernel(function, "kernel_y", kernel_y, (1,)),
+        _kernel(function, "kernel_x", kernel_x, (1,)),
+    ]
+    return correlate(
+        function, image, kernels, border, cval, anchor, scale, delta, channel_axis, out_dtype, out,
+        threads,
+    )  # fmt: skip
+
+
+def correlate(
+    function, image, kernels, border, cval, anchor, scale, delta, channel_axis, out_dtype, out,
+    threads,
+):  # fmt: skip
+    """One kernel (or bank of kernels) correlates in two dimensions, two in one each."""
+    image = _arrays.readable(function, "image", image, _image.DTYPES)
+    *lead, h, w, channels = _image.shape_of(function, image, channel_axis)
+    separable = len(kernels) == 2
+    size = (len(kernels[0]), len(kernels[1])) if separable else kernels[0].shape[-2:]
+    bank = kernels[0].shape[:-2] if not separable else ()
+    numbers = tuple(
+        _arrays.number(function, name, value)
+        for name, value in (("scale", scale), ("delta", delta), ("cval", cval))
+    )
+    out_dtype = _image.checked_out_dtype(function, image.dtype if out_dtype is None else out_dtype)
+    border, rows, cols = _image.windows(function, (h, w), size, border, anchor)
+    if threads is not None:
+        threads = _threads.checked(function, "threads", threads)
+    if "constant" not in border:
+        numbers = (*numbers[:2], 0.0)
+    bits = _bits(function, image.dtype, out_dtype, kernels, *numbers)
+    weights = _weights(function, kernels, bits)
+    for name, value in zip(("scale", "delta", "cval"), numbers, strict=True):
+        if abs(value) > float(np.finfo(f"float{bits}").max):
+            raise ValueError(f"{function}: {name} is {value}, expected what float{bits} can hold")
+    shape = (*lead, *bank, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
+    result, finish = _arrays.writable(function, out, shape, out_dtype, (image, *kernels))
+    if result.size:
+        geometry = _geometry.Filter2d(
+            math.prod(lead), channels, math.prod(bank), rows, cols, border, image.dtype.name,
+            out_dtype.name, bits, separable, *numbers,
+        )  # fmt: skip
+        task, threads = _plan.filter2d(geometry, threads)
+        _arrays.check_scratch(function, task, threads)
+        task(_arrays.as_bytes(image), _arrays.as_bytes(weights), _arrays.as_bytes(result), threads)
+    return finish()
+
+
+def _kernel(function, name, kernel, ndim):
+    """The kernel as an array of finite real numbers."""
+    if kernel is None or isinstance(kernel, str):
+        raise TypeError(
+            f"{function}: {name} is {kernel!r}, expected an array; fastconv.kernels.get(...) gives "
+            "those that have a name"
+        )
+    kernel = _arrays.as_array(function, name, kernel)
+    if kernel.dtype.kind not in "biuf":
+        raise TypeError(f"{function}: {name} has dtype {kernel.dtype}, expected real numbers")
+    if kernel.ndim not in ndim or 0 in kernel.shape or max(kernel.shape[-2:]) > LONGEST_KERNEL:
+        expected = {1: "(k,)", 2: "(kh, kw)", 3: "(M, kh, kw)"}
+        raise ValueError(
+            f"{function}: {name} has shape {kernel.shape}, expected "
+            f"{' or '.join(expected[n] for n in ndim)} of 1 to {LONGEST_KERNEL} elements each way"
+        )
+    if kernel.size > MOST_WEIGHTS:
+        raise ValueError(
+            f"{function}: {name} has shape {kernel.shape}, expected at most {MOST_WEIGHTS} elements"
+        )
+    if kernel.dtype.kind == "f" and not np.isfinite(kernel).all():
+        raise ValueError(f"{function}: {name} holds a NaN or an infinity, expected finite numbers")
+    return kernel
+
+
+def _bits(function, dtype, out_dtype, kernels, scale, delta, cval):
+    """The width of the floats to compute in: the narrowest in which integers stay exact."""
+    if dtype.kind in "iu" and all(k.dtype.kind in "biu" for k in kernels):
+        largest = max(abs(int(np.iinfo(dtype).min)), int(np.iinfo(dtype).max), abs(cval))
+        bound = largest * math.prod(_absolute_sum(k) for k in kernels)
+        if bound >= EXACT[64]:
+            raise ValueError(
+                f"{function}: the kernel's sums may reach {bound:.3g}, expected less than "
+                f"{EXACT[64]:.3g} for exact integers; pass a floating-point kernel"
+            )
+        # A power of two only moves the point; any other scale could round a result to a tie.
+        plain = abs(math.frexp(scale)[0]) == 0.5 and (delta / scale).is_integer()
+        if plain and bound + abs(delta / scale) < EXACT[32] and out_dtype != np.float64:
+            return 32
+        return 64
+    return 64 if np.float64 in (dtype, out_dtype) else 32
+
+
+def _weights(function, kernels, bits):
+    """All weights in the type that is computed in."""
+    with np.errstate(over="ignore"):
+        weights = np.concatenate([k.ravel() for k in kernels]).astype(f"float{bits}")
+    if not np.isfinite(weights).all():
+        raise ValueError(
+            f"{function}: the kernel holds a number too large to compute with, expected what "
+            f"float{bits} can hold"
+        )
+    return weights
+
+
+def _absolute_sum(kernel):
+    """The largest sum of absolute weights of a kernel or of a bank of them."""
+    axes = tuple(range(-min(kernel.ndim, 2), 0))
+    return float(np.abs(kernel.astype(np.float64)).sum(axis=axes).max())
