@@ -2,6 +2,7 @@ from typing import Any
 
 ALGORITHMS: dict[str, int]
 ACTIVATIONS: dict[str | None, int]
+REDUCTIONS: dict[str, int]
 POOLINGS: dict[str, int]
 BORDERS: dict[str, int]
 DTYPES: dict[str, int]

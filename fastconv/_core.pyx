@@ -18,11 +18,12 @@ cdef extern from "fastconv.h" nogil:
         FC_CONV_DIRECT_PIXEL, FC_CONV_DIRECT_CHANNEL, FC_CONV_DEPTHWISE
         FC_CONV_WINOGRAD_4X4, FC_CONV_WINOGRAD_2X2, FC_CONV_WINOGRAD_STRIDE_2
         FC_CONV_DEPTHWISE_PLANE, FC_CONV_DEPTHWISE_ROWS
-        FC_FILTER2D, FC_FILTER_SEPARABLE, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
+        FC_FILTER2D, FC_FILTER_SEPARABLE, FC_FILTER_WINDOW, FC_FILTER_FOOTPRINT
+        FC_FILTER_MEDIAN, FC_FILTER_RANK, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
         FC_PEAK_STEPS, FC_PEAK_CHAINS
         FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
         FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
-        FC_MAX_POOL, FC_AVG_POOL
+        FC_MAX_POOL, FC_AVG_POOL, FC_SUM, FC_MAXIMUM, FC_MINIMUM
         FC_CONSTANT, FC_EDGE, FC_REFLECT, FC_SYMMETRIC, FC_WRAP
         FC_UINT8, FC_UINT16, FC_INT16, FC_FLOAT32, FC_FLOAT64
 
@@ -50,7 +51,8 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left
         ptrdiff_t block_rows, block_cols
         double cval, scale, delta
-        int border_h, border_w, dtype, out_dtype
+        int border_h, border_w, dtype, out_dtype, reduction
+        ptrdiff_t rank
 
     ctypedef long long int64_t
     ctypedef struct fc_pool2d "struct fc_pool2d":
@@ -97,6 +99,10 @@ ALGORITHMS = {
     "winograd_stride_2": FC_CONV_WINOGRAD_STRIDE_2,
     "filter2d": FC_FILTER2D,
     "filter_separable": FC_FILTER_SEPARABLE,
+    "filter_window": FC_FILTER_WINDOW,
+    "filter_footprint": FC_FILTER_FOOTPRINT,
+    "filter_median": FC_FILTER_MEDIAN,
+    "filter_rank": FC_FILTER_RANK,
     "pool": FC_POOL,
     "pool_argmax": FC_POOL_ARGMAX,
 }
@@ -111,6 +117,7 @@ ACTIVATIONS = {
     "silu": FC_SILU,
     "gelu": FC_GELU,
 }
+REDUCTIONS = {"sum": FC_SUM, "maximum": FC_MAXIMUM, "minimum": FC_MINIMUM}
 POOLINGS = {"max": FC_MAX_POOL, "avg": FC_AVG_POOL}
 BORDERS = {
     "constant": FC_CONSTANT,
@@ -346,7 +353,9 @@ cdef class Filter2d(Task):
                  unsigned char[::1] out, int threads):
         cdef fc_filter2d params = self.sizes
         params.x = &x[0]
-        params.kernel = &kernel[0]
+        params.kernel = NULL
+        if kernel is not None:
+            params.kernel = &kernel[0]
         params.out = &out[0]
         self.run(&params, threads)
 

@@ -220,11 +220,13 @@ class Filter2d(NamedTuple):
     border: tuple
     dtype: str
     out_dtype: str
-    bits: int  # of the floats to compute in
-    separable: bool
+    algorithm: str
+    bits: int  # of the numbers to compute in: floats, or uint8
     scale: float
     delta: float
     cval: float
+    reduction: str = "sum"  # of a filter_window or filter_footprint
+    rank: int = 0  # of a filter_rank; 0 is the smallest
 
 
 class Pool2d(NamedTuple):

@@ -26,6 +26,10 @@ TRANSPOSITION_TERMS = 16
 SPLIT_CHANNELS = 32
 # One line of an image filter's ring: a few of them stay in the L1 cache.
 LINE_BYTES = 16 * 1024
+# Histograms of columns that a thread keeps: 1 MB of them.
+HISTOGRAMS = 2048
+# The most that a ring of such lines may take.
+RING_BYTES = 2 * 2**20
 # Fewer columns than this are not worth a block of their own.
 LEAST_COLUMNS = 48
 # What a depthwise unit copies of a plane: with its results, an L1 cache of 32 to 48 KB.
@@ -397,17 +401,43 @@ def _input(g, rows, cols):
 def filter2d(geometry, threads):
     """The task of an image filter, and on how many threads."""
     g = geometry
-    taps = g.rows.k + g.cols.k if g.separable else g.rows.k * g.cols.k
     outputs = g.planes * g.kernels * g.rows.o * g.cols.o * g.channels
-    threads = share(threads, _seconds(2 * outputs * taps, g) + outputs * 8 / BYTES)
+    arithmetic = _seconds(2 * outputs * _FILTER_TERMS[g.algorithm](g), g)
+    threads = share(threads, arithmetic + outputs * 8 / BYTES)
     return _filter2d(g, _config.isa(), threads), threads
+
+
+# Operations on each output.
+_FILTER_TERMS = {
+    "filter2d": lambda g: g.rows.k * g.cols.k,
+    "filter_separable": lambda g: g.rows.k + g.cols.k,
+    "filter_window": lambda g: 4 + g.cols.k.bit_length(),
+    "filter_footprint": lambda g: g.rows.k * g.cols.k,
+    "filter_median": lambda g: 20 if g.rows.k == 3 else 160,
+    "filter_rank": lambda g: 400 if g.bits == 8 else 40 * g.rows.k * g.cols.k,
+}
+
+
+def rank_filter(size, rank):
+    """The algorithm for the pixel of a rank in a rectangle, and what it reduces to."""
+    last = size[0] * size[1] - 1
+    if rank in (0, last):
+        return "filter_window", "minimum" if rank == 0 else "maximum"
+    if size in ((3, 3), (5, 5)) and 2 * rank == last:
+        return "filter_median", "sum"
+    return "filter_rank", "sum"
 
 
 @lru_cache(CACHED_PLANS)
 def _filter2d(g, isa, threads):
-    # A ring of rows.k + 3 lines stays in half of a block.
-    line = min(LINE_BYTES, BLOCK_BYTES // 2 // (g.rows.k + 3)) // (g.channels * g.bits // 8)
-    block_cols = max(line - g.cols.k, LEAST_COLUMNS)
+    # A ring of rows.k + 3 lines stays in half of a block, unless strips would be narrow beside what
+    # they see.
+    pixel = g.channels * g.bits // 8
+    line = min(LINE_BYTES, BLOCK_BYTES // 2 // (g.rows.k + 3)) // pixel
+    if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
+        line = max(1, HISTOGRAMS // g.channels)
+    wide = min(2 * g.cols.k, RING_BYTES // (g.rows.k + 3) // pixel)
+    block_cols = max(line - g.cols.k, wide - g.cols.k, LEAST_COLUMNS)
     block_cols = _parts(g.cols.o, _parts(g.cols.o, block_cols))
     others = g.planes * _parts(g.cols.o, block_cols)
     sizes = _windows(g.rows, g.cols) | _border(g.border)
@@ -416,7 +446,8 @@ def _filter2d(g, isa, threads):
     sizes |= {"block_rows": _even_rows(g.rows.o, g.rows.o, others, threads)}
     sizes |= {"scale": g.scale, "delta": g.delta, "cval": g.cval}
     sizes |= {"dtype": _core.DTYPES[g.dtype], "out_dtype": _core.DTYPES[g.out_dtype]}
-    return _core.Filter2d(isa, g.bits, "filter_separable" if g.separable else "filter2d", sizes)
+    sizes |= {"reduction": _core.REDUCTIONS[g.reduction], "rank": g.rank}
+    return _core.Filter2d(isa, g.bits, g.algorithm, sizes)
 
 
 def pool2d(geometry, threads):

@@ -11,8 +11,12 @@ import math
 
 import numpy as np
 
-__all__ = ["activate", "avg_pool2d", "conv2d", "filter2d", "gaussian", "laplacian", "max_pool2d",
-           "pad", "sep_filter2d", "sobel"]
+__all__ = [
+    "activate", "avg_pool2d", "black_hat", "box", "closing", "conv2d", "dilate", "erode",
+    "filter2d", "gaussian", "laplacian", "local_mean_std", "max_pool2d", "maximum", "median",
+    "minimum", "morphological_gradient", "opening", "pad", "percentile", "rank", "sep_filter2d",
+    "sobel", "top_hat",
+]  # fmt: skip
 
 # Every accepted border name, and the mode of numpy.pad that defines it.
 _BORDERS = {
@@ -244,6 +248,197 @@ def laplacian(image, *, ksize=1, out_dtype=None, **options):
     smooth = [0, 1, 0] if ksize == 1 else _derivative(0, ksize)
     along_x = np.multiply.outer(smooth, _derivative(2, ksize))
     return filter2d(image, along_x + along_x.T, out_dtype=_signed(image, out_dtype), **options)
+
+
+def box(image, size, *, normalize=True, **options):
+    """Give the mean of each rectangle, or its sum. Options as filter2d, but for scale and delta.
+
+    >>> box(np.array([[0, 3, 6, 90]], np.uint8), (1, 3))
+    array([[ 2,  3, 33, 34]], dtype=uint8)
+    """
+    return _over_windows(image, size, lambda v: v.mean(-1) if normalize else v.sum(-1), **options)
+
+
+def local_mean_std(image, size, **options):
+    """Give the mean and the population's standard deviation of each rectangle.
+
+    >>> local_mean_std(np.array([[1, 1, 4, 4]]), (1, 2))[1]
+    array([[0. , 0. , 1.5, 0. ]])
+    """
+    options["out_dtype"] = np.float64
+    return tuple(
+        _over_windows(image, size, each, **options)
+        for each in (lambda v: v.mean(-1), lambda v: v.std(-1))
+    )
+
+
+def rank(image, rank, size=3, **options):
+    """Give the pixel of a rank in each rectangle, 0 the smallest; NaN where one is in it.
+
+    >>> rank(np.array([[5, 3, 7, 1, 2]], np.uint8), 1, (1, 3))
+    array([[3, 5, 3, 2, 1]], dtype=uint8)
+    """
+
+    def take(v):
+        v = np.sort(v, -1)  # NaNs last
+        return np.where(np.isnan(v[..., -1]), np.nan, v[..., rank])
+
+    return _over_windows(image, size, take, **options)
+
+
+def median(image, size=3, **options):
+    """Give the middle pixel of each rectangle; of an even number the upper of the two.
+
+    >>> median(np.array([[1, 1, 200, 1, 9, 9, 9]], np.uint8), (1, 3))
+    array([[1, 1, 1, 9, 9, 9, 9]], dtype=uint8)
+    """
+    return rank(image, math.prod(_pair(size)) // 2, size, **options)
+
+
+def percentile(image, q, size=3, **options):
+    """Give the pixel of rank int(pixels * q / 100), at most the largest, of each rectangle.
+
+    >>> percentile(np.array([[5, 3, 7, 1, 2]], np.uint8), 50, (1, 3))
+    array([[3, 5, 3, 2, 1]], dtype=uint8)
+    """
+    pixels = math.prod(_pair(size))
+    return rank(image, min(int(pixels * q / 100), pixels - 1), size, **options)
+
+
+def minimum(image, size=3, **options):
+    """Give the smallest pixel of each rectangle.
+
+    >>> minimum(np.array([[5, 3, 7, 7, 7]], np.uint8), (1, 3))
+    array([[3, 3, 3, 7, 7]], dtype=uint8)
+    """
+    return rank(image, 0, size, **options)
+
+
+def maximum(image, size=3, **options):
+    """Give the largest pixel of each rectangle.
+
+    >>> maximum(np.array([[5, 3, 7, 1, 1]], np.uint8), (1, 3))
+    array([[5, 7, 7, 7, 1]], dtype=uint8)
+    """
+    return rank(image, -1, size, **options)
+
+
+def dilate(image, footprint=3, *, structure=None, **options):
+    """Give the largest of the pixels under a footprint, each with the structure's height added.
+
+    >>> dilate(np.array([[0, 7, 0, 0, 9]], np.uint8), (1, 3))
+    array([[7, 7, 7, 9, 9]], dtype=uint8)
+    """
+    heights = _element(footprint, structure)
+    part = ~np.isnan(heights)
+    return _over_windows(
+        image, heights.shape, lambda v: (v[..., part.ravel()] + heights[part]).max(-1), **options
+    )
+
+
+def erode(image, footprint=3, *, structure=None, **options):
+    """Give the smallest of the pixels under a footprint, each less the structure's height.
+
+    >>> erode(np.array([[9, 9, 2, 9, 9, 9]], np.uint8), (1, 3))
+    array([[9, 2, 2, 2, 9, 9]], dtype=uint8)
+    """
+    heights = _element(footprint, structure)
+    part = ~np.isnan(heights)
+    return _over_windows(
+        image, heights.shape, lambda v: (v[..., part.ravel()] - heights[part]).min(-1), **options
+    )
+
+
+def opening(image, footprint=3, *, structure=None, **options):
+    """Erode, then dilate with the footprint turned around.
+
+    >>> opening(np.array([[1, 9, 1, 5, 5, 5, 1]], np.uint8), (1, 3))
+    array([[1, 1, 1, 5, 5, 5, 1]], dtype=uint8)
+    """
+    return _twice(erode, dilate, image, footprint, structure, **options)
+
+
+def closing(image, footprint=3, *, structure=None, **options):
+    """Dilate, then erode with the footprint turned around.
+
+    >>> closing(np.array([[9, 1, 9, 5, 5, 5, 9]], np.uint8), (1, 3))
+    array([[9, 9, 9, 5, 5, 5, 9]], dtype=uint8)
+    """
+    return _twice(dilate, erode, image, footprint, structure, **options)
+
+
+def morphological_gradient(image, footprint=3, *, out_dtype=None, **options):
+    """Give the dilated image less the eroded one.
+
+    >>> morphological_gradient(np.array([[0, 0, 0, 9, 9, 9]], np.uint8), (1, 3))
+    array([[0, 0, 9, 9, 0, 0]], dtype=uint8)
+    """
+    more, less = (each(image, footprint, **options) for each in (dilate, erode))
+    return _less(image, more, less, out_dtype)
+
+
+def top_hat(image, footprint=3, *, out_dtype=None, **options):
+    """Give the image less its opening.
+
+    >>> top_hat(np.array([[1, 9, 1, 5, 5, 5, 1]], np.uint8), (1, 3))
+    array([[0, 8, 0, 0, 0, 0, 0]], dtype=uint8)
+    """
+    return _less(image, image, opening(image, footprint, **options), out_dtype)
+
+
+def black_hat(image, footprint=3, *, out_dtype=None, **options):
+    """Give the closing of the image less the image.
+
+    >>> black_hat(np.array([[9, 1, 9, 5, 5, 5, 9]], np.uint8), (1, 3))
+    array([[0, 8, 0, 0, 0, 0, 0]], dtype=uint8)
+    """
+    return _less(image, closing(image, footprint, **options), image, out_dtype)
+
+
+def _over_windows(image, size, reduce, *, border="reflect", cval=0, anchor=None,
+                  channel_axis=None, out_dtype=None):
+    """Reduce the pixels of each window, on the last axis, in float64."""
+    image = np.asarray(image)
+    y = image.astype(np.float64)
+    if channel_axis is not None:
+        y = np.moveaxis(y, -1, -3)
+    kh, kw = _pair(size)
+    if border != "valid":
+        row, column = (kh // 2, kw // 2) if anchor is None else anchor
+        y = pad(y, ((row, kh - 1 - row), (column, kw - 1 - column)), border, cval)
+    outputs = [max(0, n - k + 1) for n, k in zip(y.shape[-2:], (kh, kw), strict=True)]
+    with np.errstate(invalid="ignore"):
+        y = reduce(np.stack([window for _, window in _taps(y, (kh, kw), outputs)], -1))
+    y = _to_dtype(y, image.dtype if out_dtype is None else np.dtype(out_dtype))
+    return y if channel_axis is None else np.moveaxis(y, -3, -1)
+
+
+def _element(footprint, structure):
+    """The heights of a structuring element; NaN is not part of it."""
+    if np.ndim(footprint) == 2:
+        heights = np.zeros(np.shape(footprint)) if structure is None else np.asarray(structure)
+        return np.where(np.asarray(footprint) != 0, heights, np.nan)
+    return np.zeros(_pair(footprint)) if structure is None else np.asarray(structure, np.float64)
+
+
+def _twice(first, second, image, footprint, structure, anchor=None, out_dtype=None, **options):
+    heights = _element(footprint, structure)
+    part = ~np.isnan(heights)
+    kh, kw = heights.shape
+    row, column = (kh // 2, kw // 2) if anchor is None else anchor
+    heights = np.where(part, heights, 0)
+    between = first(image, part, structure=heights, anchor=(row, column), **options)
+    return second(
+        between, part[::-1, ::-1], structure=heights[::-1, ::-1],
+        anchor=(kh - 1 - row, kw - 1 - column),
+        out_dtype=np.asarray(image).dtype if out_dtype is None else out_dtype, **options,
+    )  # fmt: skip
+
+
+def _less(image, more, less, out_dtype):
+    """The difference, in the image's dtype unless another is asked for."""
+    dtype = np.asarray(image).dtype if out_dtype is None else np.dtype(out_dtype)
+    return _to_dtype(np.subtract(more, less, dtype=np.float64), dtype)
 
 
 def _pair(value):

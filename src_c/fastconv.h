@@ -15,6 +15,7 @@ enum fc_activation {
     FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH, FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
 };
 enum fc_pooling { FC_MAX_POOL, FC_AVG_POOL };
+enum fc_reduction { FC_SUM, FC_MAXIMUM, FC_MINIMUM };
 
 enum fc_algorithm_id {
     FC_CONV_DIRECT_PIXEL,
@@ -27,6 +28,10 @@ enum fc_algorithm_id {
     FC_CONV_WINOGRAD_STRIDE_2,
     FC_FILTER2D,
     FC_FILTER_SEPARABLE,
+    FC_FILTER_WINDOW,
+    FC_FILTER_FOOTPRINT,
+    FC_FILTER_MEDIAN,
+    FC_FILTER_RANK,
     FC_POOL,
     FC_POOL_ARGMAX,
     FC_FMA_PEAK,
@@ -49,12 +54,14 @@ struct fc_conv2d {
 
 /* planes images of (h, w, c); out holds m results per plane. */
 struct fc_filter2d {
-    const void *x, *kernel; /* kernel: (m, kh, kw); separable: kh down the rows, then kw along */
+    const void *x, *kernel; /* (m, kh, kw); separable: kh down the rows, then kw along; or NULL */
     void *out;
     ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left;
     ptrdiff_t block_rows, block_cols;
-    double cval, scale, delta;
+    double cval, scale, delta; /* FC_FILTER_WINDOW divides by scale */
     int border_h, border_w, dtype, out_dtype;
+    int reduction;  /* of FC_FILTER_WINDOW and FC_FILTER_FOOTPRINT */
+    ptrdiff_t rank; /* of FC_FILTER_RANK: 0 is the smallest */
 };
 
 /* planes images of (h, w, c): NCHW has c = 1 and n * channels planes, NHWC has n planes. */

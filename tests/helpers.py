@@ -335,6 +335,37 @@ OPERATIONS = {
     "laplacian": Operation(
         filters.laplacian, PIXELS, lambda w: {"image": (2, 6, w)}, {"border": "symmetric"}
     ),
+    "box": Operation(filters.box, PIXELS, lambda w: {"image": (2, 6, w)}, {"size": (2, 5)}),
+    "box of groups": Operation(
+        filters.box, PIXELS, lambda w: {"image": (2, 23, w, 3)},
+        {"size": (11, 13), "channel_axis": -1, "border": ("constant", "wrap"), "cval": 3},
+    ),
+    "dilate": Operation(filters.dilate, PIXELS, lambda w: {"image": (2, 7, w)}, {"footprint": 5}),
+    "erode of groups": Operation(
+        filters.erode, PIXELS, lambda w: {"image": (2, 30, w, 2)},
+        {"footprint": (9, 20), "channel_axis": -1, "border": "constant", "cval": 7},
+    ),
+    "dilate by a cross": Operation(
+        filters.dilate, PIXELS, lambda w: {"image": (2, 6, w + 3)},
+        {"footprint": np.array([[0, 1, 0, 0], [1, 1, 1, 1]]), "border": "valid"},
+    ),
+    "erode by a dome": Operation(
+        filters.erode, PIXELS, lambda w: {"image": (2, 6, w)},
+        {"structure": np.array([[0, 1, 0], [1, 2, 1], [0, 1, 0]])},
+    ),
+    "opening": Operation(filters.opening, PIXELS, lambda w: {"image": (2, 6, w)}, {}),
+    "top_hat": Operation(
+        filters.top_hat, PIXELS, lambda w: {"image": (2, 6, w, 3)}, {"channel_axis": -1}
+    ),
+    "median": Operation(filters.median, PIXELS, lambda w: {"image": (2, 6, w)}, {}),
+    "median of 5x5": Operation(
+        filters.median, PIXELS, lambda w: {"image": (2, 6, w, 2)},
+        {"size": 5, "channel_axis": -1, "border": "edge"},
+    ),
+    "percentile": Operation(
+        filters.percentile, PIXELS, lambda w: {"image": (2, 6, w, 2)},
+        {"q": 30, "size": (4, 3), "channel_axis": -1, "border": "constant", "cval": 5},
+    ),
 }  # fmt: skip
 # (name, dtype) of every call.
 CALLS = [(name, dtype) for name, each in OPERATIONS.items() for dtype in each.dtypes]

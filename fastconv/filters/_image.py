@@ -1,10 +1,14 @@
 """What the image filters share: an image's shape, the windows over it, the type of a result."""
 
+import math
+
 import numpy as np
 
-from fastconv import _arrays, _geometry
+from fastconv import _arrays, _geometry, _plan, _threads
 
 DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
+# A sum of integers is exact in a float while it stays below this.
+EXACT = {32: 2**24, 64: 2**53}
 # Longer kernels want another algorithm, and a mistaken sigma soon asks for one.
 LONGEST_KERNEL = 2**15 - 1
 
@@ -56,3 +60,46 @@ def checked_out_dtype(function, dtype):
     if dtype.name not in DTYPES:
         raise TypeError(f"{function}: out_dtype is {dtype}, expected {', '.join(DTYPES)}")
     return dtype.newbyteorder("=")
+
+
+def prepare(function, image, size, border, anchor, cval, channel_axis, out_dtype):
+    """Check what every filter of a window's size takes: the image, its windows, cval, out_dtype."""
+    image = _arrays.readable(function, "image", image, DTYPES)
+    h, w = shape_of(function, image, channel_axis)[-3:-1]
+    out_dtype = checked_out_dtype(function, image.dtype if out_dtype is None else out_dtype)
+    cval = _arrays.number(function, "cval", cval)
+    found = windows(function, (h, w), size, border, anchor)
+    return image, found, cval if "constant" in found[0] else 0.0, out_dtype
+
+
+def check_holds(function, name, value, bits):
+    """Is a number within the range of the floats (or uint8) that are computed in?"""
+    if bits > 8 and abs(value) > float(np.finfo(f"float{bits}").max):
+        raise ValueError(f"{function}: {name} is {value}, expected what float{bits} can hold")
+
+
+def run(
+    function, image, windows, algorithm, bits, weights=None, *, numbers, channel_axis, out_dtype,
+    out, threads, bank=(), reduction="sum", rank=0, sources=(),
+):  # fmt: skip
+    """Check what is left, `out` and `threads`, and compute.
+
+    `windows` is (border, rows, cols), `numbers` (scale, delta, cval); `sources` are other arrays
+    that are read, which `out` may overlap.
+    """
+    border, rows, cols = windows
+    *lead, _, _, channels = shape_of(function, image, channel_axis)
+    if threads is not None:
+        threads = _threads.checked(function, "threads", threads)
+    shape = (*lead, *bank, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
+    result, finish = _arrays.writable(function, out, shape, out_dtype, (image, *sources))
+    if result.size:
+        geometry = _geometry.Filter2d(
+            math.prod(lead), channels, math.prod(bank), rows, cols, border, image.dtype.name,
+            out_dtype.name, algorithm, bits, *numbers, reduction, rank,
+        )  # fmt: skip
+        task, threads = _plan.filter2d(geometry, threads)
+        _arrays.check_scratch(function, task, threads)
+        weights = None if weights is None else _arrays.as_bytes(weights)
+        task(_arrays.as_bytes(image), weights, _arrays.as_bytes(result), threads)
+    return finish()

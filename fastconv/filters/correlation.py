@@ -4,12 +4,10 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays, _geometry, _plan, _threads
+from fastconv import _arrays
 from fastconv.filters import _image
-from fastconv.filters._image import LONGEST_KERNEL
+from fastconv.filters._image import EXACT, LONGEST_KERNEL
 
-# A sum of integers is exact in a float while it stays below this.
-EXACT = {32: 2**24, 64: 2**53}
 MOST_WEIGHTS = 2**24
 
 
@@ -161,7 +159,7 @@ def correlate(
 ):  # fmt: skip
     """One kernel (or bank of kernels) correlates in two dimensions, two in one each."""
     image = _arrays.readable(function, "image", image, _image.DTYPES)
-    *lead, h, w, channels = _image.shape_of(function, image, channel_axis)
+    h, w = _image.shape_of(function, image, channel_axis)[-3:-1]
     separable = len(kernels) == 2
     size = (len(kernels[0]), len(kernels[1])) if separable else kernels[0].shape[-2:]
     bank = kernels[0].shape[:-2] if not separable else ()
@@ -171,26 +169,17 @@ def correlate(
     )
     out_dtype = _image.checked_out_dtype(function, image.dtype if out_dtype is None else out_dtype)
     border, rows, cols = _image.windows(function, (h, w), size, border, anchor)
-    if threads is not None:
-        threads = _threads.checked(function, "threads", threads)
     if "constant" not in border:
         numbers = (*numbers[:2], 0.0)
     bits = _bits(function, image.dtype, out_dtype, kernels, *numbers)
     weights = _weights(function, kernels, bits)
     for name, value in zip(("scale", "delta", "cval"), numbers, strict=True):
-        if abs(value) > float(np.finfo(f"float{bits}").max):
-            raise ValueError(f"{function}: {name} is {value}, expected what float{bits} can hold")
-    shape = (*lead, *bank, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
-    result, finish = _arrays.writable(function, out, shape, out_dtype, (image, *kernels))
-    if result.size:
-        geometry = _geometry.Filter2d(
-            math.prod(lead), channels, math.prod(bank), rows, cols, border, image.dtype.name,
-            out_dtype.name, bits, separable, *numbers,
-        )  # fmt: skip
-        task, threads = _plan.filter2d(geometry, threads)
-        _arrays.check_scratch(function, task, threads)
-        task(_arrays.as_bytes(image), _arrays.as_bytes(weights), _arrays.as_bytes(result), threads)
-    return finish()
+        _image.check_holds(function, name, value, bits)
+    return _image.run(
+        function, image, (border, rows, cols), "filter_separable" if separable else "filter2d",
+        bits, weights, numbers=numbers, bank=bank, channel_axis=channel_axis, out_dtype=out_dtype,
+        out=out, threads=threads, sources=kernels,
+    )  # fmt: skip
 
 
 def _kernel(function, name, kernel, ndim):

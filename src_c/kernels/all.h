@@ -9,10 +9,15 @@
 #include "layout.h"
 #include "pool.h"
 #include "pool_argmax.h"
-#if FC_BITS != 8
 #include "border.h"
-#include "transpose.h"
 #include "convert.h"
+#include "filter_lines.h"
+#include "filter_window.h"
+#include "filter_footprint.h"
+#include "filter_median.h"
+#include "filter_rank.h"
+#if FC_BITS != 8
+#include "transpose.h"
 #include "activation.h"
 #include "epilogue.h"
 #include "panel_nchw.h"
@@ -53,6 +58,10 @@ const struct fc_kernels FC_TABLE = {
     .algorithm = {
         [FC_POOL] = {pool, pool_units, pool_scratch, NULL, NULL},
         [FC_POOL_ARGMAX] = {pool_argmax, pool_units, pool_argmax_scratch, NULL, NULL},
+        [FC_FILTER_MEDIAN] = {filter_median, filter_units, filter_median_scratch, NULL, NULL},
+        [FC_FILTER_RANK] = {filter_rank, filter_units, filter_rank_scratch, NULL, NULL},
+        [FC_FILTER_FOOTPRINT] = {filter_footprint, filter_units, filter_footprint_scratch, NULL, NULL},
+        [FC_FILTER_WINDOW] = {filter_window, filter_units, filter_window_scratch, NULL, NULL},
 #if FC_BITS != 8
         [FC_CONV_DIRECT_PIXEL] = FC_CONV(conv_direct_pixel),
         [FC_CONV_WINOGRAD_4X4] = FC_CONV(conv_winograd_4x4),

@@ -13,6 +13,28 @@ FC_INLINE size_t dtype_size(int dtype)
     }
 }
 
+/* The type that is computed in. */
+#define REAL_DTYPE (FC_BITS == 8 ? FC_UINT8 : FC_BITS == 32 ? FC_FLOAT32 : FC_FLOAT64)
+
+#if FC_BITS == 8 /* for uint8 images alone */
+static void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)
+{
+    (void)dtype;
+    memcpy(dst, src, (size_t)n);
+}
+static void store_from_real(void *dst, const real *src, int dtype, ptrdiff_t n)
+{
+    (void)dtype;
+    memcpy(dst, src, (size_t)n);
+}
+#else
+
+#if FC_BITS == 32
+typedef double other_real;
+#else
+typedef float other_real;
+#endif
+
 #define LOAD_AS(type)                                                                          \
     do {                                                                                       \
         const type *const from = src;                                                          \
@@ -27,8 +49,8 @@ static void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)
     case FC_UINT8: LOAD_AS(uint8_t); break;
     case FC_UINT16: LOAD_AS(uint16_t); break;
     case FC_INT16: LOAD_AS(int16_t); break;
-    case FC_FLOAT32: LOAD_AS(float); break;
-    default: LOAD_AS(double); break;
+    case REAL_DTYPE: memcpy(dst, src, (size_t)n * sizeof(real)); break;
+    default: LOAD_AS(float); break;
     }
 }
 
@@ -57,7 +79,8 @@ static void store_from_real(void *dst, const real *src, int dtype, ptrdiff_t n)
     case FC_UINT8: STORE_ROUNDED(uint8_t, 0, UINT8_MAX); break;
     case FC_UINT16: STORE_ROUNDED(uint16_t, 0, UINT16_MAX); break;
     case FC_INT16: STORE_ROUNDED(int16_t, INT16_MIN, INT16_MAX); break;
-    case FC_FLOAT32: STORE_AS(float); break;
-    default: STORE_AS(double); break;
+    case REAL_DTYPE: memcpy(dst, src, (size_t)n * sizeof(real)); break;
+    default: STORE_AS(other_real); break;
     }
 }
+#endif

@@ -1,8 +1,5 @@
-/* What the image filters share. A unit is a strip of output: a block of rows and columns of one
- * plane. Its source rows pass through a ring of kh + FILTER_ROWS - 1 lines, converted to the type
- * that is computed in, with the border around them; register tiles correlate the lines with the
- * kernel. A row is cols * c numbers, the c channels of a pixel side by side, so a tap one pixel
- * away is c numbers away, for any c. */
+/* What the correlations share: the source rows of a strip (filter_lines.h) pass through a ring of kh +
+ * FILTER_ROWS - 1 lines, and register tiles correlate the lines with the kernel. */
 
 #define FILTER_ROWS 4 /* output rows of a tall tile: each input vector is loaded once for all */
 #if VEC_REGS == 32
@@ -11,40 +8,6 @@
 #define FILTER_VECTORS 2
 #endif
 #define FILTER_TILE (FILTER_VECTORS * LANES)
-
-/* dst = pixels [first, first + count) of a line of w pixels, border included. */
-static void filter_extend(const struct fc_filter2d *p, real *dst, const char *line, ptrdiff_t first,
-                          ptrdiff_t count)
-{
-    const ptrdiff_t pixel = p->c * (ptrdiff_t)dtype_size(p->dtype);
-    ptrdiff_t a, b;
-    border_inside(first, count, p->w, &a, &b);
-    const char *const inside = line + (first + a) * pixel;
-    load_as_real(dst + a * p->c, inside, p->dtype, (b - a) * p->c);
-    for (ptrdiff_t i = 0; i < (b - a) * pixel; i += 64) /* what the next tile fetches */
-        FC_PREFETCH(inside + FILTER_ROWS * p->w * pixel + i);
-    for (ptrdiff_t i = a > 0 ? 0 : b; i < count; i = i + 1 == a ? b : i + 1) {
-        const ptrdiff_t at = border_index(first + i, p->w, p->border_w);
-        if (at >= 0)
-            load_as_real(dst + i * p->c, line + at * pixel, p->dtype, p->c);
-        else
-            for (ptrdiff_t j = 0; j < p->c; j++)
-                dst[i * p->c + j] = (real)p->cval;
-    }
-}
-
-/* Row y (which may lie outside) of plane, pixels [first, first + count). */
-static void filter_fetch(const struct fc_filter2d *p, real *dst, ptrdiff_t plane, ptrdiff_t y,
-                         ptrdiff_t first, ptrdiff_t count)
-{
-    const ptrdiff_t row = p->w * p->c * (ptrdiff_t)dtype_size(p->dtype);
-    const ptrdiff_t at = border_index(y, p->h, p->border_h);
-    if (at >= 0)
-        filter_extend(p, dst, (const char *)p->x + (plane * p->h + at) * row, first, count);
-    else
-        for (ptrdiff_t i = 0; i < count * p->c; i++)
-            dst[i] = (real)p->cval;
-}
 
 /* A kernel and the last multiply-add: result = sum * scale + delta. */
 struct filter_taps {
@@ -122,7 +85,7 @@ static void filter_outputs(const struct fc_filter2d *p, const struct filter_taps
                        ptrdiff_t) = rows == 1                    ? filter_tile_flat
                                     : t->kh == 3 && t->kw == 3 ? filter_tile_3x3
                                                                : filter_tile_tall;
-    const int same = p->out_dtype == (FC_BITS == 32 ? FC_FLOAT32 : FC_FLOAT64);
+    const int same = p->out_dtype == REAL_DTYPE;
     const ptrdiff_t size = (ptrdiff_t)dtype_size(p->out_dtype), pitch = p->ow * p->c;
     const ptrdiff_t direct = same ? count - count % FILTER_TILE : 0;
 
@@ -151,12 +114,6 @@ static struct filter_strip filter_strip(const struct fc_filter2d *p)
     return s;
 }
 
-static ptrdiff_t filter_units(const void *params)
-{
-    const struct fc_filter2d *p = params;
-    return p->planes * ceil_div(p->oh, p->block_rows) * ceil_div(p->ow, p->block_cols);
-}
-
 static size_t filter_scratch(const void *params)
 {
     const struct filter_strip s = filter_strip(params);
@@ -166,16 +123,15 @@ static size_t filter_scratch(const void *params)
 
 /* One strip. Separable kernels are kh weights down the rows, then kw along them: the ring then holds
  * lines that are correlated along the row already. */
-FC_INLINE void filter_unit(const struct fc_filter2d *p, ptrdiff_t plane, ptrdiff_t y0, ptrdiff_t x0,
-                           char *scratch, const int separable)
+FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_block *b, char *scratch,
+                           const int separable)
 {
+    const ptrdiff_t plane = b->plane, y0 = b->y0, y1 = b->y1, x0 = b->x0, cols = b->cols;
     const struct filter_strip s = filter_strip(p);
     const real **const row = take(&scratch, s.slots, sizeof *row);
     real *const ring = take(&scratch, (s.slots + 1) * s.pitch, sizeof(real));
     real *const line = take(&scratch, FILTER_ROWS * s.line_pitch, sizeof(real));
     real *const fetched_line = ring + s.slots * s.pitch;
-    const ptrdiff_t y1 = FC_MIN(y0 + p->block_rows, p->oh);
-    const ptrdiff_t cols = FC_MIN(p->block_cols, p->ow - x0);
     const struct filter_taps along = {(const real *)p->kernel + p->kh, 1, p->kw, p->c, 1, 0};
     struct filter_taps taps = {p->kernel, p->kh, separable ? 1 : p->kw, p->c, (real)p->scale,
                                (real)p->delta};
@@ -207,11 +163,8 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, ptrdiff_t plane, ptrdiff
 FC_INLINE void filter_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff_t end, void *scratch,
                           const int separable)
 {
-    const ptrdiff_t blocks_y = ceil_div(p->oh, p->block_rows);
-    const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const ptrdiff_t bx = unit % blocks_x, by = unit / blocks_x % blocks_y;
-        filter_unit(p, unit / blocks_x / blocks_y, by * p->block_rows, bx * p->block_cols, scratch,
-                    separable);
+        const struct filter_block b = filter_block(p, unit);
+        filter_unit(p, &b, scratch, separable);
     }
 }

@@ -39,6 +39,12 @@ FC_INLINE vec v_max(vec acc, vec x)
     /* vmaxps gives its second operand for a NaN in either. */
     return _mm256_blendv_ps(_mm256_max_ps(x, acc), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 }
+FC_INLINE vec v_min(vec acc, vec x)
+{
+    return _mm256_blendv_ps(_mm256_min_ps(x, acc), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+FC_INLINE vec v_larger(vec acc, vec x) { return _mm256_max_ps(x, acc); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return _mm256_min_ps(x, acc); }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
 {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));
@@ -96,6 +102,12 @@ FC_INLINE vec v_max(vec acc, vec x)
 {
     return _mm256_blendv_pd(_mm256_max_pd(x, acc), x, _mm256_cmp_pd(x, x, _CMP_UNORD_Q));
 }
+FC_INLINE vec v_min(vec acc, vec x)
+{
+    return _mm256_blendv_pd(_mm256_min_pd(x, acc), x, _mm256_cmp_pd(x, x, _CMP_UNORD_Q));
+}
+FC_INLINE vec v_larger(vec acc, vec x) { return _mm256_max_pd(x, acc); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return _mm256_min_pd(x, acc); }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
 {
     return _mm256_blendv_pd(y, x, _mm256_cmp_pd(a, b, _CMP_LT_OQ));
@@ -153,6 +165,9 @@ FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n)
     memcpy(p, lanes, (size_t)n);
 }
 FC_INLINE vec v_max(vec acc, vec x) { return _mm256_max_epu8(acc, x); }
+FC_INLINE vec v_min(vec acc, vec x) { return _mm256_min_epu8(acc, x); }
+FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return v_min(acc, x); }
 FC_INLINE vec v_pack(vec a, vec b)
 {
     return _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xd8);

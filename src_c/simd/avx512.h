@@ -31,6 +31,12 @@ FC_INLINE vec v_max(vec acc, vec x)
     /* vmaxps gives its second operand for a NaN in either. */
     return _mm512_mask_mov_ps(_mm512_max_ps(x, acc), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
 }
+FC_INLINE vec v_min(vec acc, vec x)
+{
+    return _mm512_mask_mov_ps(_mm512_min_ps(x, acc), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
+}
+FC_INLINE vec v_larger(vec acc, vec x) { return _mm512_max_ps(x, acc); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return _mm512_min_ps(x, acc); }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
 {
     return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x);
@@ -94,6 +100,12 @@ FC_INLINE vec v_max(vec acc, vec x)
 {
     return _mm512_mask_mov_pd(_mm512_max_pd(x, acc), _mm512_cmp_pd_mask(x, x, _CMP_UNORD_Q), x);
 }
+FC_INLINE vec v_min(vec acc, vec x)
+{
+    return _mm512_mask_mov_pd(_mm512_min_pd(x, acc), _mm512_cmp_pd_mask(x, x, _CMP_UNORD_Q), x);
+}
+FC_INLINE vec v_larger(vec acc, vec x) { return _mm512_max_pd(x, acc); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return _mm512_min_pd(x, acc); }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
 {
     return _mm512_mask_mov_pd(y, _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), x);
@@ -144,6 +156,9 @@ FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_si512(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_epi8(v_first(n), p); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_epi8(p, v_first(n), v); }
 FC_INLINE vec v_max(vec acc, vec x) { return _mm512_max_epu8(acc, x); }
+FC_INLINE vec v_min(vec acc, vec x) { return _mm512_min_epu8(acc, x); }
+FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return v_min(acc, x); }
 /* packus works within 128-bit lanes and leaves the quadwords as a0 b0 a1 b1 ... */
 FC_INLINE vec v_pack(vec a, vec b)
 {

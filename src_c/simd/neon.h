@@ -29,6 +29,13 @@ FC_INLINE vec v_max(vec acc, vec x)
     const uint32x4_t take = vorrq_u32(vcgtq_f32(x, acc), vmvnq_u32(vceqq_f32(x, x)));
     return vbslq_f32(take, x, acc);
 }
+FC_INLINE vec v_min(vec acc, vec x)
+{
+    const uint32x4_t take = vorrq_u32(vcltq_f32(x, acc), vmvnq_u32(vceqq_f32(x, x)));
+    return vbslq_f32(take, x, acc);
+}
+FC_INLINE vec v_larger(vec acc, vec x) { return vbslq_f32(vcgtq_f32(x, acc), x, acc); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return vbslq_f32(vcltq_f32(x, acc), x, acc); }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return vbslq_f32(vcltq_f32(a, b), x, y); }
 FC_INLINE vec v_abs(vec x) { return vabsq_f32(x); }
 FC_INLINE vec v_copysign(vec x, vec sign)
@@ -66,6 +73,12 @@ FC_INLINE vec v_max(vec acc, vec x)
     /* There is no 64-bit vmvn: where x is a number, take x if greater; a NaN is taken as it is. */
     return vbslq_f64(vceqq_f64(x, x), vbslq_f64(vcgtq_f64(x, acc), x, acc), x);
 }
+FC_INLINE vec v_min(vec acc, vec x)
+{
+    return vbslq_f64(vceqq_f64(x, x), vbslq_f64(vcltq_f64(x, acc), x, acc), x);
+}
+FC_INLINE vec v_larger(vec acc, vec x) { return vbslq_f64(vcgtq_f64(x, acc), x, acc); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return vbslq_f64(vcltq_f64(x, acc), x, acc); }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return vbslq_f64(vcltq_f64(a, b), x, y); }
 FC_INLINE vec v_abs(vec x) { return vabsq_f64(x); }
 FC_INLINE vec v_copysign(vec x, vec sign)
@@ -93,6 +106,9 @@ FC_INLINE vec v_set1(real x) { return vdupq_n_u8(x); }
 FC_INLINE vec v_load(const real *p) { return vld1q_u8(p); }
 FC_INLINE void v_store(real *p, vec v) { vst1q_u8(p, v); }
 FC_INLINE vec v_max(vec acc, vec x) { return vmaxq_u8(acc, x); }
+FC_INLINE vec v_min(vec acc, vec x) { return vminq_u8(acc, x); }
+FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return v_min(acc, x); }
 FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_u8(a, b); }
 FC_INLINE vec v_odd(vec a, vec b) { return vuzp2q_u8(a, b); }
 

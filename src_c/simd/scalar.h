@@ -74,8 +74,14 @@ FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { (void)n; *p = v; }
 
 #if FC_BITS == 8
 FC_INLINE vec v_max(vec acc, vec x) { return x > acc ? x : acc; }
+FC_INLINE vec v_min(vec acc, vec x) { return x < acc ? x : acc; }
+FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return v_min(acc, x); }
 #else
 FC_INLINE vec v_max(vec acc, vec x) { return x > acc || isnan(x) ? x : acc; }
+FC_INLINE vec v_min(vec acc, vec x) { return x < acc || isnan(x) ? x : acc; }
+FC_INLINE vec v_larger(vec acc, vec x) { return x > acc ? x : acc; }
+FC_INLINE vec v_smaller(vec acc, vec x) { return x < acc ? x : acc; }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; }
 FC_INLINE vec v_add(vec a, vec b) { return a + b; }
 FC_INLINE vec v_sub(vec a, vec b) { return a - b; }

@@ -1,0 +1,55 @@
+"""One number of each rectangle of pixels: its sum, its largest or its smallest."""
+
+import numpy as np
+
+from fastconv import _geometry
+from fastconv.filters import _image
+from fastconv.filters._image import EXACT, LONGEST_KERNEL
+
+
+def rectangle(function, name, size):
+    """(rows, columns) from one integer or two."""
+    rows, cols = _geometry.pair(function, name, size, 1)
+    if max(rows, cols) > LONGEST_KERNEL:
+        raise ValueError(f"{function}: {name} is {size}, expected at most {LONGEST_KERNEL}")
+    return rows, cols
+
+
+def reduce(
+    function, reduction, image, size, *, divisor=1, border, cval, anchor, channel_axis, out_dtype,
+    out, threads,
+):  # fmt: skip
+    """Give the sums, divided, or the extremes of the windows of a checked size."""
+    image, windows, cval, out_dtype = _image.prepare(
+        function, image, size, border, anchor, cval, channel_axis, out_dtype
+    )
+    if reduction == "sum":
+        bits = _sum_bits(function, image.dtype, out_dtype, size, cval)
+    else:
+        bits = order_bits(image.dtype, out_dtype, cval)
+    _image.check_holds(function, "cval", cval, bits)
+    return _image.run(
+        function, image, windows, "filter_window", bits, numbers=(float(divisor), 0.0, cval),
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
+        reduction=reduction,
+    )  # fmt: skip
+
+
+def order_bits(dtype, out_dtype, cval):
+    """The numbers to compare in: the narrowest that hold every pixel."""
+    if dtype == out_dtype == np.uint8 and cval in range(256):
+        return 8
+    return 64 if np.float64 in (dtype, out_dtype) else 32
+
+
+def _sum_bits(function, dtype, out_dtype, size, cval):
+    """The width of the floats to sum in: the narrowest in which integers stay exact."""
+    if dtype.kind == "f":
+        return 64 if np.float64 in (dtype, out_dtype) else 32
+    largest = max(abs(int(np.iinfo(dtype).min)), int(np.iinfo(dtype).max), abs(cval))
+    bound = largest * size[0] * size[1]
+    if bound >= EXACT[64]:
+        raise ValueError(
+            f"{function}: a window's sum may reach {bound:.3g}, expected less than {EXACT[64]:.3g}"
+        )
+    return 32 if bound < EXACT[32] and cval.is_integer() and out_dtype != np.float64 else 64

@@ -1,0 +1,141 @@
+"""The mean of every rectangle of pixels, and how far its pixels are from it."""
+
+import math
+
+import numpy as np
+
+from fastconv.filters import _image
+from fastconv.filters._window import rectangle, reduce
+
+
+def box(
+    image,
+    size,
+    *,
+    normalize=True,
+    border="reflect",
+    cval=0,
+    anchor=None,
+    channel_axis=None,
+    out_dtype=None,
+    out=None,
+    threads=None,
+):
+    """Average every rectangle of pixels, or sum it.
+
+    ``y[p, q] = mean over i, j of image[p + i - anchor[0], q + j - anchor[1]]``, in a time that
+    hardly grows with the rectangle (van Herk, 1992, along the columns; doubling spans along the
+    rows). Nothing is subtracted: a NaN stays inside its windows.
+
+    Parameters
+    ----------
+    image, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `filter2d`.
+    size : int or (rows, columns)
+        Of the rectangle, at least 1.
+    normalize : bool
+        False gives sums instead of means; choose an `out_dtype` that holds them.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Notes
+    -----
+    Sums of integers are exact, and the mean is rounded once.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> box(np.array([[0, 3, 6, 90]], np.uint8), (1, 3))
+    array([[ 2,  3, 33, 34]], dtype=uint8)
+    """
+    size = rectangle("box", "size", size)
+    return reduce(
+        "box", "sum", image, size, divisor=size[0] * size[1] if normalize else 1, border=border,
+        cval=cval, anchor=anchor, channel_axis=channel_axis, out_dtype=out_dtype, out=out,
+        threads=threads,
+    )  # fmt: skip
+
+
+def local_mean_std(
+    image,
+    size,
+    *,
+    border="reflect",
+    cval=0,
+    anchor=None,
+    channel_axis=None,
+    threads=None,
+):
+    """Give the mean and the standard deviation of every rectangle of pixels.
+
+    Parameters
+    ----------
+    image, border, cval, anchor, channel_axis, threads
+        As in `filter2d`.
+    size : int or (rows, columns)
+        Of the rectangle, at least 1.
+
+    Returns
+    -------
+    mean, std
+        Two (..., H, W) or (..., H, W, C) arrays, float64 for float64 images, else float32; the
+        standard deviation is the population's (divided by the number of pixels).
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit.
+
+    Notes
+    -----
+    Sums and squares are float64, of pixels less their image's mean, so a large mean costs no
+    accuracy. A NaN or an infinity makes NaNs of the windows that hold it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mean, std = local_mean_std(np.array([[1, 1, 4, 4]], np.uint8), (1, 2))
+    >>> mean, std
+    (array([[1. , 1. , 2.5, 4. ]], dtype=float32), array([[0. , 0. , 1.5, 0. ]], dtype=float32))
+    """
+    function = "local_mean_std"
+    size = rectangle(function, "size", size)
+    image, (_, rows, cols), cval, _ = _image.prepare(
+        function, image, size, border, anchor, cval, channel_axis, None
+    )
+    *lead, h, w, channels = _image.shape_of(function, image, channel_axis)
+    dtype = np.float64 if image.dtype == np.float64 else np.float32
+    images = image.reshape(math.prod(lead), h, w, channels)
+    means, stds = np.empty((2, len(images), rows.o, cols.o, channels), dtype)
+    for pixels, mean, std in zip(images, means, stds, strict=True):
+        middle = _middle(pixels)
+        pixels = pixels - middle
+        with np.errstate(invalid="ignore"):
+            first, second = (
+                reduce(
+                    function, "sum", each, size, divisor=size[0] * size[1], border=border,
+                    cval=outside, anchor=anchor, channel_axis=-1, out_dtype=None, out=None,
+                    threads=threads,
+                )
+                for each, outside in (
+                    (pixels, cval - middle),
+                    (pixels * pixels, (cval - middle) ** 2),
+                )
+            )  # fmt: skip
+            mean[:] = first + middle
+            std[:] = np.sqrt(np.maximum(second - first * first, 0))
+    shape = (*lead, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
+    return means.reshape(shape), stds.reshape(shape)
+
+
+def _middle(pixels):
+    """The float64 mean of what is finite."""
+    finite = np.isfinite(pixels)
+    return pixels.sum(where=finite, dtype=np.float64) / max(1, finite.sum())

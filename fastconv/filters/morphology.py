@@ -1,0 +1,408 @@
+"""Mathematical morphology: the extremes under a footprint, and what is made of them."""
+
+import numpy as np
+
+from fastconv import _arrays, _geometry
+from fastconv.filters import _image
+from fastconv.filters._window import order_bits, rectangle, reduce
+
+# Elements of a footprint that is no rectangle: its list of them is kept for each thread.
+MOST_ELEMENTS = 2**16
+
+
+def dilate(
+    image,
+    footprint=3,
+    *,
+    structure=None,
+    border="reflect",
+    cval=0,
+    anchor=None,
+    channel_axis=None,
+    out_dtype=None,
+    out=None,
+    threads=None,
+):
+    """Give the largest pixel under a footprint around every pixel.
+
+    ``y[p, q] = max over (i, j) in the footprint of
+    image[p + i - anchor[0], q + j - anchor[1]] + structure[i, j]`` (as OpenCV's dilate; SciPy's
+    grey_dilation turns the footprint around).
+
+    Parameters
+    ----------
+    image, border, cval, anchor, channel_axis, out, threads
+        As in `filter2d`. "reflect", "symmetric" and "edge" bring nothing new into a window that is
+        centred on its pixel: there they act as if nothing were outside.
+    footprint : int, (rows, columns) or (kh, kw) array
+        A rectangle, in a time that hardly grows with it; or the elements of an array that are not
+        0, at most 2**16 of them in all.
+    structure : (kh, kw) array, optional
+        Heights to add to the pixels: a footprint that is not flat. Of the footprint's shape, or in
+        its place.
+    out_dtype : dtype, optional
+        The image's by default.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Notes
+    -----
+    A NaN in a window gives NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dilate(np.array([[0, 7, 0, 0, 9]], np.uint8), (1, 3))
+    array([[7, 7, 7, 9, 9]], dtype=uint8)
+    """
+    element = _Element("dilate", footprint, structure, anchor)
+    return element.apply(
+        "maximum", image, border, cval, channel_axis, out_dtype, out, threads
+    )
+
+
+def erode(
+    image,
+    footprint=3,
+    *,
+    structure=None,
+    border="reflect",
+    cval=0,
+    anchor=None,
+    channel_axis=None,
+    out_dtype=None,
+    out=None,
+    threads=None,
+):
+    """Give the smallest pixel under a footprint around every pixel.
+
+    ``y[p, q] = min over (i, j) in the footprint of
+    image[p + i - anchor[0], q + j - anchor[1]] - structure[i, j]``.
+
+    Parameters
+    ----------
+    image, footprint, structure, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `dilate`.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> erode(np.array([[9, 9, 2, 9, 9, 9]], np.uint8), (1, 3))
+    array([[9, 2, 2, 2, 9, 9]], dtype=uint8)
+    """
+    element = _Element("erode", footprint, structure, anchor)
+    return element.apply(
+        "minimum", image, border, cval, channel_axis, out_dtype, out, threads
+    )
+
+
+def opening(
+    image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
+    """Erode, then dilate with the footprint turned around: bright spots smaller than it vanish.
+
+    Parameters
+    ----------
+    image, footprint, structure, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `dilate`. "valid" is no border here.
+
+    Returns
+    -------
+    array of the image's shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Notes
+    -----
+    Holds one more image of the same size while it runs.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> opening(np.array([[1, 9, 1, 5, 5, 5, 1]], np.uint8), (1, 3))
+    array([[1, 1, 1, 5, 5, 5, 1]], dtype=uint8)
+    """
+    element = _Element("opening", footprint, structure, anchor)
+    return element.twice(
+        "minimum", image, border, cval, channel_axis, out_dtype, out, threads
+    )
+
+
+def closing(
+    image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
+    """Dilate, then erode with the footprint turned around: dark spots smaller than it vanish.
+
+    Parameters
+    ----------
+    image, footprint, structure, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `opening`.
+
+    Returns
+    -------
+    array of the image's shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> closing(np.array([[9, 1, 9, 5, 5, 5, 9]], np.uint8), (1, 3))
+    array([[9, 9, 9, 5, 5, 5, 9]], dtype=uint8)
+    """
+    element = _Element("closing", footprint, structure, anchor)
+    return element.twice(
+        "maximum", image, border, cval, channel_axis, out_dtype, out, threads
+    )
+
+
+def morphological_gradient(
+    image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
+    """Give the difference of the dilated and the eroded image: outlines.
+
+    Parameters
+    ----------
+    image, footprint, structure, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `opening`.
+
+    Returns
+    -------
+    array of the image's shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> morphological_gradient(np.array([[0, 0, 0, 9, 9, 9]], np.uint8), (1, 3))
+    array([[0, 0, 9, 9, 0, 0]], dtype=uint8)
+    """
+    element = _Element("morphological_gradient", footprint, structure, anchor)
+    options = (border, cval, channel_axis, None, None, threads)
+    return element.difference(
+        image, border, channel_axis, out_dtype, out,
+        lambda: (element.apply("maximum", image, *options),
+                 element.apply("minimum", image, *options)),
+    )  # fmt: skip
+
+
+def top_hat(
+    image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
+    """Give what `opening` takes away: bright spots smaller than the footprint.
+
+    Parameters
+    ----------
+    image, footprint, structure, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `opening`.
+
+    Returns
+    -------
+    array of the image's shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> top_hat(np.array([[1, 9, 1, 5, 5, 5, 1]], np.uint8), (1, 3))
+    array([[0, 8, 0, 0, 0, 0, 0]], dtype=uint8)
+    """
+    element = _Element("top_hat", footprint, structure, anchor)
+    options = (border, cval, channel_axis, None, None, threads)
+    return element.difference(
+        image, border, channel_axis, out_dtype, out,
+        lambda: (image,
+                 element.twice("minimum", image, *options)),
+    )  # fmt: skip
+
+
+def black_hat(
+    image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
+    """Give what `closing` adds: dark spots smaller than the footprint.
+
+    Parameters
+    ----------
+    image, footprint, structure, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `opening`.
+
+    Returns
+    -------
+    array of the image's shape
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> black_hat(np.array([[9, 1, 9, 5, 5, 5, 9]], np.uint8), (1, 3))
+    array([[0, 8, 0, 0, 0, 0, 0]], dtype=uint8)
+    """
+    element = _Element("black_hat", footprint, structure, anchor)
+    options = (border, cval, channel_axis, None, None, threads)
+    return element.difference(
+        image, border, channel_axis, out_dtype, out,
+        lambda: (element.twice("maximum", image, *options),
+                 image),
+    )  # fmt: skip
+
+
+class _Element:
+    """A structuring element: a rectangle, or an array of heights in which NaN is not part of it."""
+
+    def __init__(self, function, footprint, structure, anchor):
+        self.function = function
+        self.heights = None
+        if structure is None and np.ndim(footprint) != 2:
+            self.size = rectangle(function, "footprint", footprint)
+        else:
+            self.heights = self._checked(footprint, structure)
+            self.size = self.heights.shape
+            if structure is None and not np.isnan(self.heights).any():
+                self.heights = None
+        self.anchor = (self.size[0] // 2, self.size[1] // 2)
+        if anchor is not None:
+            self.anchor = _geometry.pair(function, "anchor", anchor, 0)
+
+    def _checked(self, footprint, structure):
+        function = self.function
+        heights = None
+        if structure is not None:
+            heights = _arrays.as_array(function, "structure", structure)
+            if heights.dtype.kind not in "biuf" or heights.ndim != 2 or not heights.size:
+                raise ValueError(
+                    f"{function}: structure has shape {heights.shape} and dtype {heights.dtype}, "
+                    "expected (kh, kw) real numbers"
+                )
+            heights = heights.astype(np.float64)
+            if not np.isfinite(heights).all():
+                raise ValueError(
+                    f"{function}: structure holds a NaN or an infinity, expected finite heights"
+                )
+        if np.ndim(footprint) == 2:
+            part = _arrays.as_array(function, "footprint", footprint)
+            fits = heights is None or part.shape == heights.shape
+            if part.dtype.kind not in "biuf" or not fits:
+                expected = "(kh, kw)" if heights is None else f"structure's {heights.shape}"
+                raise ValueError(
+                    f"{function}: footprint has shape {part.shape} and dtype {part.dtype}, "
+                    f"expected {expected} of real numbers"
+                )
+            heights = np.where(part != 0, 0.0 if heights is None else heights, np.nan)
+            if np.isnan(heights).all():
+                raise ValueError(f"{function}: footprint is 0 everywhere, expected an element")
+        if heights.size > MOST_ELEMENTS:
+            raise ValueError(
+                f"{function}: footprint has shape {heights.shape}, expected at most "
+                f"{MOST_ELEMENTS} elements"
+            )
+        return heights
+
+    def turned(self):
+        """The same element, turned around."""
+        other = object.__new__(_Element)
+        other.function, other.size = self.function, self.size
+        other.anchor = tuple(k - 1 - a for k, a in zip(self.size, self.anchor, strict=True))
+        other.heights = None if self.heights is None else self.heights[::-1, ::-1]
+        return other
+
+    def apply(self, reduction, image, border, cval, channel_axis, out_dtype, out, threads):
+        """Dilate (maximum) or erode (minimum)."""
+        function = self.function
+        if self.heights is None:
+            return reduce(
+                function, reduction, image, self.size, border=border, cval=cval,
+                anchor=self.anchor, channel_axis=channel_axis, out_dtype=out_dtype, out=out,
+                threads=threads,
+            )  # fmt: skip
+        image, windows, cval, out_dtype = _image.prepare(
+            function, image, self.size, border, self.anchor, cval, channel_axis, out_dtype
+        )
+        flat = not np.nan_to_num(self.heights).any()
+        bits = order_bits(image.dtype, out_dtype, cval)
+        if bits == 8 and flat:
+            kernel = (~np.isnan(self.heights)).astype(np.uint8)
+        else:
+            bits = max(bits, 32)
+            kernel = -self.heights if reduction == "minimum" else self.heights
+            kernel = (kernel + 0.0).astype(f"float{bits}")
+        _image.check_holds(function, "cval", cval, bits)
+        return _image.run(
+            function, image, windows, "filter_footprint", bits, np.ascontiguousarray(kernel),
+            numbers=(1.0, 0.0, cval), channel_axis=channel_axis, out_dtype=out_dtype, out=out,
+            threads=threads, reduction=reduction,
+        )  # fmt: skip
+
+    def twice(self, first, image, border, cval, channel_axis, out_dtype, out, threads):
+        """One way, then the other with the element turned around."""
+        second = "minimum" if first == "maximum" else "maximum"
+        result, finish = self._result(image, border, channel_axis, out_dtype, out)
+        between = self.apply(first, image, border, cval, channel_axis, None, None, threads)
+        self.turned().apply(
+            second, between, border, cval, channel_axis, result.dtype, result, threads
+        )
+        return finish()
+
+    def difference(self, image, border, channel_axis, out_dtype, out, both):
+        """The first of two images less the second, rounded and saturated for integers."""
+        result, finish = self._result(image, border, channel_axis, out_dtype, out)
+        more, less = (np.asarray(each) for each in both())
+        y = np.subtract(more, less, dtype=np.int32 if more.dtype.kind in "iu" else None)
+        if result.dtype.kind in "iu":
+            limits = np.iinfo(result.dtype)
+            if y.dtype.kind == "f":
+                y = np.where(np.isnan(y), 0, np.rint(y))
+            y = np.clip(y, limits.min, limits.max)
+        result[...] = y
+        return finish()
+
+    def _result(self, image, border, channel_axis, out_dtype, out):
+        """An array for a result of the image's size."""
+        if isinstance(border, str) and border == "valid":
+            raise ValueError(
+                f'{self.function}: border is "valid", expected one that keeps the image\'s size'
+            )
+        image = _arrays.readable(self.function, "image", image, _image.DTYPES)
+        _image.shape_of(self.function, image, channel_axis)
+        out_dtype = _image.checked_out_dtype(
+            self.function, image.dtype if out_dtype is None else out_dtype
+        )
+        return _arrays.writable(self.function, out, image.shape, out_dtype, (image,))

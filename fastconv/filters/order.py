@@ -1,0 +1,226 @@
+"""The pixel of a rank in every rectangle of pixels: medians, extremes, percentiles."""
+
+from fastconv import _arrays, _geometry, _plan
+from fastconv.filters import _image
+from fastconv.filters._window import order_bits, rectangle
+
+# Pixels of a window that are sorted one by one are kept for each thread.
+MOST_PIXELS = 2**16 - 1
+
+
+def median(
+    image,
+    size=3,
+    *,
+    border="reflect",
+    cval=0,
+    anchor=None,
+    channel_axis=None,
+    out_dtype=None,
+    out=None,
+    threads=None,
+):
+    """Give the median of a rectangle around every pixel: noise goes, edges stay.
+
+    Of an even number of pixels it is the upper of the two in the middle (as SciPy's
+    median_filter).
+
+    Parameters
+    ----------
+    image, border, cval, anchor, channel_axis, out, threads
+        As in `filter2d`.
+    size : int or (rows, columns)
+        Of the rectangle: less than 2**16 pixels.
+    out_dtype : dtype, optional
+        The image's by default.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Notes
+    -----
+    3x3 and 5x5 take networks of comparisons; other windows of uint8 histograms, in a time that
+    does not grow with them (Perreault and Hebert, 2007). A NaN in a window gives NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> median(np.array([[1, 1, 200, 1, 9, 9, 9]], np.uint8), (1, 3))
+    array([[1, 1, 1, 9, 9, 9, 9]], dtype=uint8)
+    """
+    size = rectangle("median", "size", size)
+    return _rank(
+        "median", image, size[0] * size[1] // 2, size, border, cval, anchor, channel_axis,
+        out_dtype, out, threads,
+    )  # fmt: skip
+
+
+def minimum(
+    image, size=3, *, border="reflect", cval=0, anchor=None, channel_axis=None, out_dtype=None,
+    out=None, threads=None,
+):  # fmt: skip
+    """Give the smallest pixel of a rectangle around every pixel; the same as `erode`.
+
+    Parameters
+    ----------
+    image, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `median`.
+    size : int or (rows, columns)
+        Of the rectangle; the time hardly grows with it.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> minimum(np.array([[5, 3, 7, 7, 7]], np.uint8), (1, 3))
+    array([[3, 3, 3, 7, 7]], dtype=uint8)
+    """
+    size = rectangle("minimum", "size", size)
+    return _rank(
+        "minimum", image, 0, size, border, cval, anchor, channel_axis, out_dtype, out, threads
+    )
+
+
+def maximum(
+    image, size=3, *, border="reflect", cval=0, anchor=None, channel_axis=None, out_dtype=None,
+    out=None, threads=None,
+):  # fmt: skip
+    """Give the largest pixel of a rectangle around every pixel; the same as `dilate`.
+
+    Parameters
+    ----------
+    image, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `median`.
+    size : int or (rows, columns)
+        Of the rectangle; the time hardly grows with it.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> maximum(np.array([[5, 3, 7, 1, 1]], np.uint8), (1, 3))
+    array([[5, 7, 7, 7, 1]], dtype=uint8)
+    """
+    size = rectangle("maximum", "size", size)
+    return _rank(
+        "maximum", image, size[0] * size[1] - 1, size, border, cval, anchor, channel_axis,
+        out_dtype, out, threads,
+    )  # fmt: skip
+
+
+def rank(
+    image, rank, size=3, *, border="reflect", cval=0, anchor=None, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
+    """Give the pixel of a rank in a rectangle around every pixel.
+
+    Parameters
+    ----------
+    image, size, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `median`.
+    rank : int
+        0 is the smallest pixel, 1 the next; -1 the largest.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rank(np.array([[5, 3, 7, 1, 2]], np.uint8), 1, (1, 3))
+    array([[3, 5, 3, 2, 1]], dtype=uint8)
+    """
+    size = rectangle("rank", "size", size)
+    pixels = size[0] * size[1]
+    rank = _geometry.integer("rank", "rank", rank, -pixels, pixels - 1) % pixels
+    return _rank(
+        "rank", image, rank, size, border, cval, anchor, channel_axis, out_dtype, out, threads
+    )
+
+
+def percentile(
+    image, q, size=3, *, border="reflect", cval=0, anchor=None, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
+    """Give a percentile of a rectangle around every pixel.
+
+    It is the pixel of rank ``int(pixels * q / 100)``, at most the largest (as SciPy's
+    percentile_filter): always one of the pixels, never between two.
+
+    Parameters
+    ----------
+    image, size, border, cval, anchor, channel_axis, out_dtype, out, threads
+        As in `median`.
+    q : float
+        From 0, the smallest, to 100, the largest.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> percentile(np.array([[5, 3, 7, 1, 2]], np.uint8), 50, (1, 3))
+    array([[3, 5, 3, 2, 1]], dtype=uint8)
+    """
+    size = rectangle("percentile", "size", size)
+    pixels = size[0] * size[1]
+    q = _arrays.number("percentile", "q", q)
+    if not 0 <= q <= 100:
+        raise ValueError(f"percentile: q is {q}, expected 0 to 100")
+    return _rank(
+        "percentile", image, min(int(pixels * q / 100), pixels - 1), size, border, cval, anchor,
+        channel_axis, out_dtype, out, threads,
+    )  # fmt: skip
+
+
+def _rank(
+    function, image, rank, size, border, cval, anchor, channel_axis, out_dtype, out, threads
+):
+    algorithm, reduction = _plan.rank_filter(size, rank)
+    if algorithm == "filter_rank" and size[0] * size[1] > MOST_PIXELS:
+        raise ValueError(f"{function}: size is {size}, expected at most {MOST_PIXELS} pixels")
+    image, windows, cval, out_dtype = _image.prepare(
+        function, image, size, border, anchor, cval, channel_axis, out_dtype
+    )
+    bits = order_bits(image.dtype, out_dtype, cval)
+    _image.check_holds(function, "cval", cval, bits)
+    return _image.run(
+        function, image, windows, algorithm, bits, numbers=(1.0, 0.0, cval),
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
+        reduction=reduction, rank=rank,
+    )  # fmt: skip

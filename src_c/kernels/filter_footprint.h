@@ -1,0 +1,89 @@
+/* Maxima and minima of the pixels under any footprint, flat or with a number added to each of them.
+ *
+ * The kernel names the elements of the footprint: for uint8 those that are not 0; for floats all but NaNs,
+ * and its numbers are added to the pixels. Source rows stand in a ring of lines; a step of outputs joins
+ * its terms one by one, with the window's tile (filter_window.h). */
+
+struct footprint_term {
+    ptrdiff_t row, col; /* col counts numbers */
+    real weight;
+};
+
+static size_t filter_footprint_scratch(const void *params)
+{
+    const struct fc_filter2d *const p = params;
+    const struct window_strip s = window_strip(p);
+    return taken(p->kh * p->kw, sizeof(struct footprint_term)) +
+           taken(p->kh * p->kw, sizeof(real *)) + taken((s.slots + 2) * s.pitch, sizeof(real));
+}
+
+static ptrdiff_t footprint_terms(const struct fc_filter2d *p, struct footprint_term *term, int *flat)
+{
+    const real *const kernel = p->kernel;
+    ptrdiff_t count = 0;
+    *flat = 1;
+    for (ptrdiff_t i = 0; i < p->kh * p->kw; i++) {
+#if FC_BITS == 8
+        if (!kernel[i])
+            continue;
+#else
+        if (kernel[i] != kernel[i])
+            continue;
+        *flat = *flat && kernel[i] == 0;
+#endif
+        term[count++] = (struct footprint_term){i / p->kw, i % p->kw * p->c, kernel[i]};
+    }
+    return count;
+}
+
+#if FC_BITS != 8
+/* dst[i] = the terms with their weights, joined. */
+FC_INLINE void footprint_raised(real *dst, const real *const *x, const struct footprint_term *term,
+                                ptrdiff_t k, ptrdiff_t n, const int join)
+{
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        vec acc = v_add(v_load(x[0] + i), v_set1(term[0].weight));
+        for (ptrdiff_t j = 1; j < k; j++)
+            acc = window_join(acc, v_add(v_load(x[j] + i), v_set1(term[j].weight)), join);
+        v_store(dst + i, acc);
+    }
+}
+#endif
+
+static void filter_footprint(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    const struct fc_filter2d *const p = params;
+    const struct window_strip s = window_strip(p);
+    char *area = scratch;
+    struct footprint_term *const term = take(&area, p->kh * p->kw, sizeof *term);
+    const real **const x = take(&area, p->kh * p->kw, sizeof *x);
+    real *const ring = take(&area, (s.slots + 2) * s.pitch, sizeof(real));
+    real *const line = ring + s.slots * s.pitch;
+    int flat;
+    const ptrdiff_t terms = footprint_terms(p, term, &flat);
+
+    for (ptrdiff_t unit = begin; unit < end; unit++) {
+        const struct filter_block b = filter_block(p, unit);
+        const ptrdiff_t n = b.cols * p->c;
+        ptrdiff_t fetched = b.y0;
+        for (ptrdiff_t y = b.y0; y < b.y1; y++) {
+            const ptrdiff_t at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
+            for (; fetched < y + p->kh; fetched++)
+                filter_fetch(p, ring + fetched % p->kh * s.pitch, b.plane, fetched - p->top,
+                             b.x0 - p->left, b.cols + p->kw - 1);
+            for (ptrdiff_t j = 0; j < terms; j++)
+                x[j] = ring + (y + term[j].row) % p->kh * s.pitch + term[j].col;
+#if FC_BITS != 8
+            if (!flat) {
+                if (p->reduction == FC_MAXIMUM)
+                    footprint_raised(line, x, term, terms, n, FC_MAXIMUM);
+                else
+                    footprint_raised(line, x, term, terms, n, FC_MINIMUM);
+            } else
+#endif
+                window_terms(line, x, terms, n, p->reduction | (FC_BITS == 8 ? WINDOW_NUMBERS : 0));
+            store_from_real((char *)p->out + at * (ptrdiff_t)dtype_size(p->out_dtype), line,
+                            p->out_dtype, n);
+        }
+    }
+}

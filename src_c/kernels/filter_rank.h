@@ -1,0 +1,157 @@
+/* The pixel of any rank in a rectangle, one window after the other. For uint8 from histograms, in a time
+ * that does not grow with the window (Perreault and Hebert, 2007): each column keeps the histogram of its
+ * kh pixels, the window's is the sum of kw of those, and moves by adding one and taking one away. Other
+ * types gather the window and part it (Hoare's selection). */
+
+#if FC_BITS == 8
+#define RANK_LEVELS 256
+#define RANK_COARSE 16 /* levels whose sum is kept, to find a rank in two short steps */
+
+typedef uint16_t rank_count; /* the plan takes windows of less than 2**16 pixels */
+
+struct rank_histogram {
+    rank_count fine[RANK_LEVELS], coarse[RANK_LEVELS / RANK_COARSE];
+};
+
+static size_t filter_rank_scratch(const void *params)
+{
+    const struct fc_filter2d *const p = params;
+    const struct window_strip s = window_strip(p);
+    return taken((p->kh + 1) * s.pitch, sizeof(real)) +
+           taken(s.source + 1, sizeof(struct rank_histogram));
+}
+
+FC_INLINE void rank_move(struct rank_histogram *sum, const struct rank_histogram *in,
+                         const struct rank_histogram *out)
+{
+    for (int i = 0; i < RANK_LEVELS; i++)
+        sum->fine[i] = (rank_count)(sum->fine[i] + in->fine[i] - out->fine[i]);
+    for (int i = 0; i < RANK_LEVELS / RANK_COARSE; i++)
+        sum->coarse[i] = (rank_count)(sum->coarse[i] + in->coarse[i] - out->coarse[i]);
+}
+
+FC_INLINE real rank_find(const struct rank_histogram *h, ptrdiff_t rank)
+{
+    int level = 0;
+    while (rank >= h->coarse[level / RANK_COARSE]) {
+        rank -= h->coarse[level / RANK_COARSE];
+        level += RANK_COARSE;
+    }
+    while (rank >= h->fine[level])
+        rank -= h->fine[level++];
+    return (real)level;
+}
+
+FC_INLINE void rank_count_line(struct rank_histogram *column, const real *line, ptrdiff_t n, int by)
+{
+    for (ptrdiff_t i = 0; i < n; i++) {
+        column[i].fine[line[i]] = (rank_count)(column[i].fine[line[i]] + by);
+        column[i].coarse[line[i] / RANK_COARSE] =
+            (rank_count)(column[i].coarse[line[i] / RANK_COARSE] + by);
+    }
+}
+
+static void filter_rank(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    const struct fc_filter2d *const p = params;
+    const struct window_strip s = window_strip(p);
+    char *area = scratch;
+    real *const ring = take(&area, (p->kh + 1) * s.pitch, sizeof(real));
+    struct rank_histogram *const column = take(&area, s.source + 1, sizeof *column);
+    real *const out = ring + p->kh * s.pitch;
+    for (ptrdiff_t unit = begin; unit < end; unit++) {
+        const struct filter_block b = filter_block(p, unit);
+        const ptrdiff_t source = (b.cols + p->kw - 1) * p->c;
+        struct rank_histogram *const none = column + s.source;
+        memset(column, 0, (size_t)(s.source + 1) * sizeof *column);
+        for (ptrdiff_t row = b.y0; row < b.y1 + p->kh - 1; row++) {
+            const ptrdiff_t y = row - (p->kh - 1);
+            real *const line = ring + row % p->kh * s.pitch;
+            if (y > b.y0)
+                rank_count_line(column, line, source, -1);
+            filter_fetch(p, line, b.plane, row - p->top, b.x0 - p->left, b.cols + p->kw - 1);
+            rank_count_line(column, line, source, 1);
+            for (ptrdiff_t c = 0; y >= b.y0 && c < p->c; c++) {
+                struct rank_histogram sum = *none;
+                for (ptrdiff_t i = 0; i < p->kw; i++)
+                    rank_move(&sum, column + i * p->c + c, none);
+                for (ptrdiff_t i = 0;; i++) {
+                    out[i * p->c + c] = rank_find(&sum, p->rank);
+                    if (i + 1 == b.cols)
+                        break;
+                    rank_move(&sum, column + (i + p->kw) * p->c + c, column + i * p->c + c);
+                }
+            }
+            if (y >= b.y0)
+                memcpy((real *)p->out + ((b.plane * p->oh + y) * p->ow + b.x0) * p->c, out,
+                       (size_t)(b.cols * p->c));
+        }
+    }
+}
+
+#else
+
+static size_t filter_rank_scratch(const void *params)
+{
+    const struct fc_filter2d *const p = params;
+    return taken((p->kh + 1) * window_strip(p).pitch, sizeof(real)) +
+           taken(p->kh * p->kw, sizeof(real));
+}
+
+/* The element of a rank, counted from the smallest; the elements change places. */
+static real rank_select(real *x, ptrdiff_t n, ptrdiff_t rank)
+{
+    ptrdiff_t low = 0, high = n - 1;
+    while (low < high) {
+        const real middle = x[low + (high - low) / 2];
+        ptrdiff_t i = low, j = high;
+        while (i <= j) {
+            while (x[i] < middle)
+                i++;
+            while (x[j] > middle)
+                j--;
+            if (i <= j) {
+                const real held = x[i];
+                x[i++] = x[j];
+                x[j--] = held;
+            }
+        }
+        if (rank <= j)
+            high = j;
+        else if (rank >= i)
+            low = i;
+        else
+            break;
+    }
+    return x[rank];
+}
+
+static void filter_rank(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    const struct fc_filter2d *const p = params;
+    const ptrdiff_t pitch = window_strip(p).pitch;
+    char *area = scratch;
+    real *const ring = take(&area, (p->kh + 1) * pitch, sizeof(real));
+    real *const window = take(&area, p->kh * p->kw, sizeof(real)), *const out = ring + p->kh * pitch;
+    for (ptrdiff_t unit = begin; unit < end; unit++) {
+        const struct filter_block b = filter_block(p, unit);
+        for (ptrdiff_t row = b.y0; row < b.y1 + p->kh - 1; row++) {
+            const ptrdiff_t y = row - (p->kh - 1);
+            filter_fetch(p, ring + row % p->kh * pitch, b.plane, row - p->top, b.x0 - p->left,
+                         b.cols + p->kw - 1);
+            for (ptrdiff_t i = 0; y >= b.y0 && i < b.cols * p->c; i++) {
+                int wild = 0;
+                for (ptrdiff_t j = 0; j < p->kh * p->kw; j++) {
+                    window[j] = ring[j / p->kw * pitch + i + j % p->kw * p->c];
+                    wild |= isnan(window[j]);
+                }
+                out[i] = wild ? (real)NAN : rank_select(window, p->kh * p->kw, p->rank);
+            }
+            if (y >= b.y0)
+                store_from_real((char *)p->out + ((b.plane * p->oh + y) * p->ow + b.x0) * p->c *
+                                                     (ptrdiff_t)dtype_size(p->out_dtype),
+                                out, p->out_dtype, b.cols * p->c);
+        }
+    }
+}
+#endif

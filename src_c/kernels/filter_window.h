@@ -1,0 +1,269 @@
+/* Sums, maxima and minima of a rectangle of pixels, in a time per pixel that hardly grows with it.
+ *
+ * Along a row, spans double: of neighbouring results for s pixels, s apart, those for 2 s are made, and
+ * so on (narrow windows go term by term). Down the columns van Herk's and Gil and Werman's algorithm:
+ * the rows of the image are cut into groups of kh; a window is the end of one group and the beginning
+ * of the next, and both grow by one operation for each row. Groups begin at multiples of kh in the
+ * image, so the order of a sum depends on its place there and on nothing else. Nothing is ever
+ * subtracted: a NaN stays inside its window, and no rounding error outlives it.
+ *
+ * Bound by the passes over lines in the L1 cache. */
+
+#define WINDOW_NARROW 8  /* terms up to which single loads beat doubling, or groups of rows */
+#define WINDOW_VECTORS 4 /* joined at a time: lines have room for as many past their end */
+#define WINDOW_STEP (WINDOW_VECTORS * LANES)
+
+/* What joins elements: FC_SUM, FC_MAXIMUM, FC_MINIMUM, and the latter two of numbers alone. */
+enum { WINDOW_NUMBERS = 4 };
+
+FC_INLINE vec window_join(vec a, vec b, const int join)
+{
+    switch (join) {
+#if FC_BITS != 8
+    case FC_SUM: return v_add(a, b);
+    case FC_MAXIMUM: return v_max(a, b);
+    case FC_MINIMUM: return v_min(a, b);
+#endif
+    case FC_MAXIMUM | WINDOW_NUMBERS: return v_larger(a, b);
+    default: return v_smaller(a, b);
+    }
+}
+
+/* dst[i] = x[0][i] joined with x[1][i] to x[k - 1][i], for i < n rounded up to whole steps, in order: dst
+ * may be x[0], and the others may be later parts of it. */
+FC_INLINE void window_terms_of(real *dst, const real *const *x, ptrdiff_t k, ptrdiff_t n,
+                               const int join)
+{
+    for (ptrdiff_t i = 0; i < n; i += WINDOW_STEP) {
+        vec acc[WINDOW_VECTORS];
+        FC_UNROLL for (int v = 0; v < WINDOW_VECTORS; v++)
+            acc[v] = v_load(x[0] + i + v * LANES);
+        for (ptrdiff_t j = 1; j < k; j++) {
+            const real *const term = x[j] + i;
+            FC_UNROLL for (int v = 0; v < WINDOW_VECTORS; v++)
+                acc[v] = window_join(acc[v], v_load(term + v * LANES), join);
+        }
+        FC_UNROLL for (int v = 0; v < WINDOW_VECTORS; v++)
+            v_store(dst + i + v * LANES, acc[v]);
+    }
+}
+static void window_terms(real *dst, const real *const *x, ptrdiff_t k, ptrdiff_t n, int join)
+{
+#define WINDOW_CASE(join) \
+    case join: k == 2 ? window_terms_of(dst, x, 2, n, join) : window_terms_of(dst, x, k, n, join); break;
+    switch (join) {
+#if FC_BITS != 8
+        WINDOW_CASE(FC_SUM)
+        WINDOW_CASE(FC_MAXIMUM)
+        WINDOW_CASE(FC_MINIMUM)
+#endif
+        WINDOW_CASE(FC_MAXIMUM | WINDOW_NUMBERS)
+        WINDOW_CASE(FC_MINIMUM | WINDOW_NUMBERS)
+    }
+}
+static void window_pair(real *dst, const real *x, const real *y, ptrdiff_t n, int join)
+{
+    const real *const pair[] = {x, y};
+    window_terms(dst, pair, 2, n, join);
+}
+
+/* n windows of k elements, c apart, along a line, which is used up. */
+static void window_along(real *dst, real *line, ptrdiff_t k, ptrdiff_t c, ptrdiff_t n, int join)
+{
+    const int sum = join == FC_SUM;
+    ptrdiff_t span = 1, done = 0;
+    if (k <= WINDOW_NARROW) {
+        const real *term[WINDOW_NARROW];
+        for (ptrdiff_t j = 0; j < k; j++)
+            term[j] = line + j * c;
+        window_terms(dst, term, k, n, join);
+        return;
+    }
+    for (;; span *= 2) { /* line holds windows of `span` elements, dst of the first `done` */
+        if (sum && k & span) {
+            if (done)
+                window_pair(dst, dst, line + done * c, n, join);
+            else
+                memcpy(dst, line, (size_t)n * sizeof(real));
+            done += span;
+        }
+        if (2 * span > k)
+            break;
+        window_pair(line, line, line + span * c, n + (k - 2 * span) * c, join);
+    }
+    if (!sum) /* the two halves may overlap */
+        window_pair(dst, line, line + (k - span) * c, n, join);
+}
+
+struct window_strip {
+    ptrdiff_t slots, source, pitch; /* lines in the ring; numbers of a source line; of a line */
+};
+
+static struct window_strip window_strip(const struct fc_filter2d *p)
+{
+    struct window_strip s;
+    s.slots = p->kh;
+    s.source = (p->block_cols + p->kw - 1) * p->c;
+    s.pitch = odd_lines(s.source + WINDOW_STEP);
+    return s;
+}
+
+/* A ring of lines, the beginning of a group, a line on its way out, two on their way in. */
+static size_t filter_window_scratch(const void *params)
+{
+    const struct fc_filter2d *const p = params;
+    const struct window_strip s = window_strip(p);
+    return taken((s.slots + 4) * s.pitch, sizeof(real));
+}
+
+/* Is there a NaN (or an infinity) among the n numbers of a source line? */
+static int window_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t n)
+{
+#if FC_BITS == 8
+    (void)p, (void)line, (void)n;
+    return 0;
+#else
+    real lanes[LANES], sum = 0;
+    vec any[WINDOW_VECTORS] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
+    if (p->dtype != FC_FLOAT32 && p->dtype != FC_FLOAT64)
+        return 0;
+    for (ptrdiff_t i = 0; i < n; i += WINDOW_STEP)
+        FC_UNROLL for (int v = 0; v < WINDOW_VECTORS; v++)
+            any[v] = v_fma(load_up_to(line, i + v * LANES, n), v_set1(0), any[v]);
+    v_store(lanes, v_add(v_add(any[0], any[1]), v_add(any[2], any[3])));
+    for (int i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum != 0;
+#endif
+}
+
+struct window_work {
+    const struct fc_filter2d *p;
+    const struct filter_block *b;
+    real *ring, *head, *out, *in[2];
+    ptrdiff_t pitch, n; /* n: numbers of a row of outputs */
+    ptrdiff_t wild;     /* the last source row with what may not be a number, or -1 */
+};
+
+/* How to join rows from s on. Only maxima and minima that meet a NaN take more than one operation. */
+FC_INLINE int window_how(const struct window_work *w, ptrdiff_t s)
+{
+    const int numbers = w->p->reduction != FC_SUM && (FC_BITS == 8 || s > w->wild);
+    return w->p->reduction | (numbers ? WINDOW_NUMBERS : 0);
+}
+
+/* Source rows are counted from the first that the image's windows see. */
+static void window_read(struct window_work *w, ptrdiff_t s)
+{
+    const struct fc_filter2d *const p = w->p;
+    const ptrdiff_t count = w->b->cols + p->kw - 1;
+    real *const line = w->in[s % 2];
+    filter_fetch(p, line, w->b->plane, s - p->top, w->b->x0 - p->left, count);
+    if (p->reduction != FC_SUM && window_wild(p, line, count * p->c))
+        w->wild = s;
+}
+
+/* Rows come in order. Each is read before the one above it is used: loads that straddle two stores wait
+ * until both have left the processor. */
+static void window_fetch(struct window_work *w, ptrdiff_t s, real *slot)
+{
+    const struct fc_filter2d *const p = w->p;
+    if (s == w->b->y0)
+        window_read(w, s);
+    if (s + 1 < w->b->y1 + p->kh - 1)
+        window_read(w, s + 1);
+    window_along(slot, w->in[s % 2], p->kw, p->c, w->n, window_how(w, s));
+}
+
+/* Join k lines, of rows from y on, and store them as the row of outputs y. */
+static void window_store(const struct window_work *w, ptrdiff_t y, const real *const *row, ptrdiff_t k)
+{
+    const struct fc_filter2d *const p = w->p;
+    const ptrdiff_t at = ((w->b->plane * p->oh + y) * p->ow + w->b->x0) * p->c;
+    char *const out = (char *)p->out + at * (ptrdiff_t)dtype_size(p->out_dtype);
+    const ptrdiff_t direct =
+        p->out_dtype == REAL_DTYPE && p->scale == 1 ? w->n - w->n % WINDOW_STEP : 0;
+    const real *rest[WINDOW_NARROW];
+
+    window_terms((real *)out, row, k, direct, window_how(w, y));
+    if (direct == w->n)
+        return;
+    for (ptrdiff_t j = 0; j < k; j++)
+        rest[j] = row[j] + direct;
+    window_terms(w->out, rest, k, w->n - direct, window_how(w, y));
+#if FC_BITS != 8
+    if (p->scale != 1)
+        for (ptrdiff_t i = 0; i < w->n; i += LANES)
+            v_store(w->out + i, v_div(v_load(w->out + i), v_set1((real)p->scale)));
+#endif
+    store_from_real(out + direct * (ptrdiff_t)dtype_size(p->out_dtype), w->out, p->out_dtype,
+                    w->n - direct);
+}
+
+/* Few rows: each window joins its own. */
+static void window_short(struct window_work *w)
+{
+    const ptrdiff_t kh = w->p->kh, last = kh - 1;
+    real *row[WINDOW_NARROW];
+    for (ptrdiff_t i = 0; i < kh; i++) {
+        row[i] = w->ring + i * w->pitch;
+        if (i < last)
+            window_fetch(w, w->b->y0 + i, row[i]);
+    }
+    for (ptrdiff_t y = w->b->y0; y < w->b->y1; y++) {
+        real *const oldest = row[0];
+        window_fetch(w, y + last, row[last]);
+        window_store(w, y, (const real *const *)row, kh);
+        for (ptrdiff_t i = 0; i < last; i++)
+            row[i] = row[i + 1];
+        row[last] = oldest;
+    }
+}
+
+/* Many rows: group by group. A window of rows [y, y + kh) is the rest of the group that ends before row
+ * `next`, which its slot holds once they are joined from behind, and the head of the next one. */
+static void window_groups(struct window_work *w)
+{
+    const ptrdiff_t kh = w->p->kh;
+    ptrdiff_t next = w->b->y0, fetched = w->b->y0;
+    for (ptrdiff_t y = w->b->y0; y < w->b->y1; y++) {
+        real *const slots = w->ring; /* of the group that ends before `next`, or of the next one */
+        if (y == next) {
+            next = y / kh * kh + kh;
+            for (; fetched < next; fetched++)
+                window_fetch(w, fetched, slots + (fetched + kh - next) * w->pitch);
+            for (ptrdiff_t s = next - 2; s >= y; s--) {
+                real *const rest = slots + (s + kh - next) * w->pitch;
+                window_pair(rest, rest, rest + w->pitch, w->n, window_how(w, y));
+            }
+        }
+        for (; fetched < y + kh; fetched++) {
+            real *const slot = slots + (fetched - next) * w->pitch;
+            window_fetch(w, fetched, slot);
+            if (fetched == next)
+                memcpy(w->head, slot, (size_t)w->n * sizeof(real));
+            else
+                window_pair(w->head, w->head, slot, w->n, window_how(w, y));
+        }
+        const real *const row[] = {slots + (y + kh - next) * w->pitch, w->head};
+        window_store(w, y, row, y + kh > next ? 2 : 1);
+    }
+}
+
+static void filter_window(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    const struct fc_filter2d *const p = params;
+    const struct window_strip s = window_strip(p);
+    char *area = scratch;
+    real *const ring = take(&area, (s.slots + 4) * s.pitch, sizeof(real));
+    real *const more = ring + s.slots * s.pitch;
+    for (ptrdiff_t unit = begin; unit < end; unit++) {
+        const struct filter_block b = filter_block(p, unit);
+        struct window_work w = {p, &b, ring, more, more + s.pitch,
+                                {more + 2 * s.pitch, more + 3 * s.pitch}, s.pitch, b.cols * p->c, -1};
+        if (p->kh <= WINDOW_NARROW)
+            window_short(&w);
+        else
+            window_groups(&w);
+    }
+}

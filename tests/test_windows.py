@@ -1,0 +1,199 @@
+"""Box, rank and morphological filters against the reference and SciPy: exact but for float sums."""
+
+import numpy as np
+import pytest
+from helpers import BORDERS, PIXELS, anything, poisoned
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import ndimage
+from test_reference import SCIPY_BORDERS
+
+from fastconv import filters, reference
+
+nan, inf = np.nan, np.inf
+SIZES = [(1, 1), (2, 3), (3, 3), (5, 5), (1, 8), (8, 1), (9, 4), (4, 17), (16, 16), (21, 9)]
+SHAPES = [(1, 1), (2, 3), (7, 40), (23, 70), (40, 5)]
+CROSS = np.array([[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+DOME = np.array([[0, 1, 2, 1], [1, 2, 5, 0]])
+ORDERED = {
+    "dilate": {"footprint": CROSS},
+    "erode": {"footprint": CROSS, "structure": np.array([[9, 0, 9], [1, 2, 1], [9, 3, 9]])},
+    "opening": {"footprint": np.array([[1, 1, 0], [0, 1, 0]])},
+    "closing": {"structure": DOME},
+    "morphological_gradient": {"footprint": (2, 5)},
+    "top_hat": {"footprint": (3, 2)},
+    "black_hat": {"footprint": CROSS},
+    "median": {"size": (3, 4)},
+    "percentile": {"q": 77, "size": 3},
+    "rank": {"rank": -2, "size": (2, 3)},
+    "minimum": {"size": (12, 3)},
+    "maximum": {"size": 5},
+}
+
+
+def check(name, image, threads=1, **options):
+    """The function gives what the reference gives, into an output that was poisoned."""
+    expected = getattr(reference, name)(image, **options)
+    out = poisoned(expected.shape, options.get("out_dtype", image.dtype))
+    assert getattr(filters, name)(image, out=out, threads=threads, **options) is out
+    assert_array_equal(out, expected.astype(out.dtype), f"{name}, {image.shape}, {options}")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", PIXELS)
+def test_rectangles(isa, dtype, size):
+    for seed, shape in enumerate(SHAPES):
+        image = anything(np.random.default_rng(seed), shape, dtype)
+        border = list(BORDERS)[seed % len(BORDERS)]
+        for name, key in (("maximum", "size"), ("erode", "footprint"), ("median", "size")):
+            check(name, image, border=border, cval=3, **{key: size})
+        check("percentile", image, border=border, cval=3, q=20, size=size)
+
+
+@pytest.mark.parametrize("name", ORDERED)
+@pytest.mark.parametrize("dtype", PIXELS)
+def test_order(isa, name, dtype):
+    rng = np.random.default_rng(3)
+    for shape in ((2, 9, 37), (1, 1, 1), (3, 70)):
+        image = rng.integers(0, 200, shape).astype(dtype)
+        check(name, image, **ORDERED[name])
+        check(name, image, threads=3, border=("wrap", "constant"), cval=9, **ORDERED[name])
+    for channels in (1, 2, 3, 17):
+        image = rng.integers(0, 200, (2, 8, 9, channels)).astype(dtype)
+        check(name, image, channel_axis=-1, **ORDERED[name])
+
+
+@pytest.mark.parametrize("dtype", PIXELS)
+@pytest.mark.parametrize("out_dtype", PIXELS)
+def test_types_of_results(isa, dtype, out_dtype):
+    image = np.random.default_rng(4).integers(0, 256, (11, 23)).astype(dtype)
+    for name in ("dilate", "median", "rank"):
+        check(name, image, out_dtype=out_dtype, **ORDERED[name])
+    check("box", image, size=(4, 3), out_dtype=out_dtype if out_dtype[0] != "f" else "uint8")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+def test_box_of_integers_is_exact(isa, dtype, size):
+    """The whole range, even windows whose means are ties, sums beyond what float32 holds."""
+    for seed, shape in enumerate(SHAPES):
+        image = anything(np.random.default_rng(seed), shape, dtype)
+        border = list(BORDERS)[seed % len(BORDERS)]
+        check("box", image, size=size, border=border, cval=7)
+        check("box", image, size=size, border=border, normalize=False, out_dtype="float64")
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_box_of_floats(isa, dtype, size):
+    image = np.random.default_rng(5).standard_normal((23, 70)).astype(dtype)
+    terms = size[0] * size[1]
+    sums = reference.box(abs(image), size)
+    error = abs(filters.box(image, size) - reference.box(image, size))
+    assert (error <= (terms + 2) * np.finfo(dtype).eps * sums).all()
+
+
+@pytest.mark.parametrize("size", [(3, 3), (2, 9), (12, 4), (17, 17)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_no_number_stays_inside_its_windows(isa, dtype, size):
+    image = np.ones((40, 90), dtype)
+    image[13, 31], image[29, 77], image[20, 8] = nan, inf, -inf
+    for name in ("box", "maximum", "minimum", "median"):
+        result = getattr(filters, name)(image, size)
+        assert_array_equal(result, getattr(reference, name)(image, size).astype(dtype), name)
+        assert np.isnan(result).sum() == size[0] * size[1]
+
+
+@pytest.mark.parametrize("border", SCIPY_BORDERS)
+@pytest.mark.parametrize("dtype", PIXELS)
+def test_as_scipy(border, dtype):
+    image = np.random.default_rng(6).integers(0, 200, (19, 31)).astype(dtype)
+    mode = SCIPY_BORDERS[border]
+    for size in ((3, 3), (5, 4), (9, 11)):
+        pairs = {
+            "median": ndimage.median_filter, "maximum": ndimage.maximum_filter,
+            "minimum": ndimage.minimum_filter,
+        }  # fmt: skip
+        for name, function in pairs.items():
+            ours = getattr(filters, name)(image, size, border=border)
+            assert_array_equal(ours, function(image, size, mode=mode))
+        ours = filters.percentile(image, 35, size, border=border)
+        assert_array_equal(ours, ndimage.percentile_filter(image, 35, size, mode=mode))
+        if size[1] % 2 and size[0] % 2:
+            ours = filters.opening(image, size, border=border)
+            assert_array_equal(ours, ndimage.grey_opening(image, size, mode=mode))
+    element = np.array([[1, 0, 1], [1, 1, 0], [0, 0, 1]])
+    assert_array_equal(
+        filters.dilate(image, element, border=border),
+        ndimage.grey_dilation(image, footprint=element[::-1, ::-1], mode=mode),
+    )
+
+
+def test_local_mean_std():
+    rng = np.random.default_rng(7)
+    for dtype in PIXELS:
+        image = (rng.standard_normal((2, 9, 13, 2)) * 9 + 100).astype(dtype)
+        for options in ({"channel_axis": -1}, {"border": "zeros", "cval": 9}, {"border": "valid"}):
+            results = filters.local_mean_std(image, (3, 2), threads=2, **options)
+            expected = reference.local_mean_std(image, (3, 2), **options)
+            for result, each in zip(results, expected, strict=True):
+                assert result.dtype == (np.float64 if dtype == "float64" else np.float32)
+                assert_allclose(result, each, rtol=1e-6, atol=2e-6)
+    far = 1e8 + np.array([[0.0, 2, 0, 2]])  # a large mean costs no accuracy
+    assert_allclose(filters.local_mean_std(far, (1, 2), border="valid")[1], 1)
+
+
+def test_expectations_worked_by_hand():
+    assert filters.box(np.array([[1, 2, 4]], np.uint8), (1, 2), border="valid").tolist() == [[2, 3]]
+    assert filters.box(np.array([[1, 2, 4]], np.uint8), (1, 2), border="valid", normalize=False,
+                       out_dtype="int16").tolist() == [[3, 6]]  # fmt: skip
+    image = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.int16)
+    assert filters.dilate(image, CROSS, border="constant").tolist() == [
+        [4, 5, 6], [7, 8, 9], [8, 9, 9],
+    ]  # fmt: skip
+    assert filters.erode(image, structure=CROSS, border="valid").tolist() == [[1]]
+    assert filters.median(image, border="valid").tolist() == [[5]]
+    assert filters.median(image, border="constant")[0].tolist() == [0, 2, 0]
+    assert filters.rank(image, 7, border="valid").tolist() == [[8]]
+    assert filters.morphological_gradient(image, (1, 3)).tolist() == [[1, 2, 1]] * 3
+    wide = np.array([[-30000, 30000]], np.int16)
+    assert filters.morphological_gradient(wide).tolist() == [[32767, 32767]]  # saturated
+
+
+def test_medians_of_every_order_of_zeros_and_ones(isa):
+    """A network that sorts all zeros and ones sorts everything: all 512 of 3x3, many of 5x5."""
+    every = (np.arange(512)[:, None, None] >> np.arange(9).reshape(3, 3)) & 1
+    expected = (every.sum((1, 2)) > 4).astype(int)
+    share = np.linspace(0.3, 0.7, 3000)[:, None, None]
+    some = np.random.default_rng(8).random((3000, 5, 5)) < share
+    for dtype in PIXELS:
+        result = filters.median(every.astype(dtype), border="valid")
+        assert_array_equal(result[:, 0, 0], expected)
+        result = filters.median(some.astype(dtype), 5, border="valid")
+        assert_array_equal(result[:, 0, 0], some.sum((1, 2)) > 12)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "word"),
+    [
+        ("box", {"size": 0}, "size"),
+        ("box", {"size": (3, 40000)}, "size"),
+        ("median", {"size": (300, 300)}, "size"),
+        ("rank", {"rank": 9}, "rank"),
+        ("percentile", {"q": 101}, "q"),
+        ("dilate", {"footprint": np.zeros((2, 2))}, "footprint"),
+        ("dilate", {"footprint": np.ones((300, 300))}, "footprint"),
+        ("erode", {"structure": np.ones(3)}, "structure"),
+        ("erode", {"structure": np.full((2, 2), nan)}, "structure"),
+        ("erode", {"structure": np.ones((2, 2)), "footprint": CROSS}, "footprint"),
+        ("dilate", {"anchor": (3, 0)}, "anchor"),
+        ("opening", {"border": "valid"}, "border"),
+        ("top_hat", {"border": "valid"}, "border"),
+    ],
+)
+def test_bad_arguments(name, options, word):
+    image = np.ones((5, 6), np.uint8)
+    out = poisoned(image.shape, image.dtype)
+    with pytest.raises(ValueError, match=rf"^{name}: {word}\b.*expected") as caught:
+        getattr(filters, name)(image, out=out, **options)
+    assert "\n" not in str(caught.value)
+    assert_array_equal(out, poisoned(image.shape, image.dtype))
