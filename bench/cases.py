@@ -78,7 +78,12 @@ class Case:
             return self.kernel[0] // 2
         if "sigma" in self.arguments:
             return int(self.arguments["truncate"] * self.arguments["sigma"] + 0.5)
-        return 1
+        return self.window // 2 or 1
+
+    @property
+    def window(self):
+        """The side of the square of pixels that a filter without a kernel looks at, or 0."""
+        return self.arguments.get("size", self.arguments.get("footprint", 0))
 
 
 def _conv(name, samples, channels, height, width, kernels, size, stride=1, groups=1, *,
@@ -150,6 +155,13 @@ CASES = (
     *(_filter(f"gaussian_{sigma}", "gaussian", dtype, sigma=sigma, truncate=truncate)
       for dtype, truncate in (("float32", 4), ("uint8", 3)) for sigma in (1, 3, 10)),
     *(_filter("sobel_3x3", "sobel", dtype, dx=1, dy=0) for dtype in ("float32", "uint8")),
+    *(_filter(f"box_{k}x{k}", "box", dtype, size=k)
+      for dtype in ("float32", "uint8") for k in (9, 31)),
+    # OpenCV's median repeats the edge, whatever is asked for.
+    *(_filter(f"median_{k}x{k}", "median", dtype, size=k, border="edge")
+      for dtype in ("float32", "uint8") for k in (3, 5)),
+    *(_filter(f"dilate_{k}x{k}", "dilate", dtype, footprint=k)
+      for dtype in ("float32", "uint8") for k in (5, 31)),
     _pool("max2x2s2_112", "max_pool2d", (8, 64, 112, 112), 2, 2),
     _pool("max3x3s2_112", "max_pool2d", (8, 64, 112, 112), 3, 2, 1),
     _pool("avg2x2s2_112", "avg_pool2d", (8, 64, 112, 112), 2, 2),

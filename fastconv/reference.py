@@ -12,10 +12,11 @@ import math
 import numpy as np
 
 __all__ = [
-    "activate", "avg_pool2d", "black_hat", "box", "closing", "conv2d", "dilate", "erode",
-    "filter2d", "gaussian", "laplacian", "local_mean_std", "max_pool2d", "maximum", "median",
-    "minimum", "morphological_gradient", "opening", "pad", "percentile", "rank", "sep_filter2d",
-    "sobel", "top_hat",
+    "activate", "avg_pool2d", "black_hat", "box", "closing", "conv2d", "difference_of_gaussians",
+    "dilate", "erode", "filter2d", "gaussian", "gradient", "harris", "laplacian",
+    "laplacian_of_gaussian", "local_mean_std", "max_pool2d", "maximum", "median", "minimum",
+    "morphological_gradient", "opening", "pad", "percentile", "prewitt", "rank", "roberts",
+    "scharr", "sep_filter2d", "shi_tomasi", "sobel", "top_hat",
 ]  # fmt: skip
 
 # Every accepted border name, and the mode of numpy.pad that defines it.
@@ -203,22 +204,21 @@ def sep_filter2d(image, kernel_y, kernel_x, **options):
     return _filter(image, [np.asarray(kernel_y)[:, None], np.asarray(kernel_x)[None]], **options)
 
 
-def gaussian(image, sigma, *, truncate=4.0, radius=None, **options):
+def gaussian(image, sigma, *, order=0, truncate=4.0, radius=None, out_dtype=None, **options):
     """Blur with weights exp(-(i/sigma)**2 / 2), |i| <= radius, divided by their sum.
 
-    The radius is int(truncate*sigma + 0.5) unless given, as in SciPy; `sigma` and `radius` are one
-    number or a pair (y, x), in pixels. Sigma 0 leaves the axis as it is. Options as filter2d.
+    The radius is int(truncate*sigma + 0.5) unless given, as in SciPy; `sigma`, `radius` and `order`
+    are one number or a pair (y, x), in pixels. Sigma 0 leaves the axis as it is. For the derivative
+    of that order, the n-th, the weights are multiplied by a Hermite polynomial, He_n(i/sigma) /
+    sigma**n: convolved, the sign of odd ones is the other. Data types are then sobel's. Options as
+    filter2d.
 
     >>> gaussian(np.array([[0.0, 0, 4, 0, 0]]), (0, 1), radius=1).round(3)
     array([[0.   , 1.096, 1.807, 1.096, 0.   ]])
     """
-    kernels = []
-    for s, r in zip(_pair(sigma), _pair(radius), strict=True):
-        r = int(truncate * s + 0.5) if r is None else r
-        i = np.arange(-r, r + 1)
-        weights = np.exp(-0.5 * (i / s) ** 2) if s > 0 else (i == 0).astype(np.float64)
-        kernels.append(weights / weights.sum())
-    return sep_filter2d(image, *kernels, **options)
+    kernels = _gaussians(sigma, truncate, order, radius)
+    out_dtype = _signed(image, out_dtype) if np.any(order) else out_dtype
+    return sep_filter2d(image, *kernels, out_dtype=out_dtype, **options)
 
 
 def sobel(image, dx=1, dy=0, *, ksize=3, out_dtype=None, **options):
@@ -234,6 +234,48 @@ def sobel(image, dx=1, dy=0, *, ksize=3, out_dtype=None, **options):
     """
     kernel_y, kernel_x = _derivative(dy, ksize), _derivative(dx, ksize)
     return sep_filter2d(image, kernel_y, kernel_x, out_dtype=_signed(image, out_dtype), **options)
+
+
+def scharr(image, dx=1, dy=0, *, out_dtype=None, **options):
+    """Differentiate along the rows (dx=1, dy=0) or down the columns (0, 1), smoothing across.
+
+    [-1, 0, 1] along, [3, 10, 3] across. Data types as sobel, options as filter2d.
+
+    >>> scharr(np.array([[0, 0, 10, 10]], np.uint8))
+    array([[  0, 160, 160,   0]], dtype=int16)
+    """
+    kernel = np.outer([3, 10, 3], [-1, 0, 1])
+    kernel = kernel.T if dy else kernel
+    return filter2d(image, kernel, out_dtype=_signed(image, out_dtype), **options)
+
+
+def prewitt(image, dx=1, dy=0, *, out_dtype=None, **options):
+    """Differentiate along the rows (dx=1, dy=0) or down the columns (0, 1), adding up across.
+
+    [-1, 0, 1] along, [1, 1, 1] across. Data types as sobel, options as filter2d.
+
+    >>> prewitt(np.array([[0, 0, 10, 10]], np.uint8))
+    array([[ 0, 30, 30,  0]], dtype=int16)
+    """
+    kernel = np.outer([1, 1, 1], [-1, 0, 1])
+    kernel = kernel.T if dy else kernel
+    return filter2d(image, kernel, out_dtype=_signed(image, out_dtype), **options)
+
+
+def roberts(image, diagonal=0, *, out_dtype=None, **options):
+    """Subtract across each 2x2 square, along one of its diagonals.
+
+    y[i, j] = image[i+1, j+1] - image[i, j]; on the other diagonal, 1,
+    y[i, j] = image[i+1, j] - image[i, j+1]
+
+    Data types as sobel, options as filter2d.
+
+    >>> roberts(np.array([[1, 2], [4, 8]], np.uint8), border="valid")
+    array([[7]], dtype=int16)
+    """
+    kernel = [[0, -1], [1, 0]] if diagonal else [[-1, 0], [0, 1]]
+    out_dtype = _signed(image, out_dtype)
+    return filter2d(image, kernel, anchor=(0, 0), out_dtype=out_dtype, **options)
 
 
 def laplacian(image, *, ksize=1, out_dtype=None, **options):
@@ -439,6 +481,101 @@ def _less(image, more, less, out_dtype):
     """The difference, in the image's dtype unless another is asked for."""
     dtype = np.asarray(image).dtype if out_dtype is None else np.dtype(out_dtype)
     return _to_dtype(np.subtract(more, less, dtype=np.float64), dtype)
+
+
+def laplacian_of_gaussian(image, sigma, *, truncate=4.0, out_dtype=None, **options):
+    """Correlate with the sum of two Gaussian derivatives, of order (2, 0) and (0, 2).
+
+    By default the result is of floats. Options as filter2d.
+
+    >>> laplacian_of_gaussian(np.array([[0, 0, 10, 0, 0]], np.uint8), 1, truncate=1).round(2)
+    array([[ 0.  , -1.24, -6.56, -1.24,  0.  ]])
+    """
+    kernel = sum(np.outer(*_gaussians(sigma, truncate, order)) for order in ((2, 0), (0, 2)))
+    return filter2d(image, kernel, out_dtype=out_dtype or np.float64, **options)
+
+
+def difference_of_gaussians(image, low_sigma, high_sigma=None, *, truncate=4.0, out_dtype=None,
+                            **options):
+    """Correlate with a Gaussian minus a wider one, of 1.6 * low_sigma unless given.
+
+    By default the result is of floats. Options as filter2d.
+
+    >>> difference_of_gaussians(np.array([[0, 0, 10, 0, 0]]), (0, 0.6), truncate=1).round(2)
+    array([[ 0.  , -1.02,  2.05, -1.02,  0.  ]])
+    """
+    high_sigma = np.multiply(1.6, low_sigma) if high_sigma is None else high_sigma
+    low, high = (np.outer(*_gaussians(s, truncate)) for s in (low_sigma, high_sigma))
+    margins = [((n - k) // 2,) * 2 for n, k in zip(high.shape, low.shape, strict=True)]
+    kernel = np.pad(low, margins) - high
+    return filter2d(image, kernel, out_dtype=out_dtype or np.float64, **options)
+
+
+def gradient(image, operator="sobel", *, outputs=("dx", "dy", "magnitude", "angle"), **options):
+    """Give the derivatives dx and dy of an operator, hypot(dx, dy) and arctan2(dy, dx).
+
+    `operator` is "sobel", "scharr" or "prewitt"; `outputs` is one of the four names, or a tuple of
+    them: the result is then a tuple, too. The results are of floats. Options as filter2d.
+
+    >>> gradient(np.array([[0, 0, 10, 10]]), outputs=("magnitude", "angle"))
+    (array([[ 0., 40., 40.,  0.]]), array([[0., 0., 0., 0.]]))
+    """
+    operate = {"sobel": sobel, "scharr": scharr, "prewitt": prewitt}[operator]
+    options["out_dtype"] = np.float64
+    dx, dy = (operate(image, *order, **options) + 0.0 for order in ((1, 0), (0, 1)))  # no -0
+    made = {"dx": dx, "dy": dy, "magnitude": np.hypot(dx, dy), "angle": np.arctan2(dy, dx)}
+    return made[outputs] if isinstance(outputs, str) else tuple(made[name] for name in outputs)
+
+
+def harris(image, sigma=1.0, k=0.04, ksize=3, *, border="reflect", cval=0, channel_axis=None,
+           out_dtype=None):
+    """Give det(M) - k * trace(M)**2 of the structure tensor M, as floats.
+
+    M is the mean under a Gaussian of [[dx*dx, dx*dy], [dx*dy, dy*dy]], where dx and dy are sobel's
+    derivatives of the image as the border continues it.
+
+    >>> harris(np.array([[0.0, 0, 1, 1]]), 0).round(2)
+    array([[  0.  , -10.24, -10.24,   0.  ]])
+    """
+    xx, xy, yy = _structure_tensor(image, sigma, ksize, border, cval, channel_axis)
+    return xx * yy - xy**2 - k * (xx + yy) ** 2
+
+
+def shi_tomasi(image, sigma=1.0, ksize=3, *, border="reflect", cval=0, channel_axis=None,
+               out_dtype=None):
+    """Give the smaller eigenvalue of the structure tensor, harris's, as floats.
+
+    >>> shi_tomasi(np.array([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]]), 0.5, border="zeros")[1].round(3)
+    array([0.258, 0.715, 0.258])
+    """
+    xx, xy, yy = _structure_tensor(image, sigma, ksize, border, cval, channel_axis)
+    return (xx + yy) / 2 - np.hypot((xx - yy) / 2, xy)
+
+
+def _structure_tensor(image, sigma, ksize, border, cval, channel_axis):
+    """Continue the image once, as far as both passes see, and then only look inside."""
+    image = np.asarray(image, np.float64)
+    image = image if channel_axis is None else np.moveaxis(image, -1, -3)
+    if border != "valid":
+        margins = [(n // 2 + ksize // 2,) * 2 for n in map(len, _gaussians(sigma, 4.0))]
+        image = pad(image, margins, border, cval)
+    dx, dy = (sobel(image, *order, ksize=ksize, border="valid") for order in ((1, 0), (0, 1)))
+    means = (gaussian(each, sigma, border="valid") for each in (dx * dx, dx * dy, dy * dy))
+    return [each if channel_axis is None else np.moveaxis(each, -3, -1) for each in means]
+
+
+def _gaussians(sigma, truncate, order=0, radius=None):
+    """The weights of a Gaussian or its derivatives, down the columns and along the rows."""
+    kernels = []
+    for s, n, r in zip(_pair(sigma), _pair(order), _pair(radius), strict=True):
+        r = int(truncate * s + 0.5) if r is None else r
+        i = np.arange(-r, r + 1)
+        weights = np.exp(-0.5 * (i / s) ** 2) if s > 0 else (i == 0).astype(np.float64)
+        weights /= weights.sum()
+        if n:
+            weights *= np.polynomial.hermite_e.hermeval(i / s, [0] * n + [1]) / s**n
+        kernels.append(weights)
+    return kernels
 
 
 def _pair(value):

@@ -151,6 +151,12 @@ def call_gaussian(image, **options):
     return filters.gaussian(image, (0, 1.5), **options)
 
 
+def gradient_and_angle(image, out=None, **options):
+    """Two results of gradient, the first of them in `out`."""
+    out = None if out is None else (out, None)
+    return filters.gradient(image, outputs=("magnitude", "angle"), out=out, **options)
+
+
 def pool_and_indices(x, **options):
     return max_pool2d(x, return_indices=True, **options)
 
@@ -365,6 +371,40 @@ OPERATIONS = {
     "percentile": Operation(
         filters.percentile, PIXELS, lambda w: {"image": (2, 6, w, 2)},
         {"q": 30, "size": (4, 3), "channel_axis": -1, "border": "constant", "cval": 5},
+    ),
+    "gaussian derivative": Operation(
+        filters.gaussian, PIXELS, lambda w: {"image": (2, 6, w)},
+        {"sigma": (1.2, 0.6), "order": (0, 1)},
+    ),
+    "scharr": Operation(filters.scharr, PIXELS, lambda w: {"image": (2, 6, w)}, {"scale": 0.3}),
+    "prewitt": Operation(
+        filters.prewitt, PIXELS, lambda w: {"image": (2, 6, w, 3)},
+        {"dx": 0, "dy": 1, "channel_axis": -1},
+    ),
+    "roberts": Operation(
+        filters.roberts, PIXELS, lambda w: {"image": (2, 6, w)}, {"border": ("edge", "wrap")}
+    ),
+    "laplacian_of_gaussian": Operation(
+        filters.laplacian_of_gaussian, PIXELS, lambda w: {"image": (2, 6, w)}, {"sigma": 0.9}
+    ),
+    "difference_of_gaussians": Operation(
+        filters.difference_of_gaussians, PIXELS, lambda w: {"image": (2, 6, w)},
+        {"low_sigma": (0, 0.7), "out_dtype": "int16"},
+    ),
+    "gradient": Operation(
+        filters.gradient, PIXELS, lambda w: {"image": (2, 6, w + 2)},
+        {"outputs": "angle", "border": "valid"},
+    ),
+    "gradient of two": Operation(
+        gradient_and_angle, PIXELS, lambda w: {"image": (2, 6, w, 3)},
+        {"operator": "scharr", "channel_axis": -1, "out_dtype": "float64"},
+    ),
+    "harris": Operation(
+        filters.harris, PIXELS, lambda w: {"image": (2, 6, w)},
+        {"sigma": (0.8, 0.4), "border": ("reflect", "constant"), "cval": 9},
+    ),
+    "shi_tomasi": Operation(
+        filters.shi_tomasi, PIXELS, lambda w: {"image": (2, 6, w, 3)}, {"channel_axis": -1}
     ),
 }  # fmt: skip
 # (name, dtype) of every call.

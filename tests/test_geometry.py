@@ -28,6 +28,7 @@ from fastconv.filters import filter2d
 X, WEIGHT, BIAS = np.ones((1, 4, 5, 6)), np.ones((2, 4, 3, 3)), np.ones(2)
 RESIDUAL = np.ones((1, 2, 3, 4))
 IMAGE = np.ones((5, 6), np.uint8)
+FLOAT_IMAGE = np.ones((5, 6))
 
 
 def call_plan(x, out=None, threads=None, residual=None):
@@ -77,11 +78,25 @@ GOOD = [
     ),
     good(filters.percentile, poisoned((5, 6), np.uint8), {"q": 40}, image=IMAGE),
     good(filters.rank, poisoned((5, 6), np.uint8), {"rank": 2}, image=IMAGE),
+    good(filters.scharr, poisoned((5, 6), np.int16), image=IMAGE),
+    good(filters.prewitt, poisoned((5, 6), np.int16), image=IMAGE),
+    good(filters.roberts, poisoned((5, 6), np.int16), image=IMAGE),
+    good(
+        filters.laplacian_of_gaussian, poisoned((5, 6), float), {"sigma": 1}, image=FLOAT_IMAGE
+    ),
+    good(
+        filters.difference_of_gaussians, poisoned((5, 6), float), {"low_sigma": 1},
+        image=FLOAT_IMAGE,
+    ),
+    good(filters.gradient, poisoned((5, 6), float), {"outputs": "dx"}, image=FLOAT_IMAGE),
+    good(filters.harris, poisoned((5, 6), float), image=FLOAT_IMAGE),
+    good(filters.shi_tomasi, poisoned((5, 6), float), image=FLOAT_IMAGE),
 ]  # fmt: skip
 GOOD = {each.function.__name__: each for each in GOOD}
 WITH_OUT = [name for name, each in GOOD.items() if each.out is not None]
 LAYERS = [name for name, each in GOOD.items() if "x" in each.arguments]
 FILTERS = [name for name, each in GOOD.items() if "image" in each.arguments]
+FLOAT_RESULTS = ("gradient", "harris", "shi_tomasi")  # of image filters: they have no others
 
 
 def spoil(name, error, **bad):
@@ -153,10 +168,13 @@ def test_dtypes_that_layers_do_not_take(name, dtype):
 @pytest.mark.parametrize("name", FILTERS)
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int32", "uint64", "float16", "longdouble"])
 def test_dtypes_that_filters_do_not_take(name, dtype):
-    expected = f"{np.dtype(dtype)}, expected uint8, uint16, int16, float32, float64"
-    assert f"image has dtype {expected}" in spoil(name, TypeError, image=IMAGE.astype(dtype))
+    expected = "uint8, uint16, int16, float32, float64"
+    message = spoil(name, TypeError, image=IMAGE.astype(dtype))
+    assert f"image has dtype {np.dtype(dtype)}, expected {expected}" in message
     if "out_dtype" in inspect.signature(GOOD[name].function).parameters:
-        assert f"out_dtype is {expected}" in spoil(name, TypeError, out_dtype=dtype)
+        expected = "float32, float64" if name in FLOAT_RESULTS else expected
+        message = spoil(name, TypeError, out_dtype=dtype)
+        assert f"out_dtype is {np.dtype(dtype)}, expected {expected}" in message
 
 
 @pytest.mark.parametrize("name", WITH_OUT)
@@ -223,6 +241,18 @@ def test_outputs_that_do_not_fit(name):
     ("filter2d", {"kernel": np.ones((6, 1)), "border": "valid"}, "kernel covers 6 rows but image"),
     ("sep_filter2d", {"kernel_y": np.ones((3, 1))}, "kernel_y has shape (3, 1), expected (k,)"),
     ("sep_filter2d", {"kernel_x": []}, "kernel_x has shape (0,), expected (k,)"),
+    ("gaussian", {"sigma": (0, 1), "order": 1}, "sigma is 0.0, expected more for a derivative"),
+    ("gaussian", {"sigma": 1e-200, "order": (2, 0)}, "expected more for a derivative of order 2"),
+    ("scharr", {"dx": 1, "dy": 1}, "dx=1, dy=1, expected one of them 1 and the other 0"),
+    ("laplacian_of_gaussian", {"sigma": (1, 0)}, "sigma is 0.0, expected more for a derivative"),
+    ("difference_of_gaussians", {"high_sigma": (2, 0.5)}, "expected at least low_sigma, 1"),
+    ("gradient", {"outputs": ("dx", "dx")}, "expected one or several different ones of 'dx', 'dy'"),
+    ("gradient", {"outputs": ("dx", "dy"), "out": [None]}, "out has 1 arrays, expected 2"),
+    ("gradient", {"outputs": ("dx", "dy"), "out": (FLOAT_IMAGE, FLOAT_IMAGE[:, ::-1])},
+     "out has arrays that share memory, expected distinct ones"),
+    ("gradient", {"image": FLOAT_IMAGE[:2], "border": "valid"}, "kernel covers 3 rows but image"),
+    ("harris", {"border": "valid", "image": FLOAT_IMAGE}, "kernel covers 11 rows but image has 5"),
+    ("harris", {"ksize": 11}, "ksize is 11, expected an odd number from 3 to 9"),
 ])  # fmt: skip
 def test_messages(name, bad, message):
     """What is legal follows from several arguments; the message says which and how they differ."""
@@ -310,9 +340,24 @@ BAD = {
     "ksize": [
         (each, (TypeError, ValueError)) for each in (0, 2, -3, 33, 1.5, "3", [3], None, 2**70)
     ],
+    "order": [
+        *COUNTS[1:], (None, TypeError), (4, ValueError), ((0, 4), ValueError), ((), ValueError),
+        ((1, 1, 1), ValueError), ((0, 1.5), TypeError),
+    ],
+    "diagonal": [*COUNTS[1:], (None, TypeError), (2, ValueError), ((0, 1), TypeError)],
+    "k": [*NUMBERS, (None, TypeError)],
+    "operator": [*NAMES, (None, ValueError), ("laplacian", ValueError)],
+    "outputs": [
+        *NAMES, (None, ValueError), ((), ValueError), (("dx", "dz"), ValueError),
+        (("dy", "dy"), ValueError), (("dx", 3), ValueError), ({"dx"}, ValueError),
+    ],
     "dx": [(-1, ValueError), (3, ValueError), (0, ValueError), (1.5, TypeError), (None, TypeError)],
     "dy": [(-1, ValueError), (3, ValueError), (1.5, TypeError), (None, TypeError)],
 }  # fmt: skip
+
+
+BAD["low_sigma"] = BAD["sigma"]
+BAD["high_sigma"] = [each for each in BAD["sigma"] if each[0] is not None]
 
 
 @pytest.mark.parametrize(("name", "argument", "value", "error"), [

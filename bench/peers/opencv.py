@@ -45,7 +45,22 @@ def _sobel(case, x):
     return partial(cv2.Sobel, x, depth, *orders, dst=result_like(x, dtype), ksize=3, **_BORDER)
 
 
+def _box(case, x):
+    return partial(cv2.blur, x, (case.window,) * 2, result_like(x), **_BORDER)
+
+
+def _median(case, x):
+    return partial(cv2.medianBlur, x, case.window, result_like(x))
+
+
+def _dilate(case, x):
+    return partial(cv2.dilate, x, np.ones((case.window,) * 2, np.uint8), result_like(x))
+
+
 _FILTERS = {
+    "filters.box": _box,
+    "filters.median": _median,
+    "filters.dilate": _dilate,
     "filters.filter2d": _filter2d,
     "filters.gaussian": _gaussian,
     "filters.sobel": _sobel,

@@ -45,7 +45,22 @@ def _sobel(case, x):
     return partial(ndimage.sobel, x, axis=1, output=result_like(x), **_MIRROR)
 
 
+def _box(case, x):
+    return partial(ndimage.uniform_filter, x, case.window, output=result_like(x), **_MIRROR)
+
+
+def _median(case, x):
+    return partial(ndimage.median_filter, x, case.window, output=result_like(x), mode="nearest")
+
+
+def _dilate(case, x):
+    return partial(ndimage.maximum_filter, x, case.window, output=result_like(x), **_MIRROR)
+
+
 _FILTERS = {
+    "filters.box": _box,
+    "filters.median": _median,
+    "filters.dilate": _dilate,
     "filters.filter2d": _filter2d,
     "filters.gaussian": _gaussian,
     "filters.sobel": _sobel,

@@ -6,8 +6,11 @@ saturated, never wrapped or truncated; an integer kernel on an integer image is 
 """
 
 from fastconv.filters.averages import box, local_mean_std
+from fastconv.filters.blobs import difference_of_gaussians, laplacian_of_gaussian
+from fastconv.filters.corners import harris, shi_tomasi
 from fastconv.filters.correlation import filter2d, sep_filter2d
-from fastconv.filters.derivatives import laplacian, sobel
+from fastconv.filters.derivatives import laplacian, prewitt, roberts, scharr, sobel
+from fastconv.filters.gradients import gradient
 from fastconv.filters.morphology import (
     black_hat,
     closing,
@@ -21,7 +24,8 @@ from fastconv.filters.order import maximum, median, minimum, percentile, rank
 from fastconv.filters.smoothing import gaussian
 
 __all__ = [
-    "black_hat", "box", "closing", "dilate", "erode", "filter2d", "gaussian", "laplacian",
-    "local_mean_std", "maximum", "median", "minimum", "morphological_gradient", "opening",
-    "percentile", "rank", "sep_filter2d", "sobel", "top_hat",
+    "black_hat", "box", "closing", "difference_of_gaussians", "dilate", "erode", "filter2d",
+    "gaussian", "gradient", "harris", "laplacian", "laplacian_of_gaussian", "local_mean_std",
+    "maximum", "median", "minimum", "morphological_gradient", "opening", "percentile", "prewitt",
+    "rank", "roberts", "scharr", "sep_filter2d", "shi_tomasi", "sobel", "top_hat",
 ]  # fmt: skip

@@ -51,14 +51,14 @@ def windows(function, image_size, kernel_size, border, anchor):
     )
 
 
-def checked_out_dtype(function, dtype):
+def checked_out_dtype(function, dtype, dtypes=DTYPES):
     try:
         dtype = np.dtype(dtype)
     except (TypeError, ValueError):
         shown = _arrays.shown(dtype)
         raise TypeError(f"{function}: out_dtype is {shown}, expected a dtype") from None
-    if dtype.name not in DTYPES:
-        raise TypeError(f"{function}: out_dtype is {dtype}, expected {', '.join(DTYPES)}")
+    if dtype.name not in dtypes:
+        raise TypeError(f"{function}: out_dtype is {dtype}, expected {', '.join(dtypes)}")
     return dtype.newbyteorder("=")
 
 

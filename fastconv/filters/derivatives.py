@@ -7,6 +7,8 @@ from fastconv.filters.correlation import correlate, sep_correlate
 
 # Sums of larger derivative kernels leave what a float holds exactly; they are taken as floats.
 LARGEST_EXACT_SOBEL = 15
+# What each 3x3 operator smooths with, across its difference [-1, 0, 1].
+OPERATORS = {"sobel": (1, 2, 1), "scharr": (3, 10, 3), "prewitt": (1, 1, 1)}
 
 
 def sobel(
@@ -68,13 +70,171 @@ def sobel(
             f"sobel: dx={dx}, dy={dy}, expected at least one derivative, each of order below "
             f"ksize={ksize}"
         )
-    kernel_y, kernel_x = _derivative(dy, ksize), _derivative(dx, ksize)
+    kernel_y, kernel_x = sobel_kernels(dx, dy, ksize)
     if ksize > LARGEST_EXACT_SOBEL:
         kernel_y, kernel_x = kernel_y.astype(np.float64), kernel_x.astype(np.float64)
     return sep_correlate(
         "sobel", image, kernel_y, kernel_x, border=border, cval=cval,
         scale=scale, delta=delta, channel_axis=channel_axis, out=out, threads=threads,
-        out_dtype=_signed(image) if out_dtype is None else out_dtype,
+        out_dtype=signed_dtype(image) if out_dtype is None else out_dtype,
+    )  # fmt: skip
+
+
+def scharr(
+    image,
+    dx=1,
+    dy=0,
+    *,
+    scale=1,
+    delta=0,
+    border="reflect",
+    cval=0,
+    channel_axis=None,
+    out_dtype=None,
+    out=None,
+    threads=None,
+):
+    """Differentiate every image along its rows, or down its columns with dx=0, dy=1.
+
+    ``[3, 10, 3]`` across ``[-1, 0, 1]``, whose gradients point more truly than Sobel's (Scharr,
+    2000; OpenCV's Scharr).
+
+    Parameters
+    ----------
+    image, border, cval, channel_axis, out, threads
+        As in `filter2d`.
+    dx, dy : int
+        One of them 1, the other 0.
+    scale, delta : float
+        As in `filter2d`; the kernel is not normalised: it gives 32 times the slope.
+    out_dtype : dtype, optional
+        By default one that holds negative slopes, as in `sobel`.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> step = np.array([[0, 0, 9, 9]] * 3, np.uint8)
+    >>> scharr(step)[1]
+    array([  0, 144, 144,   0], dtype=int16)
+    """
+    return _operate(
+        "scharr", image, dx, dy, scale=scale, delta=delta, border=border, cval=cval,
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
+    )  # fmt: skip
+
+
+def prewitt(
+    image,
+    dx=1,
+    dy=0,
+    *,
+    scale=1,
+    delta=0,
+    border="reflect",
+    cval=0,
+    channel_axis=None,
+    out_dtype=None,
+    out=None,
+    threads=None,
+):
+    """Differentiate every image along its rows, or down its columns with dx=0, dy=1.
+
+    ``[1, 1, 1]`` across ``[-1, 0, 1]``: the least-squares slope of the window (Prewitt, 1970;
+    SciPy's prewitt).
+
+    Parameters
+    ----------
+    image, border, cval, channel_axis, out, threads
+        As in `filter2d`.
+    dx, dy : int
+        One of them 1, the other 0.
+    scale, delta : float
+        As in `filter2d`; the kernel is not normalised: it gives 6 times the slope.
+    out_dtype : dtype, optional
+        By default one that holds negative slopes, as in `sobel`.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> step = np.array([[0, 0, 9, 9]] * 3, np.uint8)
+    >>> prewitt(step.T, dx=0, dy=1)[:, 1]
+    array([ 0, 27, 27,  0], dtype=int16)
+    """
+    return _operate(
+        "prewitt", image, dx, dy, scale=scale, delta=delta, border=border, cval=cval,
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
+    )  # fmt: skip
+
+
+def roberts(
+    image,
+    diagonal=0,
+    *,
+    scale=1,
+    delta=0,
+    border="reflect",
+    cval=0,
+    channel_axis=None,
+    out_dtype=None,
+    out=None,
+    threads=None,
+):
+    """Subtract across every 2x2 square: one of the two differences of Roberts' cross (1963).
+
+    diagonal 0: ``image[i + 1, j + 1] - image[i, j]``, positive where the image gets brighter to
+    the bottom right (scikit-image's roberts_pos_diag); 1: ``image[i + 1, j] - image[i, j + 1]``,
+    to the bottom left (roberts_neg_diag).
+
+    Parameters
+    ----------
+    image, border, cval, channel_axis, out, threads
+        As in `filter2d`; the border is seen below and to the right.
+    diagonal : 0 or 1
+        Along which diagonal to subtract.
+    scale, delta : float
+        As in `filter2d`.
+    out_dtype : dtype, optional
+        By default one that holds negative slopes, as in `sobel`.
+
+    Returns
+    -------
+    (..., H, W) or (..., H, W, C) array
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> square = np.array([[1, 2], [4, 8]], np.uint8)
+    >>> roberts(square, border="valid"), roberts(square, 1, border="valid")
+    (array([[7]], dtype=int16), array([[2]], dtype=int16))
+    """
+    kernels = ([[-1, 0], [0, 1]], [[0, -1], [1, 0]])
+    kernel = np.array(kernels[_geometry.integer("roberts", "diagonal", diagonal, 0, 1)])
+    return correlate(
+        "roberts", image, [kernel], border, cval, (0, 0), scale, delta, channel_axis,
+        signed_dtype(image) if out_dtype is None else out_dtype, out, threads,
     )  # fmt: skip
 
 
@@ -127,11 +287,31 @@ def laplacian(
         raise ValueError(f"laplacian: ksize is {ksize}, expected 1 or 3")
     return correlate(
         "laplacian", image, [np.array(kernels[ksize])], border, cval, None, scale, delta,
-        channel_axis, _signed(image) if out_dtype is None else out_dtype, out, threads,
+        channel_axis, signed_dtype(image) if out_dtype is None else out_dtype, out, threads,
     )  # fmt: skip
 
 
-def _derivative(order, ksize):
+def operator_kernels(name, dy):
+    """The weights of a 3x3 operator down the columns and along the rows."""
+    kernels = np.array([OPERATORS[name], (-1, 0, 1)])
+    return kernels[::-1] if dy else kernels
+
+
+def _operate(function, image, dx, dy, *, out_dtype, **options):
+    dx, dy = (_geometry.integer(function, name, n, 0) for name, n in (("dx", dx), ("dy", dy)))
+    if dx + dy != 1:
+        raise ValueError(f"{function}: dx={dx}, dy={dy}, expected one of them 1 and the other 0")
+    out_dtype = signed_dtype(image) if out_dtype is None else out_dtype
+    kernels = operator_kernels(function, dy)
+    return sep_correlate(function, image, *kernels, out_dtype=out_dtype, **options)
+
+
+def sobel_kernels(dx, dy, ksize):
+    """The weights down the columns and along the rows."""
+    return _binomial(dy, ksize), _binomial(dx, ksize)
+
+
+def _binomial(order, ksize):
     """Binomial smoothing of ksize elements, differentiated `order` times."""
     weights = np.ones(1, np.int64)
     for _ in range(order):
@@ -141,7 +321,7 @@ def _derivative(order, ksize):
     return weights
 
 
-def _signed(image):
+def signed_dtype(image):
     """The type that derivatives of an image have by default; None where it is the image's own."""
     narrow = {"uint8": "int16", "uint16": "float32", "int16": "float32"}
     return narrow.get(getattr(getattr(image, "dtype", None), "name", None))

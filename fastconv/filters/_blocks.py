@@ -1,0 +1,171 @@
+"""Filters of several passes, one block of pixels at a time: temporary memory stays small.
+
+Where every pass reads the image, a block is a strip of it: some rows and those that they see. A
+pass takes the strip for an image, with the border; its results for the rows that are only seen are
+left out. Passes that read what others gave are nested: their block holds all pixels that its
+results see, those outside the image among them, and every pass over it is "valid".
+
+All that a result follows from is in its window: blocks may be cut anywhere. How they are cut does
+not follow from the threads.
+"""
+
+import itertools
+import math
+
+import numpy as np
+
+from fastconv import _arrays, _threads
+from fastconv.filters import _image
+from fastconv.filters.correlation import correlate
+
+# What a call takes beyond its results, unless the window alone is so large that such blocks would
+# mostly be margin: these are then twice as large as it.
+TEMPORARY_BYTES = 4 * 2**20
+
+
+def compute(
+    function, image, size, make, arrays, *, border, cval, channel_axis, out_dtype, outs, threads,
+    dtypes=_image.DTYPES, nested=False,
+):  # fmt: skip
+    """Check all arguments, then give the results of `make` for the image, one for each of `outs`.
+
+    make(block, over) gives those of a block (N, h, w, C), in floats; meanwhile it keeps up to so
+    many `arrays` like the block. ``over(pixels, kernel_y, kernel_x)`` is a pass in float32, or in
+    float64 where the image or a result is; kernels that read the image hold floats, so that they
+    take all images alike. `size` (odd) is that of the window that a result follows from.
+    """
+    image = _arrays.readable(function, "image", image, _image.DTYPES)
+    *lead, h, w, channels = _image.shape_of(function, image, channel_axis)
+    if out_dtype is None:
+        out_dtype = "float64" if image.dtype == np.float64 else "float32"
+    out_dtype = _image.checked_out_dtype(function, out_dtype, dtypes)
+    _, windows, cval, _ = _image.prepare(
+        function, image, size, border, None, cval, channel_axis, out_dtype
+    )
+    bits = 64 if np.float64 in (image.dtype, out_dtype) else 32
+    _image.check_holds(function, "cval", cval, bits)
+    if threads is not None:
+        _threads.checked(function, "threads", threads)
+    borders, rows, cols = windows
+    shape = (*lead, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
+    targets = [_arrays.writable(function, out, shape, out_dtype, (image,)) for out in outs]
+    floats = np.dtype(f"float{bits}")
+    if math.prod(lead) * channels == 0:
+        return [finish() for _, finish in targets]
+    source = image.reshape(-1, h, w, channels)
+    results = [target.reshape(-1, rows.o, cols.o, channels) for target, _ in targets]
+    area = TEMPORARY_BYTES // (arrays * floats.itemsize) // channels
+    block_size = (_block_size if nested else _strip_size)(rows, cols, area)
+    is_valid = border == "valid"
+
+    def over(pixels, *kernels):
+        if is_valid and not nested:
+            pixels = _centre(pixels, size, kernels)
+        return correlate(
+            function, pixels, kernels, "valid" if nested else border, cval, None, 1, 0, -1, floats,
+            None, threads,
+        )  # fmt: skip
+
+    def fill(part):
+        if nested:
+            block, kept = _extended(source, part, windows, cval, floats), slice(None)
+        else:
+            block, kept = _strip(source, part, rows, borders[0], is_valid)
+        for result, array in zip(results, make(block, over), strict=True):
+            result[part] = _converted(function, array[:, kept], out_dtype)
+
+    if nested:
+        seen = (n + k - 1 for n, k in zip(block_size[1:], size, strict=True))
+        _arrays.check_memory(function, "a block for each pass", (arrays, *seen, channels), floats)
+    with np.errstate(all="ignore"):  # NaN and infinity pass silently, as through a correlation
+        for part in _parts(results[0].shape, block_size):
+            fill(part)
+    return [finish() for _, finish in targets]
+
+
+def _centre(pixels, size, kernels):
+    """What smaller kernels see of a block that is as large as the window of `size` asks for."""
+    y, x = ((n - len(kernel)) // 2 for n, kernel in zip(size, kernels, strict=True))
+    return pixels[:, y : pixels.shape[1] - y, x : pixels.shape[2] - x]
+
+
+def _converted(function, array, dtype):
+    """Rounded and saturated where the results are integers."""
+    if dtype.kind == "f":
+        return array
+    one = [np.ones((1, 1))]
+    return correlate(function, array, one, "valid", 0, None, 1, 0, -1, dtype, None, 1)
+
+
+def _strip_size(rows, cols, area):
+    """The (images, rows, columns) of the results of a strip: all columns, or whole images."""
+    margin = rows.k - 1
+    height = max(area // cols.n - margin, margin, 1)
+    if height + margin >= rows.n:
+        return max(1, area // (rows.n * cols.n)), rows.o, cols.o
+    return 1, height, cols.o
+
+
+def _block_size(rows, cols, area):
+    """The (images, rows, columns) of a block of results."""
+    # Twice as wide as high with its margins; these leave at least half of each side.
+    above, beside = rows.k - 1, cols.k - 1
+    width = min(cols.o, max(2 * math.isqrt(area // 2) - beside, beside, 1))
+    height = min(rows.o, max(area // (width + beside) - above, above, 1))
+    images = 1
+    if (height, width) == (rows.o, cols.o):
+        images = max(1, area // ((height + above) * (width + beside)))
+    return images, height, width
+
+
+def _parts(shape, size):
+    """The places of all blocks: a slice of each of the first axes."""
+    axes = [
+        [slice(start, min(start + step, n)) for start in range(0, n, step)]
+        for n, step in zip(shape, size, strict=False)
+    ]
+    return itertools.product(*axes)
+
+
+def _strip(source, part, rows, border, is_valid):
+    """The rows that a strip sees in the image, and which of a pass's results over them are its."""
+    images, place, _ = part
+    first, last = place.start - rows.before, place.stop - rows.before + rows.k - 1
+    if is_valid:
+        return source[images, first:last], slice(None)
+    if border == "wrap" and not 0 <= first <= last <= rows.n and (first > 0 or last < rows.n):
+        return source[images, np.arange(first, last) % rows.n], slice(rows.before, -rows.before)
+    # A reflection reaches no further into the image than the strip does.
+    first, last = max(first, 0), min(last, rows.n)
+    return source[images, first:last], slice(place.start - first, place.stop - first)
+
+
+def _extended(source, part, windows, cval, floats):
+    """The pixels that a block of results sees, in the image and outside."""
+    images, *places = part
+    (ys, above), (xs, beside) = map(_positions, places, windows[1:], windows[0])
+    if not isinstance(ys, slice) and not isinstance(xs, slice):
+        ys = ys[:, None]
+    block = source[images, ys, xs].astype(floats)
+    block[:, above] = cval
+    block[:, :, beside] = cval
+    return block
+
+
+def _positions(place, window, border):
+    """The pixels of an axis that some results see, and which of them `cval` stands for."""
+    n, start = window.n, place.start - window.before
+    stop = place.stop - window.before + window.k - 1
+    if start >= 0 and stop <= n:
+        return slice(start, stop), slice(0)
+    i = np.arange(start, stop)
+    if border == "constant":
+        return np.clip(i, 0, n - 1), (i < 0) | (i >= n)
+    if border == "edge":
+        return np.clip(i, 0, n - 1), slice(0)
+    if border == "wrap":
+        return i % n, slice(0)
+    # The image and its reflection repeat; the nearer of the two ways there is within the image.
+    symmetric = border == "symmetric"
+    period = 2 * n if symmetric else max(2 * n - 2, 1)
+    return np.minimum(i % period, (-i - symmetric) % period), slice(0)

@@ -1,0 +1,119 @@
+"""Both slopes of an image at once, their length and their direction."""
+
+import itertools
+
+import numpy as np
+
+from fastconv import _arrays, _geometry
+from fastconv.filters import _blocks
+from fastconv.filters.derivatives import OPERATORS, operator_kernels
+
+OUTPUTS = ("dx", "dy", "magnitude", "angle")
+
+
+def gradient(
+    image,
+    operator="sobel",
+    *,
+    outputs=OUTPUTS,
+    border="reflect",
+    cval=0,
+    channel_axis=None,
+    out_dtype=None,
+    out=None,
+    threads=None,
+):
+    """Give the slopes of every image along its rows and columns, and what follows from them.
+
+    ``magnitude = hypot(dx, dy)`` and ``angle = arctan2(dy, dx)``: 0 where the image gets brighter
+    to the right, pi / 2 downwards.
+
+    Parameters
+    ----------
+    image, border, cval, channel_axis, threads
+        As in `filter2d`.
+    operator : "sobel", "scharr" or "prewitt"
+        The 3x3 kernels, as in the function of that name; not normalised.
+    outputs : str or sequence of str
+        What to compute: one or several of "dx", "dy", "magnitude" and "angle", which is in radians,
+        more than -pi (but for rounding) and at most pi.
+    out_dtype : float32 or float64, optional
+        By default float64 for float64 images, float32 for others.
+    out : array, or for several outputs a tuple or list of arrays, optional
+        Receives the results, of their shape and dtype; it may overlap the image. In its place in a
+        tuple, None stands for a new array.
+
+    Returns
+    -------
+    tuple of (..., H, W) or (..., H, W, C) arrays, in the order of `outputs`; one array for one name
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before anything is written.
+
+    Notes
+    -----
+    dx and dy have the same bits on every processor. magnitude and angle are NumPy's hypot and
+    arctan2 of those, whose last bits are the mathematical library's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> slope = np.array([[0, 3], [4, 7]], np.uint8)
+    >>> gradient(slope, "prewitt", outputs="dx", border="edge")
+    array([[9., 9.],
+           [9., 9.]], dtype=float32)
+    >>> magnitude, angle = gradient(
+    ...     slope, "prewitt", outputs=("magnitude", "angle"), border="edge"
+    ... )
+    >>> magnitude[0], angle[0].round(2)
+    (array([15., 15.], dtype=float32), array([0.93, 0.93], dtype=float32))
+    """
+    _geometry.choice("gradient", "operator", operator, tuple(OPERATORS))
+    names = _names(outputs)
+    outs = (out,) if isinstance(outputs, str) else _outs(out, len(names))
+    # As floats: an image of integers is then summed in the same floats as a block of it.
+    kernels = {
+        name: operator_kernels(operator, name == "dy").astype(np.float64) for name in ("dx", "dy")
+    }
+    both = not set(names) <= set(kernels)
+
+    def make(block, over):
+        made = {name: over(block, *kernels[name]) for name in kernels if both or name in names}
+        if "magnitude" in names:
+            made["magnitude"] = np.hypot(made["dx"], made["dy"])
+        if "angle" in names:  # adding 0 makes 0 of -0, whose angle could be pi or -pi
+            made["angle"] = np.arctan2(made["dy"] + 0, made["dx"] + 0)
+        return [made[name] for name in names]
+
+    results = _blocks.compute(
+        "gradient", image, (3, 3), make, 7, border=border, cval=cval, channel_axis=channel_axis,
+        out_dtype=out_dtype, outs=outs, threads=threads, dtypes=("float32", "float64"),
+    )  # fmt: skip
+    return results[0] if isinstance(outputs, str) else tuple(results)
+
+
+def _names(outputs):
+    names = (outputs,) if isinstance(outputs, str) else outputs
+    if not isinstance(names, tuple | list) or not 0 < len(names) == len({*map(str, names)}):
+        raise ValueError(
+            f"gradient: outputs is {_arrays.shown(outputs)}, expected one or several different "
+            f"ones of {', '.join(map(repr, OUTPUTS))}"
+        )
+    return [_geometry.choice("gradient", "outputs", name, OUTPUTS) for name in names]
+
+
+def _outs(out, n):
+    """The array for each of n results, or None."""
+    if out is None:
+        return (None,) * n
+    if not isinstance(out, tuple | list):
+        shown = _arrays.shown(out)
+        raise TypeError(f"gradient: out is {shown}, expected a tuple or list of {n} arrays")
+    if len(out) != n:
+        raise ValueError(f"gradient: out has {len(out)} arrays, expected {n}, as outputs has")
+    arrays = [each for each in out if isinstance(each, np.ndarray)]
+    if any(np.shares_memory(*pair) for pair in itertools.combinations(arrays, 2)):
+        raise ValueError("gradient: out has arrays that share memory, expected distinct ones")
+    return out
