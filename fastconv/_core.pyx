@@ -209,9 +209,11 @@ cdef class Conv2d(Task):
 
 
 # Of an array that a Conv2dCall takes: dimensions, and type as the buffer protocol names it.
+cdef enum:
+    MOST_DIMENSIONS = 6
 cdef struct Form:
     int ndim
-    Py_ssize_t shape[4]
+    Py_ssize_t shape[MOST_DIMENSIONS]
     char kind
 
 
@@ -358,6 +360,50 @@ cdef class Filter2d(Task):
             params.kernel = &kernel[0]
         params.out = &out[0]
         self.run(&params, threads)
+
+
+cdef class Filter2dCall:
+    """An image filter that was planned for small images of one shape, as Conv2dCall."""
+
+    cdef Filter2d task
+    cdef tuple shape
+    cdef Form image, out
+    cdef object dtype, kernel, empty, ndarray
+    cdef const void *kernel_data
+
+    def __init__(self, Filter2d task, tuple image_shape, image_dtype, tuple shape, dtype,
+                 const unsigned char[::1] kernel):
+        from numpy import empty, ndarray
+
+        self.empty, self.ndarray = empty, ndarray
+        self.task, self.shape, self.dtype, self.kernel = task, shape, dtype, kernel
+        self.image, self.out = form_of(image_shape, image_dtype), form_of(shape, dtype)
+        self.kernel_data = &kernel[0] if kernel is not None else NULL
+
+    def __call__(self, image, out):
+        # Gives the result, or None.
+        cdef Py_buffer views[2]
+        cdef fc_filter2d params = self.task.sizes
+        cdef int i, taken = 0
+        if out is None:
+            out = self.empty(self.shape, self.dtype)
+        elif type(out) is not self.ndarray:
+            return None
+        try:
+            if not take(image, &views[0], &self.image, 0):
+                return None
+            taken = 1
+            if not take(out, &views[1], &self.out, PyBUF_WRITABLE):
+                return None
+            taken = 2
+            if overlap(&views[0], &views[1]):
+                return None
+            params.x, params.out, params.kernel = views[0].buf, views[1].buf, self.kernel_data
+            self.task.run(&params, 1)
+        finally:
+            for i in range(taken):
+                PyBuffer_Release(&views[i])
+        return out
 
 
 cdef class Pool2d(Task):

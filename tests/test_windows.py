@@ -197,3 +197,36 @@ def test_bad_arguments(name, options, word):
         getattr(filters, name)(image, out=out, **options)
     assert "\n" not in str(caught.value)
     assert_array_equal(out, poisoned(image.shape, image.dtype))
+
+
+def test_small_calls_that_differ_in_one_thing():
+    """Small calls are planned once: what differs in anything but pixels is another call."""
+    rng = np.random.default_rng(9)
+    image = rng.integers(0, 99, (6, 7)).astype(np.uint8)
+    kernel = np.ones((3, 3))
+    calls = [
+        ("filter2d", (kernel,), {}), ("filter2d", (kernel / 2,), {}),
+        ("filter2d", (kernel.astype(np.int64),), {}), ("filter2d", (kernel,), {"scale": 0.5}),
+        ("filter2d", (kernel,), {"border": "edge"}), ("filter2d", (kernel,), {"delta": 3}),
+        ("filter2d", (kernel,), {"border": "zeros", "cval": 3}),
+        ("filter2d", (kernel[:2],), {}), ("filter2d", (kernel,), {"out_dtype": "float64"}),
+        ("filter2d", (kernel,), {"channel_axis": -1}), ("box", (3,), {}),
+        ("box", (3,), {"normalize": False}), ("morphological_gradient", (3,), {}),
+        ("opening", (3,), {}), ("closing", (3,), {}), ("median", (3,), {}), ("rank", (3, 3), {}),
+        ("rank", (4, 3), {}), ("median", ((3, 1),), {}),
+    ]  # fmt: skip
+    for _ in range(3):  # the second time from memory
+        for name, arguments, options in calls:
+            for pixels in (image, image[:, ::-1], np.ascontiguousarray(image.T), image[None]):
+                if "channel_axis" in options and pixels.ndim < 3:
+                    continue
+                result = getattr(filters, name)(pixels, *arguments, **options)
+                expected = getattr(reference, name)(pixels, *arguments, **options)
+                assert_array_equal(result, expected, f"{name} {arguments} {options}")
+    with pytest.raises(TypeError, match="threads is True"):
+        filters.filter2d(image, kernel, threads=True)
+    with pytest.raises(TypeError, match="out has dtype"):
+        filters.filter2d(image, kernel, out=np.empty((6, 7), np.int16))
+    same = image.copy()
+    filters.filter2d(same, kernel, out=same)
+    assert_array_equal(same, reference.filter2d(image, kernel))

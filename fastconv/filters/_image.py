@@ -4,13 +4,43 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays, _geometry, _plan, _threads
+from fastconv import _arrays, _config, _core, _geometry, _plan, _threads
 
 DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
 # A sum of integers is exact in a float while it stays below this.
 EXACT = {32: 2**24, 64: 2**53}
 # Longer kernels want another algorithm, and a mistaken sigma soon asks for one.
 LONGEST_KERNEL = 2**15 - 1
+
+# Small calls are planned once: those of the first are kept by their arguments (`small_key`).
+_small_calls = {}
+SMALL_BYTES = 2**16  # of an image, and of its result
+SMALL_KERNEL = 256  # elements
+SMALL_DIMENSIONS = 6
+_PLAIN = {int, float, str, type(None)}
+
+
+def small_key(function, image, kernel, *options):
+    """What a small call depends on, but for its pixels; None where that is not simple."""
+    if not (type(image) is np.ndarray and image.nbytes <= SMALL_BYTES):
+        return None
+    if kernel is not None:
+        if not (type(kernel) is np.ndarray and kernel.size <= SMALL_KERNEL):
+            return None
+        kernel = kernel.shape, kernel.dtype, kernel.tobytes()
+    for each in options:
+        if type(each) not in _PLAIN and not (type(each) is tuple and {*map(type, each)} == {int}):
+            return None
+    return (
+        function, image.shape, image.dtype, kernel, options,
+        _config.selected_isa or _config.isa(),
+    )  # fmt: skip
+
+
+def small_call(key, image, out):
+    """The result of a call like one before it, or None."""
+    call = _small_calls.get(key)
+    return None if call is None else call(image, out)
 
 
 def shape_of(function, image, channel_axis):
@@ -80,12 +110,12 @@ def check_holds(function, name, value, bits):
 
 def run(
     function, image, windows, algorithm, bits, weights=None, *, numbers, channel_axis, out_dtype,
-    out, threads, bank=(), reduction="sum", rank=0, sources=(),
+    out, threads, bank=(), reduction="sum", rank=0, sources=(), key=None,
 ):  # fmt: skip
     """Check what is left, `out` and `threads`, and compute.
 
     `windows` is (border, rows, cols), `numbers` (scale, delta, cval); `sources` are other arrays
-    that are read, which `out` may overlap.
+    that are read, which `out` may overlap. A small call is kept under its `key`, if it has one.
     """
     border, rows, cols = windows
     *lead, _, _, channels = shape_of(function, image, channel_axis)
@@ -102,4 +132,14 @@ def run(
         _arrays.check_scratch(function, task, threads)
         weights = None if weights is None else _arrays.as_bytes(weights)
         task(_arrays.as_bytes(image), weights, _arrays.as_bytes(result), threads)
+        if key is not None and threads == 1 and result.nbytes <= SMALL_BYTES:
+            _keep(key, _core.Filter2dCall(
+                task, image.shape, image.dtype, result.shape, result.dtype, weights
+            ))  # fmt: skip
     return finish()
+
+
+def _keep(key, call):
+    if len(_small_calls) >= _plan.CACHED_PLANS:
+        _small_calls.clear()
+    _small_calls[key] = call

@@ -20,6 +20,12 @@ def reduce(
     out, threads,
 ):  # fmt: skip
     """Give the sums, divided, or the extremes of the windows of a checked size."""
+    key = _image.small_key(
+        function, image, None, reduction, size, divisor, border, cval, anchor, channel_axis,
+        out_dtype, threads,
+    )  # fmt: skip
+    if key is not None and (result := _image.small_call(key, image, out)) is not None:
+        return result
     image, windows, cval, out_dtype = _image.prepare(
         function, image, size, border, anchor, cval, channel_axis, out_dtype
     )
@@ -31,7 +37,7 @@ def reduce(
     return _image.run(
         function, image, windows, "filter_window", bits, numbers=(float(divisor), 0.0, cval),
         channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
-        reduction=reduction,
+        reduction=reduction, key=key,
     )  # fmt: skip
 
 

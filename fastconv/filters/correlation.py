@@ -80,10 +80,16 @@ def filter2d(
     array([[ 0, 20,  0],
            [ 0, 20,  0]], dtype=int16)
     """
+    key = _image.small_key(
+        "filter2d", image, kernel, border, cval, anchor, scale, delta, channel_axis, out_dtype,
+        threads,
+    )  # fmt: skip
+    if key is not None and (result := _image.small_call(key, image, out)) is not None:
+        return result
     kernel = _kernel("filter2d", "kernel", kernel, (2, 3))
     return correlate(
         "filter2d", image, [kernel], border, cval, anchor, scale, delta, channel_axis, out_dtype,
-        out, threads,
+        out, threads, key,
     )  # fmt: skip
 
 
@@ -155,7 +161,7 @@ def sep_correlate(
 
 def correlate(
     function, image, kernels, border, cval, anchor, scale, delta, channel_axis, out_dtype, out,
-    threads,
+    threads, key=None,
 ):  # fmt: skip
     """One kernel (or bank of kernels) correlates in two dimensions, two in one each."""
     image = _arrays.readable(function, "image", image, _image.DTYPES)
@@ -178,7 +184,7 @@ def correlate(
     return _image.run(
         function, image, (border, rows, cols), "filter_separable" if separable else "filter2d",
         bits, weights, numbers=numbers, bank=bank, channel_axis=channel_axis, out_dtype=out_dtype,
-        out=out, threads=threads, sources=kernels,
+        out=out, threads=threads, sources=kernels, key=key,
     )  # fmt: skip
 
 

@@ -214,6 +214,11 @@ def _rank(
     algorithm, reduction = _plan.rank_filter(size, rank)
     if algorithm == "filter_rank" and size[0] * size[1] > MOST_PIXELS:
         raise ValueError(f"{function}: size is {size}, expected at most {MOST_PIXELS} pixels")
+    key = _image.small_key(
+        function, image, None, rank, size, border, cval, anchor, channel_axis, out_dtype, threads
+    )
+    if key is not None and (result := _image.small_call(key, image, out)) is not None:
+        return result
     image, windows, cval, out_dtype = _image.prepare(
         function, image, size, border, anchor, cval, channel_axis, out_dtype
     )
@@ -222,5 +227,5 @@ def _rank(
     return _image.run(
         function, image, windows, algorithm, bits, numbers=(1.0, 0.0, cval),
         channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
-        reduction=reduction, rank=rank,
+        reduction=reduction, rank=rank, key=key,
     )  # fmt: skip
