@@ -411,6 +411,8 @@ def filter2d(geometry, threads):
 _FILTER_TERMS = {
     "filter2d": lambda g: g.rows.k * g.cols.k,
     "filter_separable": lambda g: g.rows.k + g.cols.k,
+    "filter_integer": lambda g: g.rows.k * g.cols.k,
+    "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
     "filter_window": lambda g: 4 + g.cols.k.bit_length(),
     "filter_footprint": lambda g: g.rows.k * g.cols.k,
     "filter_median": lambda g: 20 if g.rows.k == 3 else 160,

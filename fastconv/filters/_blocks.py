@@ -18,8 +18,8 @@ from fastconv import _arrays, _threads
 from fastconv.filters import _image
 from fastconv.filters.correlation import correlate
 
-# What a call takes beyond its results, unless the window alone is so large that such blocks would
-# mostly be margin: these are then twice as large as it.
+# What a call takes beyond its results, unless the window is so large that such blocks would mostly
+# be margin: they are then five times as high as it, or, where passes are nested, twice each way.
 TEMPORARY_BYTES = 4 * 2**20
 
 
@@ -100,10 +100,11 @@ def _converted(function, array, dtype):
 def _strip_size(rows, cols, area):
     """The (images, rows, columns) of the results of a strip: all columns, or whole images."""
     margin = rows.k - 1
-    height = max(area // cols.n - margin, margin, 1)
+    height = max(area // cols.n - margin, 4 * margin, 1)
     if height + margin >= rows.n:
         return max(1, area // (rows.n * cols.n)), rows.o, cols.o
-    return 1, height, cols.o
+    strips = -(-rows.o // height)
+    return 1, -(-rows.o // strips), cols.o
 
 
 def _block_size(rows, cols, area):

@@ -9,6 +9,8 @@ from fastconv.filters import _image
 from fastconv.filters._image import EXACT, LONGEST_KERNEL
 
 MOST_WEIGHTS = 2**24
+# Terms of a kernel on uint8 up to which 16-bit integers beat tiles of floats.
+MOST_TERMS = 9
 
 
 def filter2d(
@@ -181,10 +183,14 @@ def correlate(
     weights = _weights(function, kernels, bits)
     for name, value in zip(("scale", "delta", "cval"), numbers, strict=True):
         _image.check_holds(function, name, value, bits)
+    algorithm = "filter_separable" if separable else "filter2d"
+    if _in_16_bits(image.dtype, out_dtype, kernels, *numbers):
+        algorithm = "filter_integer_separable" if separable else "filter_integer"
+        bits, weights = 8, np.concatenate([k.ravel() for k in kernels]).astype(np.int16)
     return _image.run(
-        function, image, (border, rows, cols), "filter_separable" if separable else "filter2d",
-        bits, weights, numbers=numbers, bank=bank, channel_axis=channel_axis, out_dtype=out_dtype,
-        out=out, threads=threads, sources=kernels, key=key,
+        function, image, (border, rows, cols), algorithm, bits, weights, numbers=numbers,
+        bank=bank, channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
+        sources=kernels, key=key,
     )  # fmt: skip
 
 
@@ -229,6 +235,18 @@ def _bits(function, dtype, out_dtype, kernels, scale, delta, cval):
             return 32
         return 64
     return 64 if np.float64 in (dtype, out_dtype) else 32
+
+
+def _in_16_bits(dtype, out_dtype, kernels, scale, delta, cval):
+    """Do sums of uint8 stay in 16 bits, and are they few enough terms to be faster there?"""
+    if dtype != np.uint8 or out_dtype not in (np.uint8, np.int16):
+        return False
+    if any(k.dtype.kind not in "biu" or k.ndim > 2 for k in kernels) or scale != 1:
+        return False
+    if len(kernels) == 1 and np.count_nonzero(kernels[0]) > MOST_TERMS:
+        return False
+    bound = 255 * math.prod(_absolute_sum(k) for k in kernels) + abs(delta)
+    return cval in range(256) and delta.is_integer() and bound < 2**15
 
 
 def _weights(function, kernels, bits):

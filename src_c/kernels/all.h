@@ -16,7 +16,9 @@
 #include "filter_footprint.h"
 #include "filter_median.h"
 #include "filter_rank.h"
-#if FC_BITS != 8
+#if FC_BITS == 8
+#include "filter_integer.h"
+#else
 #include "transpose.h"
 #include "activation.h"
 #include "epilogue.h"
@@ -62,7 +64,11 @@ const struct fc_kernels FC_TABLE = {
         [FC_FILTER_RANK] = {filter_rank, filter_units, filter_rank_scratch, NULL, NULL},
         [FC_FILTER_FOOTPRINT] = {filter_footprint, filter_units, filter_footprint_scratch, NULL, NULL},
         [FC_FILTER_WINDOW] = {filter_window, filter_units, filter_window_scratch, NULL, NULL},
-#if FC_BITS != 8
+#if FC_BITS == 8
+        [FC_FILTER_INTEGER] = {filter_integer, filter_units, filter_integer_scratch, NULL, NULL},
+        [FC_FILTER_INTEGER_SEPARABLE] = {filter_integer_separable, filter_units,
+                                         filter_integer_separable_scratch, NULL, NULL},
+#else
         [FC_CONV_DIRECT_PIXEL] = FC_CONV(conv_direct_pixel),
         [FC_CONV_WINOGRAD_4X4] = FC_CONV(conv_winograd_4x4),
         [FC_CONV_WINOGRAD_2X2] = FC_CONV(conv_winograd_2x2),

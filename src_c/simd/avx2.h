@@ -182,4 +182,23 @@ FC_INLINE vec v_odd(vec a, vec b)
     return v_pack(_mm256_srli_epi16(a, 8), _mm256_srli_epi16(b, 8));
 }
 
+/* 16-bit integers, two vectors of them for one of uint8. */
+typedef __m256i wide;
+#define WIDE_LANES 16
+
+FC_INLINE wide wide_set1(int x) { return _mm256_set1_epi16((short)x); }
+FC_INLINE wide wide_load(const uint8_t *p)
+{
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p));
+}
+FC_INLINE wide wide_load_16(const int16_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+FC_INLINE void wide_store(int16_t *p, wide v) { _mm256_storeu_si256((__m256i *)p, v); }
+FC_INLINE void wide_store_8(uint8_t *p, wide v)
+{
+    const __m128i high = _mm256_extracti128_si256(v, 1);
+    _mm_storeu_si128((__m128i *)p, _mm_packus_epi16(_mm256_castsi256_si128(v), high));
+}
+FC_INLINE wide wide_add(wide a, wide b) { return _mm256_add_epi16(a, b); }
+FC_INLINE wide wide_mul(wide a, wide b) { return _mm256_mullo_epi16(a, b); }
+
 #endif

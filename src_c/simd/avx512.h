@@ -175,4 +175,23 @@ FC_INLINE vec v_odd(vec a, vec b)
     return v_pack(_mm512_srli_epi16(a, 8), _mm512_srli_epi16(b, 8));
 }
 
+/* 16-bit integers, two vectors of them for one of uint8. */
+typedef __m512i wide;
+#define WIDE_LANES 32
+
+FC_INLINE wide wide_set1(int x) { return _mm512_set1_epi16((short)x); }
+FC_INLINE wide wide_load(const uint8_t *p)
+{
+    return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)p));
+}
+FC_INLINE wide wide_load_16(const int16_t *p) { return _mm512_loadu_si512(p); }
+FC_INLINE void wide_store(int16_t *p, wide v) { _mm512_storeu_si512(p, v); }
+FC_INLINE void wide_store_8(uint8_t *p, wide v)
+{
+    v = _mm512_max_epi16(v, _mm512_setzero_si512());
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtusepi16_epi8(v));
+}
+FC_INLINE wide wide_add(wide a, wide b) { return _mm512_add_epi16(a, b); }
+FC_INLINE wide wide_mul(wide a, wide b) { return _mm512_mullo_epi16(a, b); }
+
 #endif

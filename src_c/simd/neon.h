@@ -112,6 +112,18 @@ FC_INLINE vec v_smaller(vec acc, vec x) { return v_min(acc, x); }
 FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_u8(a, b); }
 FC_INLINE vec v_odd(vec a, vec b) { return vuzp2q_u8(a, b); }
 
+/* 16-bit integers, two vectors of them for one of uint8. */
+typedef int16x8_t wide;
+#define WIDE_LANES 8
+
+FC_INLINE wide wide_set1(int x) { return vdupq_n_s16((int16_t)x); }
+FC_INLINE wide wide_load(const uint8_t *p) { return vreinterpretq_s16_u16(vmovl_u8(vld1_u8(p))); }
+FC_INLINE wide wide_load_16(const int16_t *p) { return vld1q_s16(p); }
+FC_INLINE void wide_store(int16_t *p, wide v) { vst1q_s16(p, v); }
+FC_INLINE void wide_store_8(uint8_t *p, wide v) { vst1_u8(p, vqmovun_s16(v)); }
+FC_INLINE wide wide_add(wide a, wide b) { return vaddq_s16(a, b); }
+FC_INLINE wide wide_mul(wide a, wide b) { return vmulq_s16(a, b); }
+
 #endif
 
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n)

@@ -4,7 +4,10 @@
  *   real*, vec*, LANES*, VEC_REGS*       element, vector, its length, how many registers there are
  *   v_set1* v_load* v_store*             broadcast, unaligned load and store
  *   v_load_n* v_store_n*                 the first n lanes, 0 < n < LANES; the rest loads as 0
- *   v_max*(acc, x)                       x where x > acc or x is NaN, else acc
+ *   v_max* v_min*(acc, x)                x where x > acc (x < acc) or x is NaN, else acc
+ *   v_larger* v_smaller*(acc, x)         the same where neither is NaN, else either
+ *   wide, WIDE_LANES, wide_*             for 8 alone: 16-bit integers that uint8 widens to, and narrows
+ *                                        to, saturated (wide_store_8)
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_shift_in(before, v)                the last element of before, then all but the last of v
@@ -73,6 +76,15 @@ FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { (void)n; return *p; }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { (void)n; *p = v; }
 
 #if FC_BITS == 8
+typedef int16_t wide;
+#define WIDE_LANES 1
+FC_INLINE wide wide_set1(int x) { return (wide)x; }
+FC_INLINE wide wide_load(const uint8_t *p) { return *p; }
+FC_INLINE wide wide_load_16(const int16_t *p) { return *p; }
+FC_INLINE void wide_store(int16_t *p, wide v) { *p = v; }
+FC_INLINE void wide_store_8(uint8_t *p, wide v) { *p = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v); }
+FC_INLINE wide wide_add(wide a, wide b) { return (wide)(a + b); }
+FC_INLINE wide wide_mul(wide a, wide b) { return (wide)(a * b); }
 FC_INLINE vec v_max(vec acc, vec x) { return x > acc ? x : acc; }
 FC_INLINE vec v_min(vec acc, vec x) { return x < acc ? x : acc; }
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
