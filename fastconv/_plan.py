@@ -26,8 +26,8 @@ TRANSPOSITION_TERMS = 16
 SPLIT_CHANNELS = 32
 # One line of an image filter's ring: a few of them stay in the L1 cache.
 LINE_BYTES = 16 * 1024
-# Histograms of columns that a thread keeps: 1 MB of them.
-HISTOGRAMS = 2048
+# Histograms of columns that a thread keeps: 2 MB of them.
+HISTOGRAMS = 4096
 # The most that a ring of such lines may take.
 RING_BYTES = 2 * 2**20
 # Fewer columns than this are not worth a block of their own.
@@ -434,12 +434,13 @@ def rank_filter(size, rank):
 def _filter2d(g, isa, threads):
     # A ring of rows.k + 3 lines stays in half of a block, unless strips would be narrow beside what
     # they see.
-    pixel = g.channels * g.bits // 8
+    pixel, least = g.channels * g.bits // 8, LEAST_COLUMNS
     line = min(LINE_BYTES, BLOCK_BYTES // 2 // (g.rows.k + 3)) // pixel
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
-        line = max(1, HISTOGRAMS // g.channels)
+        line = HISTOGRAMS // g.channels
+        least = max(1, min(least, line - g.cols.k))
     wide = min(2 * g.cols.k, RING_BYTES // (g.rows.k + 3) // pixel)
-    block_cols = max(line - g.cols.k, wide - g.cols.k, LEAST_COLUMNS)
+    block_cols = max(line - g.cols.k, wide - g.cols.k, least)
     block_cols = _parts(g.cols.o, _parts(g.cols.o, block_cols))
     others = g.planes * _parts(g.cols.o, block_cols)
     sizes = _windows(g.rows, g.cols) | _border(g.border)
