@@ -210,14 +210,14 @@ def gaussian(image, sigma, *, order=0, truncate=4.0, radius=None, out_dtype=None
     The radius is int(truncate*sigma + 0.5) unless given, as in SciPy; `sigma`, `radius` and `order`
     are one number or a pair (y, x), in pixels. Sigma 0 leaves the axis as it is. For the derivative
     of that order, the n-th, the weights are multiplied by a Hermite polynomial, He_n(i/sigma) /
-    sigma**n: convolved, the sign of odd ones is the other. Data types are then sobel's. Options as
+    sigma**n: convolved, the sign of odd ones is the other. Integers then give floats. Options as
     filter2d.
 
     >>> gaussian(np.array([[0.0, 0, 4, 0, 0]]), (0, 1), radius=1).round(3)
     array([[0.   , 1.096, 1.807, 1.096, 0.   ]])
     """
     kernels = _gaussians(sigma, truncate, order, radius)
-    out_dtype = _signed(image, out_dtype) if np.any(order) else out_dtype
+    out_dtype = _signed(image, out_dtype, narrow=False) if np.any(order) else out_dtype
     return sep_filter2d(image, *kernels, out_dtype=out_dtype, **options)
 
 
@@ -226,14 +226,15 @@ def sobel(image, dx=1, dy=0, *, ksize=3, out_dtype=None, **options):
 
     A derivative kernel of order d is [-1, 1] d times and [1, 1] ksize - d - 1 times, convolved
     (OpenCV's getDerivKernels): [1, 2, 1] and [-1, 0, 1] for ksize 3. Ksize 1 means 3 taps along
-    a differentiated axis and none across. By default uint8 gives int16, uint16 and int16 floats.
-    Options as filter2d.
+    a differentiated axis and none across. By default uint8 gives int16 for a ksize up to 5, other
+    integers and larger ksizes floats. Options as filter2d.
 
     >>> sobel(np.array([[0, 0, 10, 10]], np.uint8))
     array([[ 0, 40, 40,  0]], dtype=int16)
     """
     kernel_y, kernel_x = _derivative(dy, ksize), _derivative(dx, ksize)
-    return sep_filter2d(image, kernel_y, kernel_x, out_dtype=_signed(image, out_dtype), **options)
+    out_dtype = _signed(image, out_dtype, narrow=ksize <= 5)
+    return sep_filter2d(image, kernel_y, kernel_x, out_dtype=out_dtype, **options)
 
 
 def scharr(image, dx=1, dy=0, *, out_dtype=None, **options):
@@ -661,7 +662,7 @@ def _derivative(order, ksize):
     return kernel
 
 
-def _signed(image, out_dtype):
-    """Give integer images a dtype with room for negative derivatives, unless one is asked for."""
-    wider = {"uint8": np.int16, "uint16": np.float32, "int16": np.float32}
+def _signed(image, out_dtype, narrow=True):
+    """Give integer images a dtype with room for their derivatives, unless one is asked for."""
+    wider = {"uint8": np.int16 if narrow else np.float32, "uint16": np.float32, "int16": np.float32}
     return wider.get(np.asarray(image).dtype.name) if out_dtype is None else out_dtype

@@ -157,7 +157,7 @@ GAUSSIANS = [
 def test_gaussian_derivatives(isa, dtype, sigma, order, options):
     image = anything(np.random.default_rng(5), (2, 9, 15, 3), dtype)
     y = gaussian(image, sigma, order=order, **options)
-    assert y.dtype == {"uint8": "int16", "float64": "float64"}.get(dtype, "float32")
+    assert y.dtype == ("float64" if dtype == "float64" else "float32")
     plain = {key: each for key, each in options.items() if key not in ("truncate", "radius")}
     kernels = absolute_weights(
         sigma, order, options.get("truncate", 4.0), options.get("radius")
@@ -624,3 +624,11 @@ def test_windows_that_no_memory_holds(name):
     """The blocks of a nested filter are at least as large as what a pixel sees."""
     with pytest.raises(MemoryError, match=rf"^{name}: a block for each pass of shape"):
         getattr(filters, name)(np.ones((5, 6)), sigma=4000)
+
+
+def test_sobel_of_any_size_holds_its_slopes():
+    """A kernel of 7x7 leaves 16 bits: 64 times 10 times 255 at a step."""
+    step = np.repeat(np.array([[0, 255]], np.uint8), 20, 1)
+    slopes = {ksize: sobel(step, ksize=ksize) for ksize in (3, 5, 7)}
+    assert {ksize: y.max() for ksize, y in slopes.items()} == {3: 1020, 5: 12240, 7: 163200}
+    assert [y.dtype for y in slopes.values()] == ["int16", "int16", "float32"]

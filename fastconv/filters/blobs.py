@@ -127,6 +127,8 @@ def difference_of_gaussians(
     function = "difference_of_gaussians"
     low = gaussian_kernels(function, "low_sigma", low_sigma, truncate=truncate)
     if high_sigma is None:
+        if not np.any(low_sigma):
+            raise ValueError(f"{function}: low_sigma is 0, expected more, or high_sigma too")
         high_sigma = np.multiply(RATIO, low_sigma).tolist()
     high = gaussian_kernels(function, "high_sigma", high_sigma, truncate=truncate)
     if np.any(np.less(high_sigma, low_sigma)):

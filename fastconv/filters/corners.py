@@ -64,6 +64,8 @@ def harris(
     ((4, 4), np.float64(-4.2))
     """
     k = _arrays.number("harris", "k", k)
+    if not 0 <= k < 0.25:
+        raise ValueError(f"harris: k is {k}, expected at least 0 and less than 0.25")
 
     def response(xx, yy, xy):
         trace = xx + yy

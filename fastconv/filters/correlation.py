@@ -51,6 +51,7 @@ def filter2d(
         Applied to each sum before it is rounded.
     channel_axis : None or -1
         -1 says that the last axis holds channels, any number of them, each filtered by itself.
+        Without it a colour photograph (H, W, 3) is H images of W rows and 3 columns.
     out_dtype : dtype, optional
         Type of the result; the image's by default. Integers are rounded half to even, then
         saturated; NaN gives 0.

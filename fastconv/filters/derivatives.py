@@ -7,6 +7,8 @@ from fastconv.filters.correlation import correlate, sep_correlate
 
 # Sums of larger derivative kernels leave what a float holds exactly; they are taken as floats.
 LARGEST_EXACT_SOBEL = 15
+# Up to here those of uint8 stay within 16 bits.
+LARGEST_NARROW = 5
 # What each 3x3 operator smooths with, across its difference [-1, 0, 1].
 OPERATORS = {"sobel": (1, 2, 1), "scharr": (3, 10, 3), "prewitt": (1, 1, 1)}
 
@@ -42,8 +44,8 @@ def sobel(
     scale, delta : float
         As in `filter2d`; the kernel is not normalised.
     out_dtype : dtype, optional
-        By default one that holds negative slopes: int16 for uint8, float32 for uint16 and int16,
-        else the image's own.
+        By default one that holds every slope: int16 for uint8 and a ksize up to 5, float32 for
+        other integers, else the image's own.
 
     Returns
     -------
@@ -76,7 +78,7 @@ def sobel(
     return sep_correlate(
         "sobel", image, kernel_y, kernel_x, border=border, cval=cval,
         scale=scale, delta=delta, channel_axis=channel_axis, out=out, threads=threads,
-        out_dtype=signed_dtype(image) if out_dtype is None else out_dtype,
+        out_dtype=signed_dtype(image, ksize <= LARGEST_NARROW) if out_dtype is None else out_dtype,
     )  # fmt: skip
 
 
@@ -321,7 +323,10 @@ def _binomial(order, ksize):
     return weights
 
 
-def signed_dtype(image):
-    """The type that derivatives of an image have by default; None where it is the image's own."""
-    narrow = {"uint8": "int16", "uint16": "float32", "int16": "float32"}
-    return narrow.get(getattr(getattr(image, "dtype", None), "name", None))
+def signed_dtype(image, narrow=True):
+    """The type that derivatives of an image have by default; None where it is the image's own.
+
+    Those of uint8 are narrow where the kernel's sums stay within 16 bits.
+    """
+    signed = {"uint8": "int16" if narrow else "float32", "uint16": "float32", "int16": "float32"}
+    return signed.get(getattr(getattr(image, "dtype", None), "name", None))

@@ -118,6 +118,10 @@ def opening(
 ):  # fmt: skip
     """Erode, then dilate with the footprint turned around: bright spots smaller than it vanish.
 
+    As SciPy's grey_opening; OpenCV does not turn the footprint, which differs for those that are
+    not symmetric. Those, and even sizes, see more of what lies outside than of the image: within
+    their reach of its edge a result may then exceed the image.
+
     Parameters
     ----------
     image, footprint, structure, border, cval, anchor, channel_axis, out_dtype, out, threads
@@ -291,6 +295,8 @@ class _Element:
     def __init__(self, function, footprint, structure, anchor):
         self.function = function
         self.heights = None
+        if isinstance(footprint, list):
+            footprint = _arrays.as_array(function, "footprint", footprint)
         if structure is None and np.ndim(footprint) != 2:
             self.size = rectangle(function, "footprint", footprint)
         else:
@@ -317,6 +323,12 @@ class _Element:
                 raise ValueError(
                     f"{function}: structure holds a NaN or an infinity, expected finite heights"
                 )
+        if np.ndim(footprint) != 2 and footprint != 3:  # the default says nothing
+            size = rectangle(function, "footprint", footprint)
+            if size != heights.shape:
+                raise ValueError(
+                    f"{function}: footprint is {size}, expected structure's {heights.shape}"
+                )
         if np.ndim(footprint) == 2:
             part = _arrays.as_array(function, "footprint", footprint)
             fits = heights is None or part.shape == heights.shape
@@ -326,6 +338,8 @@ class _Element:
                     f"{function}: footprint has shape {part.shape} and dtype {part.dtype}, "
                     f"expected {expected} of real numbers"
                 )
+            if part.dtype.kind == "f" and np.isnan(part).any():
+                raise ValueError(f"{function}: footprint holds a NaN, expected numbers")
             heights = np.where(part != 0, 0.0 if heights is None else heights, np.nan)
             if np.isnan(heights).all():
                 raise ValueError(f"{function}: footprint is 0 everywhere, expected an element")

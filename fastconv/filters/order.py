@@ -46,7 +46,9 @@ def median(
     Notes
     -----
     3x3 and 5x5 take networks of comparisons; other windows of uint8 histograms, in a time that
-    does not grow with them (Perreault and Hebert, 2007). A NaN in a window gives NaN.
+    does not grow with them (Perreault and Hebert, 2007). Larger windows of other types are sorted
+    one by one: 7x7 takes a hundred times as long as 5x5. A NaN in a window gives NaN. OpenCV's
+    medianBlur is the same with ``border="edge"``.
 
     Examples
     --------

@@ -48,7 +48,7 @@ def gaussian(
     radius : int or (rows, columns), optional
         Where it ends, in pixels; `truncate` is then not used.
     out_dtype : dtype, optional
-        The image's by default; of a derivative one that holds negative values, as in `sobel`.
+        The image's by default; of a derivative of integers float32.
 
     Returns
     -------
@@ -66,8 +66,8 @@ def gaussian(
     >>> dot[2, 2] = 255
     >>> gaussian(dot, 0.8)[2]
     array([ 6, 29, 63, 29,  6], dtype=uint8)
-    >>> gaussian(dot, 0.8, order=(0, 1))[2]
-    array([  0,  45,   0, -45,   0], dtype=int16)
+    >>> gaussian(dot, 0.8, order=(0, 1))[2].round(1)
+    array([  0. ,  45.1,   0. , -45.1,   0. ], dtype=float32)
     """
     orders = _geometry.pair("gaussian", "order", order, 0)
     if max(orders) > HIGHEST_ORDER:
@@ -76,7 +76,7 @@ def gaussian(
         )
     kernel_y, kernel_x = gaussian_kernels("gaussian", "sigma", sigma, orders, truncate, radius)
     if out_dtype is None and any(orders):
-        out_dtype = signed_dtype(image)
+        out_dtype = signed_dtype(image, narrow=False)
     return sep_correlate(
         "gaussian", image, kernel_y, kernel_x, border=border, cval=cval,
         channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
@@ -88,7 +88,8 @@ def gaussian_kernels(function, name, sigma, orders=(0, 0), truncate=4.0, radius=
     truncate = _arrays.number(function, "truncate", truncate)
     if truncate < 0:
         raise ValueError(f"{function}: truncate is {truncate}, expected at least 0")
-    sigmas = tuple(sigma) if isinstance(sigma, tuple | list | np.ndarray) else (sigma, sigma)
+    many = isinstance(sigma, tuple | list) or (isinstance(sigma, np.ndarray) and sigma.ndim)
+    sigmas = tuple(sigma) if many else (sigma, sigma)
     if len(sigmas) != 2:
         raise ValueError(
             f"{function}: {name} is {_arrays.shown(sigma)}, expected a number or a pair"
