@@ -2,6 +2,7 @@ from typing import Any
 
 ALGORITHMS: dict[str, int]
 ACTIVATIONS: dict[str | None, int]
+INTEGER_TERMS: int
 REDUCTIONS: dict[str, int]
 POOLINGS: dict[str, int]
 BORDERS: dict[str, int]

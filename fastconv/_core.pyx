@@ -21,7 +21,7 @@ cdef extern from "fastconv.h" nogil:
         FC_FILTER2D, FC_FILTER_SEPARABLE, FC_FILTER_INTEGER, FC_FILTER_INTEGER_SEPARABLE
         FC_FILTER_WINDOW, FC_FILTER_FOOTPRINT
         FC_FILTER_MEDIAN, FC_FILTER_RANK, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
-        FC_PEAK_STEPS, FC_PEAK_CHAINS
+        FC_PEAK_STEPS, FC_PEAK_CHAINS, FC_INTEGER_TERMS
         FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
         FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
         FC_MAX_POOL, FC_AVG_POOL, FC_SUM, FC_MAXIMUM, FC_MINIMUM
@@ -120,6 +120,7 @@ ACTIVATIONS = {
     "silu": FC_SILU,
     "gelu": FC_GELU,
 }
+INTEGER_TERMS = FC_INTEGER_TERMS
 REDUCTIONS = {"sum": FC_SUM, "maximum": FC_MAXIMUM, "minimum": FC_MINIMUM}
 POOLINGS = {"max": FC_MAX_POOL, "avg": FC_AVG_POOL}
 BORDERS = {
@@ -388,14 +389,14 @@ cdef class Filter2dCall:
         cdef Py_buffer views[2]
         cdef fc_filter2d params = self.task.sizes
         cdef int i, taken = 0
-        if out is None:
-            out = self.empty(self.shape, self.dtype)
-        elif type(out) is not self.ndarray:
+        if out is not None and type(out) is not self.ndarray:
             return None
         try:
             if not take(image, &views[0], &self.image, 0):
                 return None
             taken = 1
+            if out is None:
+                out = self.empty(self.shape, self.dtype)
             if not take(out, &views[1], &self.out, PyBUF_WRITABLE):
                 return None
             taken = 2

@@ -26,8 +26,8 @@ TRANSPOSITION_TERMS = 16
 SPLIT_CHANNELS = 32
 # One line of an image filter's ring: a few of them stay in the L1 cache.
 LINE_BYTES = 16 * 1024
-# Histograms of columns that a thread keeps: 2 MB of them.
-HISTOGRAMS = 4096
+# Histograms of columns that a thread keeps, of one channel: 1 MB of them.
+HISTOGRAMS = 2048
 # The most that a ring of such lines may take.
 RING_BYTES = 2 * 2**20
 # Fewer columns than this are not worth a block of their own.
@@ -400,11 +400,18 @@ def _input(g, rows, cols):
 
 def filter2d(geometry, threads):
     """The task of an image filter, and on how many threads."""
-    g = geometry
+    threads = share(threads, _filter_seconds(geometry))
+    return _filter2d(geometry, _config.isa(), threads), threads
+
+
+def is_small(geometry):
+    """Is an image filter not worth sharing between threads, however many there are?"""
+    return _filter_seconds(geometry) <= SHARED_SECONDS
+
+
+def _filter_seconds(g):
     outputs = g.planes * g.kernels * g.rows.o * g.cols.o * g.channels
-    arithmetic = _seconds(2 * outputs * _FILTER_TERMS[g.algorithm](g), g)
-    threads = share(threads, arithmetic + outputs * 8 / BYTES)
-    return _filter2d(g, _config.isa(), threads), threads
+    return _seconds(2 * outputs * _FILTER_TERMS[g.algorithm](g), g) + outputs * 8 / BYTES
 
 
 # Operations on each output.
@@ -434,12 +441,14 @@ def rank_filter(size, rank):
 def _filter2d(g, isa, threads):
     # A ring of rows.k + 3 lines stays in half of a block, unless strips would be narrow beside what
     # they see.
-    pixel, least = g.channels * g.bits // 8, LEAST_COLUMNS
+    pixel = g.channels * g.bits // 8
     line = min(LINE_BYTES, BLOCK_BYTES // 2 // (g.rows.k + 3)) // pixel
+    most = RING_BYTES // (g.rows.k + 3) // pixel
+    wide, least = min(2 * g.cols.k, most), LEAST_COLUMNS
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
-        line = HISTOGRAMS // g.channels
-        least = max(1, min(least, line - g.cols.k))
-    wide = min(2 * g.cols.k, RING_BYTES // (g.rows.k + 3) // pixel)
+        line = wide = HISTOGRAMS
+    if g.algorithm == "filter_window":  # whose ring holds rows of outputs
+        least = max(1, min(least, most))
     block_cols = max(line - g.cols.k, wide - g.cols.k, least)
     block_cols = _parts(g.cols.o, _parts(g.cols.o, block_cols))
     others = g.planes * _parts(g.cols.o, block_cols)

@@ -54,6 +54,9 @@ struct fc_conv2d {
     int stream; /* the result is larger than the caches: write past them where it is aligned */
 };
 
+/* FC_FILTER_INTEGER takes kernels of at most so many elements that are not 0. */
+enum { FC_INTEGER_TERMS = 9 };
+
 /* planes images of (h, w, c); out holds m results per plane. */
 struct fc_filter2d {
     const void *x, *kernel; /* (m, kh, kw); separable: kh down the rows, then kw along; or NULL */

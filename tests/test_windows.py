@@ -138,8 +138,16 @@ def test_local_mean_std():
             for result, each in zip(results, expected, strict=True):
                 assert result.dtype == (np.float64 if dtype == "float64" else np.float32)
                 assert_allclose(result, each, rtol=1e-6, atol=2e-6)
-    far = 1e8 + np.array([[0.0, 2, 0, 2]])  # a large mean costs no accuracy
-    assert_allclose(filters.local_mean_std(far, (1, 2), border="valid")[1], 1)
+    image = rng.random((40, 50)).astype(np.float32)
+    far = image.copy()
+    far[0, 0] = -3e38  # changes what is near it alone
+    near = filters.local_mean_std(image, 5)
+    for each, other in zip(near, filters.local_mean_std(far, 5), strict=True):
+        assert_array_equal(each[3:, 3:], other[3:, 3:])
+    step = np.where(np.arange(60) < 30, image[:1, :1], 1e8)[None] + rng.random((9, 60))
+    left = filters.local_mean_std(step, 5)[1][..., :27]
+    assert_allclose(left, reference.local_mean_std(step[..., :30], 5)[1][..., :27], rtol=1e-9)
+    assert np.isnan(filters.local_mean_std(np.full((4, 4), 1e200), 3)[1]).all()
 
 
 def test_expectations_worked_by_hand():
@@ -230,3 +238,74 @@ def test_small_calls_that_differ_in_one_thing():
     same = image.copy()
     filters.filter2d(same, kernel, out=same)
     assert_array_equal(same, reference.filter2d(image, kernel))
+
+
+@pytest.mark.parametrize("dimensions", [5, 6, 7, 8, 12, 20])
+def test_small_images_of_many_dimensions(dimensions):
+    image = np.random.default_rng(10).random((1,) * (dimensions - 2) + (4, 5)).astype(np.float32)
+    bank = np.ones((2, 3, 3), np.float32)
+    for _ in range(2):
+        assert_array_equal(filters.median(image), reference.median(image).astype(np.float32))
+        assert filters.filter2d(image, bank).shape == (*image.shape[:-2], 2, 4, 5)
+
+
+def test_a_small_call_that_was_good_makes_no_bad_one_good():
+    image, kernel = np.ones((6, 7), np.float32), np.ones((3, 3), np.float32)
+    filters.filter2d(image, kernel, threads=1, channel_axis=None)
+    with pytest.raises(TypeError, match=r"threads is 1\.0, expected an integer"):
+        filters.filter2d(image, kernel, threads=1.0)
+    filters.filter2d(image[None], kernel, channel_axis=-1)
+    with pytest.raises(TypeError, match=r"channel_axis is -1\.0, expected an integer"):
+        filters.filter2d(image[None], kernel, channel_axis=-1.0)
+
+
+def test_a_call_worth_sharing_is_planned_for_the_threads_there_are(monkeypatch):
+    image = np.random.default_rng(11).random((100, 100)).astype(np.float32)
+    kept = filters._image._small_calls
+    kept.clear()
+    filters.median(image, 31)
+    assert not kept
+    filters.median(image[:9, :9].copy(), 3)
+    assert len(kept) == 1
+
+
+def test_box_means_close_to_ties():
+    """Sums beyond 2**23: their quotients in float32 may be ties that the means are not."""
+    for total, mean in ((13145783, 201), (13211347, 201)):
+        image = np.full(141 * 465, total // (141 * 465), np.uint8)
+        image[: total - int(image.sum(dtype=np.int64))] += 1
+        image = image.reshape(141, 465)
+        assert image.sum(dtype=np.int64) == total
+        assert filters.box(image, image.shape, border="valid").tolist() == [[mean]]
+
+
+def test_differences_are_taken_in_the_type_that_is_asked_for():
+    image = np.array([[1e8, 1, 0.1]], np.float32)
+    wide = filters.morphological_gradient(image, (1, 3), out_dtype="float64")
+    assert_array_equal(wide, reference.morphological_gradient(image, (1, 3), out_dtype="float64"))
+    assert np.isnan(filters.top_hat(np.full((3, 3), inf, np.float32))).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "channels", "options"),
+    [
+        ("box", "float32", 1, {"size": (2001, 2001)}),
+        ("box", "uint8", 300, {"size": 255}),
+        ("median", "uint8", 300, {"size": 255}),
+        ("median", "uint8", 3, {"size": (1, 2047)}),
+        ("dilate", "uint8", 1, {"footprint": np.eye(3, 4001)}),
+        ("sep_filter2d", "uint8", 1, {"kernel_y": np.eye(1, 3001, dtype=int)[0],
+                                      "kernel_x": np.ones(1, int)}),
+    ],
+)  # fmt: skip
+def test_scratch_memory(monkeypatch, name, dtype, channels, options):
+    """At most 4 MB per thread."""
+    sizes = []
+    check = filters._image._arrays.check_scratch
+    monkeypatch.setattr(
+        filters._image._arrays, "check_scratch",
+        lambda function, task, threads: (sizes.append(task.scratch_bytes),
+                                         check(function, task, threads)),
+    )  # fmt: skip
+    getattr(filters, name)(np.ones((9, 70, channels), dtype), channel_axis=-1, **options)
+    assert max(sizes) <= 4 * 2**20

@@ -12,35 +12,37 @@ EXACT = {32: 2**24, 64: 2**53}
 # Longer kernels want another algorithm, and a mistaken sigma soon asks for one.
 LONGEST_KERNEL = 2**15 - 1
 
-# Small calls are planned once: those of the first are kept by their arguments (`small_key`).
+# Small calls are planned once: those of the first are kept by their arguments.
 _small_calls = {}
 SMALL_BYTES = 2**16  # of an image, and of its result
 SMALL_KERNEL = 256  # elements
-SMALL_DIMENSIONS = 6
-_PLAIN = {int, float, str, type(None)}
+SMALL_DIMENSIONS = 5  # of an image; a bank's result has one more
 
 
-def small_key(function, image, kernel, *options):
-    """What a small call depends on, but for its pixels; None where that is not simple."""
+def small_call(function, image, out, kernel, *options):
+    """The key of a small call, all that it depends on but pixels, and its result if it is known.
+
+    Either is None where that is not simple.
+    """
     if not (type(image) is np.ndarray and image.nbytes <= SMALL_BYTES):
-        return None
+        return None, None
+    if image.ndim > SMALL_DIMENSIONS:
+        return None, None
     if kernel is not None:
         if not (type(kernel) is np.ndarray and kernel.size <= SMALL_KERNEL):
-            return None
+            return None, None
         kernel = kernel.shape, kernel.dtype, kernel.tobytes()
-    for each in options:
-        if type(each) not in _PLAIN and not (type(each) is tuple and {*map(type, each)} == {int}):
-            return None
-    return (
-        function, image.shape, image.dtype, kernel, options,
-        _config.selected_isa or _config.isa(),
-    )  # fmt: skip
-
-
-def small_call(key, image, out):
-    """The result of a call like one before it, or None."""
-    call = _small_calls.get(key)
-    return None if call is None else call(image, out)
+    # Types are part of it: 1, 1.0 and True are equal, and not all of them are good.
+    types = tuple(map(type, options))
+    if tuple in types and not all({*map(type, o)} == {int} for o in options if type(o) is tuple):
+        return None, None
+    isa = _config.selected_isa or _config.isa()
+    key = function, image.shape, image.dtype, kernel, options, types, isa
+    try:
+        call = _small_calls.get(key)
+    except TypeError:  # a list, say: it cannot be part of a key
+        return None, None
+    return key, None if call is None else call(image, out)
 
 
 def shape_of(function, image, channel_axis):
@@ -119,6 +121,7 @@ def run(
     """
     border, rows, cols = windows
     *lead, _, _, channels = shape_of(function, image, channel_axis)
+    given = threads
     if threads is not None:
         threads = _threads.checked(function, "threads", threads)
     shape = (*lead, *bank, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
@@ -132,7 +135,8 @@ def run(
         _arrays.check_scratch(function, task, threads)
         weights = None if weights is None else _arrays.as_bytes(weights)
         task(_arrays.as_bytes(image), weights, _arrays.as_bytes(result), threads)
-        if key is not None and threads == 1 and result.nbytes <= SMALL_BYTES:
+        small = result.nbytes <= SMALL_BYTES and (given == 1 or _plan.is_small(geometry))
+        if key is not None and threads == 1 and small:
             _keep(key, _core.Filter2dCall(
                 task, image.shape, image.dtype, result.shape, result.dtype, weights
             ))  # fmt: skip
@@ -142,4 +146,4 @@ def run(
 def _keep(key, call):
     if len(_small_calls) >= _plan.CACHED_PLANS:
         _small_calls.clear()
-    _small_calls[key] = call
+    _small_calls.setdefault(key, call)

@@ -20,17 +20,17 @@ def reduce(
     out, threads,
 ):  # fmt: skip
     """Give the sums, divided, or the extremes of the windows of a checked size."""
-    key = _image.small_key(
-        function, image, None, reduction, size, divisor, border, cval, anchor, channel_axis,
+    key, result = _image.small_call(
+        function, image, out, None, reduction, size, divisor, border, cval, anchor, channel_axis,
         out_dtype, threads,
     )  # fmt: skip
-    if key is not None and (result := _image.small_call(key, image, out)) is not None:
+    if result is not None:
         return result
     image, windows, cval, out_dtype = _image.prepare(
         function, image, size, border, anchor, cval, channel_axis, out_dtype
     )
     if reduction == "sum":
-        bits = _sum_bits(function, image.dtype, out_dtype, size, cval)
+        bits = _sum_bits(function, image.dtype, out_dtype, size, cval, divisor)
     else:
         bits = order_bits(image.dtype, out_dtype, cval)
     _image.check_holds(function, "cval", cval, bits)
@@ -48,7 +48,7 @@ def order_bits(dtype, out_dtype, cval):
     return 64 if np.float64 in (dtype, out_dtype) else 32
 
 
-def _sum_bits(function, dtype, out_dtype, size, cval):
+def _sum_bits(function, dtype, out_dtype, size, cval, divisor):
     """The width of the floats to sum in: the narrowest in which integers stay exact."""
     if dtype.kind == "f":
         return 64 if np.float64 in (dtype, out_dtype) else 32
@@ -58,4 +58,6 @@ def _sum_bits(function, dtype, out_dtype, size, cval):
         raise ValueError(
             f"{function}: a window's sum may reach {bound:.3g}, expected less than {EXACT[64]:.3g}"
         )
-    return 32 if bound < EXACT[32] and cval.is_integer() and out_dtype != np.float64 else 64
+    # A quotient that is no tie stays clear of one while its sum has a bit to spare.
+    exact = EXACT[32] if divisor == 1 else EXACT[32] // 2
+    return 32 if bound < exact and cval.is_integer() and out_dtype != np.float64 else 64

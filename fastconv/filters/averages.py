@@ -95,8 +95,9 @@ def local_mean_std(
 
     Notes
     -----
-    Sums and squares are float64, of pixels less their image's mean, so a large mean costs no
-    accuracy. A NaN or an infinity makes NaNs of the windows that hold it.
+    Sums of pixels and of their squares are float64, those of a window alone: a deviation below
+    1e-8 of the mean is lost in their rounding. A window that holds a NaN, or a square beyond
+    float64, has a NaN for its deviation.
 
     Examples
     --------
@@ -115,27 +116,17 @@ def local_mean_std(
     images = image.reshape(math.prod(lead), h, w, channels)
     means, stds = np.empty((2, len(images), rows.o, cols.o, channels), dtype)
     for pixels, mean, std in zip(images, means, stds, strict=True):
-        middle = _middle(pixels)
-        pixels = pixels - middle
-        with np.errstate(invalid="ignore"):
+        pixels = pixels.astype(np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):
             first, second = (
                 reduce(
                     function, "sum", each, size, divisor=size[0] * size[1], border=border,
                     cval=outside, anchor=anchor, channel_axis=-1, out_dtype=None, out=None,
                     threads=threads,
                 )
-                for each, outside in (
-                    (pixels, cval - middle),
-                    (pixels * pixels, (cval - middle) ** 2),
-                )
+                for each, outside in ((pixels, cval), (pixels * pixels, cval * cval))
             )  # fmt: skip
-            mean[:] = first + middle
+            mean[:] = first
             std[:] = np.sqrt(np.maximum(second - first * first, 0))
     shape = (*lead, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
     return means.reshape(shape), stds.reshape(shape)
-
-
-def _middle(pixels):
-    """The float64 mean of what is finite."""
-    finite = np.isfinite(pixels)
-    return pixels.sum(where=finite, dtype=np.float64) / max(1, finite.sum())

@@ -4,13 +4,11 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays
+from fastconv import _arrays, _core
 from fastconv.filters import _image
 from fastconv.filters._image import EXACT, LONGEST_KERNEL
 
 MOST_WEIGHTS = 2**24
-# Terms of a kernel on uint8 up to which 16-bit integers beat tiles of floats.
-MOST_TERMS = 9
 
 
 def filter2d(
@@ -83,11 +81,11 @@ def filter2d(
     array([[ 0, 20,  0],
            [ 0, 20,  0]], dtype=int16)
     """
-    key = _image.small_key(
-        "filter2d", image, kernel, border, cval, anchor, scale, delta, channel_axis, out_dtype,
-        threads,
+    key, result = _image.small_call(
+        "filter2d", image, out, kernel, border, cval, anchor, scale, delta, channel_axis,
+        out_dtype, threads,
     )  # fmt: skip
-    if key is not None and (result := _image.small_call(key, image, out)) is not None:
+    if result is not None:
         return result
     kernel = _kernel("filter2d", "kernel", kernel, (2, 3))
     return correlate(
@@ -244,7 +242,7 @@ def _in_16_bits(dtype, out_dtype, kernels, scale, delta, cval):
         return False
     if any(k.dtype.kind not in "biu" or k.ndim > 2 for k in kernels) or scale != 1:
         return False
-    if len(kernels) == 1 and np.count_nonzero(kernels[0]) > MOST_TERMS:
+    if len(kernels) == 1 and np.count_nonzero(kernels[0]) > _core.INTEGER_TERMS:
         return False
     bound = 255 * math.prod(_absolute_sum(k) for k in kernels) + abs(delta)
     return cval in range(256) and delta.is_integer() and bound < 2**15

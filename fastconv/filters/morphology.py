@@ -6,8 +6,10 @@ from fastconv import _arrays, _geometry
 from fastconv.filters import _image
 from fastconv.filters._window import order_bits, rectangle, reduce
 
-# Elements of a footprint that is no rectangle: its list of them is kept for each thread.
+# Elements of a footprint that is no rectangle, in all and along a side: a list of them, and as many
+# lines, are kept for each thread.
 MOST_ELEMENTS = 2**16
+LONGEST_SIDE = 2**12
 
 
 def dilate(
@@ -295,7 +297,7 @@ class _Element:
     def __init__(self, function, footprint, structure, anchor):
         self.function = function
         self.heights = None
-        if isinstance(footprint, list):
+        if isinstance(footprint, list | tuple) and not all(np.isscalar(each) for each in footprint):
             footprint = _arrays.as_array(function, "footprint", footprint)
         if structure is None and np.ndim(footprint) != 2:
             self.size = rectangle(function, "footprint", footprint)
@@ -343,10 +345,11 @@ class _Element:
             heights = np.where(part != 0, 0.0 if heights is None else heights, np.nan)
             if np.isnan(heights).all():
                 raise ValueError(f"{function}: footprint is 0 everywhere, expected an element")
-        if heights.size > MOST_ELEMENTS:
+        if heights.size > MOST_ELEMENTS or max(heights.shape) > LONGEST_SIDE:
+            name = "footprint" if structure is None else "structure"
             raise ValueError(
-                f"{function}: footprint has shape {heights.shape}, expected at most "
-                f"{MOST_ELEMENTS} elements"
+                f"{function}: {name} has shape {heights.shape}, expected at most {MOST_ELEMENTS} "
+                f"elements, {LONGEST_SIDE} along a side"
             )
         return heights
 
@@ -376,6 +379,7 @@ class _Element:
             kernel = (~np.isnan(self.heights)).astype(np.uint8)
         else:
             bits = max(bits, 32)
+            _image.check_holds(function, "structure's height", np.nanmax(abs(self.heights)), bits)
             kernel = -self.heights if reduction == "minimum" else self.heights
             kernel = (kernel + 0.0).astype(f"float{bits}")
         _image.check_holds(function, "cval", cval, bits)
@@ -399,7 +403,9 @@ class _Element:
         """The first of two images less the second, rounded and saturated for integers."""
         result, finish = self._result(image, border, channel_axis, out_dtype, out)
         more, less = (np.asarray(each) for each in both())
-        y = np.subtract(more, less, dtype=np.int32 if more.dtype.kind in "iu" else None)
+        wide = np.int32 if more.dtype.kind in "iu" else np.result_type(more, result)
+        with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, silently
+            y = np.subtract(more, less, dtype=wide)
         if result.dtype.kind in "iu":
             limits = np.iinfo(result.dtype)
             if y.dtype.kind == "f":

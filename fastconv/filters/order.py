@@ -6,6 +6,8 @@ from fastconv.filters._window import order_bits, rectangle
 
 # Pixels of a window that are sorted one by one are kept for each thread.
 MOST_PIXELS = 2**16 - 1
+# Columns of a window that may keep histograms, half a KB each; wider ones are sorted.
+MOST_COLUMNS = 2**12
 
 
 def median(
@@ -216,15 +218,18 @@ def _rank(
     algorithm, reduction = _plan.rank_filter(size, rank)
     if algorithm == "filter_rank" and size[0] * size[1] > MOST_PIXELS:
         raise ValueError(f"{function}: size is {size}, expected at most {MOST_PIXELS} pixels")
-    key = _image.small_key(
-        function, image, None, rank, size, border, cval, anchor, channel_axis, out_dtype, threads
+    key, result = _image.small_call(
+        function, image, out, None, rank, size, border, cval, anchor, channel_axis,
+        out_dtype, threads
     )
-    if key is not None and (result := _image.small_call(key, image, out)) is not None:
+    if result is not None:
         return result
     image, windows, cval, out_dtype = _image.prepare(
         function, image, size, border, anchor, cval, channel_axis, out_dtype
     )
     bits = order_bits(image.dtype, out_dtype, cval)
+    if algorithm == "filter_rank" and size[1] > MOST_COLUMNS:
+        bits = max(bits, 32)
     _image.check_holds(function, "cval", cval, bits)
     return _image.run(
         function, image, windows, algorithm, bits, numbers=(1.0, 0.0, cval),

@@ -1,6 +1,6 @@
-/* Correlation of uint8 images with small integer kernels, in 16 bits: twice the lanes of a float, and exact
- * where the plan has seen that no sum leaves them. Separable kernels go down the columns of uint8 lines
- * first, into a line of 16 bits, and along that line then; others term by term. Bound by memory. */
+/* Correlation of uint8 images with small integer kernels, in 16 bits: twice the lanes of a float, and
+ * exact where no sum can leave them. Separable kernels go down the columns of uint8 lines first, into a
+ * line of 16 bits, and along that line then; others term by term. Bound by memory. */
 
 struct integer_term {
     ptrdiff_t at; /* which row, or how many numbers along one */
@@ -75,10 +75,14 @@ FC_INLINE void integer_store(const struct fc_filter2d *p, ptrdiff_t at, ptrdiff_
 
 /* A ring of lines of uint8, and two of 16 bits: columns are summed a row ahead, since loads that straddle
  * two stores wait until both have left the processor. */
+FC_INLINE ptrdiff_t integer_most_terms(const struct fc_filter2d *p)
+{
+    return FC_MAX(FC_INTEGER_TERMS, p->kh + p->kw); /* separable or not */
+}
 static size_t integer_scratch(const struct fc_filter2d *p)
 {
     const ptrdiff_t pitch = window_strip(p).pitch;
-    return taken(p->kh * p->kw + p->kh + p->kw, sizeof(struct integer_term)) +
+    return taken(integer_most_terms(p), sizeof(struct integer_term)) +
            taken(p->kh, sizeof(real *)) + taken(p->kh * pitch, sizeof(real)) +
            taken(2 * pitch, sizeof(int16_t));
 }
@@ -91,7 +95,7 @@ FC_INLINE void integer_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff
     const int delta = (int)p->delta;
     char *area = scratch;
     struct integer_work w = {0};
-    w.term = take(&area, p->kh * p->kw + p->kh + p->kw, sizeof *w.term);
+    w.term = take(&area, integer_most_terms(p), sizeof *w.term);
     real **const row = take(&area, p->kh, sizeof *row);
     real *const ring = take(&area, p->kh * pitch, sizeof(real));
     int16_t *const line = take(&area, 2 * pitch, sizeof(int16_t));

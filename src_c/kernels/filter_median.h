@@ -1,10 +1,10 @@
 /* Medians of 3x3 and 5x5 pixels by networks of comparisons, as many pixels at a time as a vector holds.
  *
- * Columns are sorted first: those of 5 pixels once for all windows that share them, into a line for each
- * rank. Of sorted columns the window's rows are then sorted, and of the numbers that may still be the middle one, those
- * with at most 12 others certainly above and at most 12 certainly below, the smallest and the largest
- * are put aside until the median is left. Results that nobody takes cost nothing: the compiler drops
- * them. */
+ * Columns are sorted first: those of 5 pixels once for all windows that share them, into a line for
+ * each rank. Of sorted columns the window's rows are then sorted, and of the numbers that may still be
+ * the middle one, those with at most 12 others certainly above and at most 12 certainly below, the
+ * smallest and the largest are put aside until the median is left. Results that nobody takes cost
+ * nothing: the compiler drops them. */
 
 #define MEDIAN_LARGEST 5
 

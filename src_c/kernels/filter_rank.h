@@ -16,9 +16,8 @@ struct rank_histogram {
 static size_t filter_rank_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
-    const struct window_strip s = window_strip(p);
-    return taken((p->kh + 1) * s.pitch, sizeof(real)) +
-           taken(s.source + 1, sizeof(struct rank_histogram));
+    return taken(window_strip(p).pitch, sizeof(real)) +
+           taken(p->block_cols + p->kw, sizeof(struct rank_histogram));
 }
 
 FC_INLINE void rank_move(struct rank_histogram *sum, const struct rank_histogram *in,
@@ -42,50 +41,57 @@ FC_INLINE real rank_find(const struct rank_histogram *h, ptrdiff_t rank)
     return (real)level;
 }
 
-FC_INLINE void rank_count_line(struct rank_histogram *column, const real *line, ptrdiff_t n, int by)
+/* Count, or take away, every c-th of the numbers of a line. */
+FC_INLINE void rank_count_line(struct rank_histogram *column, const real *line, ptrdiff_t n,
+                               ptrdiff_t c, int by)
 {
     for (ptrdiff_t i = 0; i < n; i++) {
-        column[i].fine[line[i]] = (rank_count)(column[i].fine[line[i]] + by);
-        column[i].coarse[line[i] / RANK_COARSE] =
-            (rank_count)(column[i].coarse[line[i] / RANK_COARSE] + by);
+        const real x = line[i * c];
+        column[i].fine[x] = (rank_count)(column[i].fine[x] + by);
+        column[i].coarse[x / RANK_COARSE] = (rank_count)(column[i].coarse[x / RANK_COARSE] + by);
+    }
+}
+
+/* A block's outputs of one channel. */
+FC_INLINE void rank_channel(const struct fc_filter2d *p, const struct filter_block *b, ptrdiff_t c,
+                            real *line, struct rank_histogram *column)
+{
+    const ptrdiff_t source = b->cols + p->kw - 1;
+    struct rank_histogram *const none = column + source;
+    memset(column, 0, (size_t)(source + 1) * sizeof *column);
+    for (ptrdiff_t row = b->y0; row < b->y1 + p->kh - 1; row++) {
+        const ptrdiff_t y = row - (p->kh - 1);
+        struct rank_histogram sum = *none;
+        if (y > b->y0) { /* read again what the window leaves */
+            filter_fetch(p, line, b->plane, row - p->kh - p->top, b->x0 - p->left, source);
+            rank_count_line(column, line + c, source, p->c, -1);
+        }
+        filter_fetch(p, line, b->plane, row - p->top, b->x0 - p->left, source);
+        rank_count_line(column, line + c, source, p->c, 1);
+        if (y < b->y0)
+            continue;
+        real *const out = (real *)p->out + ((b->plane * p->oh + y) * p->ow + b->x0) * p->c + c;
+        for (ptrdiff_t i = 0; i < p->kw; i++)
+            rank_move(&sum, column + i, none);
+        for (ptrdiff_t i = 0;; i++) {
+            out[i * p->c] = rank_find(&sum, p->rank);
+            if (i + 1 == b->cols)
+                break;
+            rank_move(&sum, column + i + p->kw, column + i);
+        }
     }
 }
 
 static void filter_rank(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const struct window_strip s = window_strip(p);
     char *area = scratch;
-    real *const ring = take(&area, (p->kh + 1) * s.pitch, sizeof(real));
-    struct rank_histogram *const column = take(&area, s.source + 1, sizeof *column);
-    real *const out = ring + p->kh * s.pitch;
+    real *const line = take(&area, window_strip(p).pitch, sizeof(real));
+    struct rank_histogram *const column = take(&area, p->block_cols + p->kw, sizeof *column);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
-        const ptrdiff_t source = (b.cols + p->kw - 1) * p->c;
-        struct rank_histogram *const none = column + s.source;
-        memset(column, 0, (size_t)(s.source + 1) * sizeof *column);
-        for (ptrdiff_t row = b.y0; row < b.y1 + p->kh - 1; row++) {
-            const ptrdiff_t y = row - (p->kh - 1);
-            real *const line = ring + row % p->kh * s.pitch;
-            if (y > b.y0)
-                rank_count_line(column, line, source, -1);
-            filter_fetch(p, line, b.plane, row - p->top, b.x0 - p->left, b.cols + p->kw - 1);
-            rank_count_line(column, line, source, 1);
-            for (ptrdiff_t c = 0; y >= b.y0 && c < p->c; c++) {
-                struct rank_histogram sum = *none;
-                for (ptrdiff_t i = 0; i < p->kw; i++)
-                    rank_move(&sum, column + i * p->c + c, none);
-                for (ptrdiff_t i = 0;; i++) {
-                    out[i * p->c + c] = rank_find(&sum, p->rank);
-                    if (i + 1 == b.cols)
-                        break;
-                    rank_move(&sum, column + (i + p->kw) * p->c + c, column + i * p->c + c);
-                }
-            }
-            if (y >= b.y0)
-                memcpy((real *)p->out + ((b.plane * p->oh + y) * p->ow + b.x0) * p->c, out,
-                       (size_t)(b.cols * p->c));
-        }
+        for (ptrdiff_t c = 0; c < p->c; c++)
+            rank_channel(p, &b, c, line, column);
     }
 }
 

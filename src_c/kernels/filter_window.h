@@ -96,7 +96,8 @@ static void window_along(real *dst, real *line, ptrdiff_t k, ptrdiff_t c, ptrdif
 }
 
 struct window_strip {
-    ptrdiff_t slots, source, pitch; /* lines in the ring; numbers of a source line; of a line */
+    ptrdiff_t slots, source; /* lines in the ring; numbers of a source line */
+    ptrdiff_t pitch, row;    /* from one source line, one row of outputs, to the next */
 };
 
 static struct window_strip window_strip(const struct fc_filter2d *p)
@@ -105,15 +106,16 @@ static struct window_strip window_strip(const struct fc_filter2d *p)
     s.slots = p->kh;
     s.source = (p->block_cols + p->kw - 1) * p->c;
     s.pitch = odd_lines(s.source + WINDOW_STEP);
+    s.row = odd_lines(p->block_cols * p->c + WINDOW_STEP);
     return s;
 }
 
-/* A ring of lines, the beginning of a group, a line on its way out, two on their way in. */
+/* A ring of rows, the beginning of a group, a row on its way out, two lines on their way in. */
 static size_t filter_window_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     const struct window_strip s = window_strip(p);
-    return taken((s.slots + 4) * s.pitch, sizeof(real));
+    return taken((s.slots + 2) * s.row, sizeof(real)) + taken(2 * s.pitch, sizeof(real));
 }
 
 /* Is there a NaN (or an infinity) among the n numbers of a source line? */
@@ -255,12 +257,12 @@ static void filter_window(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
     const struct fc_filter2d *const p = params;
     const struct window_strip s = window_strip(p);
     char *area = scratch;
-    real *const ring = take(&area, (s.slots + 4) * s.pitch, sizeof(real));
-    real *const more = ring + s.slots * s.pitch;
+    real *const ring = take(&area, (s.slots + 2) * s.row, sizeof(real));
+    real *const head = ring + s.slots * s.row, *const in = take(&area, 2 * s.pitch, sizeof(real));
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
-        struct window_work w = {p, &b, ring, more, more + s.pitch,
-                                {more + 2 * s.pitch, more + 3 * s.pitch}, s.pitch, b.cols * p->c, -1};
+        struct window_work w = {p, &b, ring, head, head + s.row, {in, in + s.pitch}, s.row,
+                                b.cols * p->c, -1};
         if (p->kh <= WINDOW_NARROW)
             window_short(&w);
         else
