@@ -221,7 +221,9 @@ def test_small_calls_that_differ_in_one_thing():
         ("filter2d", (kernel,), {"channel_axis": -1}), ("box", (3,), {}),
         ("box", (3,), {"normalize": False}), ("morphological_gradient", (3,), {}),
         ("opening", (3,), {}), ("closing", (3,), {}), ("median", (3,), {}), ("rank", (3, 3), {}),
-        ("rank", (4, 3), {}), ("median", ((3, 1),), {}),
+        ("rank", (4, 3), {}), ("median", ((3, 1),), {}), ("gaussian", (0,), {}),
+        ("gaussian", (0,), {"radius": 2}), ("sobel", (), {}), ("sobel", (0, 1), {}),
+        ("sobel", (1, 0), {"ksize": 7}), ("sobel", (1, 0), {"out_dtype": "uint8"}),
     ]  # fmt: skip
     for _ in range(3):  # the second time from memory
         for name, arguments, options in calls:

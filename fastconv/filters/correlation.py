@@ -148,7 +148,7 @@ def sep_filter2d(
 
 def sep_correlate(
     function, image, kernel_y, kernel_x, *, border, cval, channel_axis, out_dtype, out, threads,
-    anchor=None, scale=1, delta=0,
+    anchor=None, scale=1, delta=0, key=None,
 ):  # fmt: skip
     kernels = [
         _kernel(function, "kernel_y", kernel_y, (1,)),
@@ -156,7 +156,7 @@ def sep_correlate(
     ]
     return correlate(
         function, image, kernels, border, cval, anchor, scale, delta, channel_axis, out_dtype, out,
-        threads,
+        threads, key,
     )  # fmt: skip
 
 

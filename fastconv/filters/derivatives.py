@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastconv import _geometry
+from fastconv.filters import _image
 from fastconv.filters.correlation import correlate, sep_correlate
 
 # Sums of larger derivative kernels leave what a float holds exactly; they are taken as floats.
@@ -63,6 +64,12 @@ def sobel(
     >>> sobel(step)[1]
     array([ 0, 36, 36,  0], dtype=int16)
     """
+    key, result = _image.small_call(
+        "sobel", image, out, None, dx, dy, ksize, scale, delta, border, cval, channel_axis,
+        out_dtype, threads,
+    )  # fmt: skip
+    if result is not None:
+        return result
     ksize = _geometry.integer("sobel", "ksize", ksize, 3)
     if ksize % 2 == 0 or ksize > 31:
         raise ValueError(f"sobel: ksize is {ksize}, expected an odd number from 3 to 31")
@@ -79,6 +86,7 @@ def sobel(
         "sobel", image, kernel_y, kernel_x, border=border, cval=cval,
         scale=scale, delta=delta, channel_axis=channel_axis, out=out, threads=threads,
         out_dtype=signed_dtype(image, ksize <= LARGEST_NARROW) if out_dtype is None else out_dtype,
+        key=key,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 
 from fastconv import _arrays, _geometry
+from fastconv.filters import _image
 from fastconv.filters._image import LONGEST_KERNEL
 from fastconv.filters.correlation import sep_correlate
 from fastconv.filters.derivatives import signed_dtype
@@ -69,6 +70,12 @@ def gaussian(
     >>> gaussian(dot, 0.8, order=(0, 1))[2].round(1)
     array([  0. ,  45.1,   0. , -45.1,   0. ], dtype=float32)
     """
+    key, result = _image.small_call(
+        "gaussian", image, out, None, sigma, order, truncate, radius, border, cval, channel_axis,
+        out_dtype, threads,
+    )  # fmt: skip
+    if result is not None:
+        return result
     orders = _geometry.pair("gaussian", "order", order, 0)
     if max(orders) > HIGHEST_ORDER:
         raise ValueError(
@@ -79,7 +86,7 @@ def gaussian(
         out_dtype = signed_dtype(image, narrow=False)
     return sep_correlate(
         "gaussian", image, kernel_y, kernel_x, border=border, cval=cval,
-        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads, key=key,
     )  # fmt: skip
 
 
