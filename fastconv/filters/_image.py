@@ -104,6 +104,12 @@ def prepare(function, image, size, border, anchor, cval, channel_axis, out_dtype
     return image, found, cval if "constant" in found[0] else 0.0, out_dtype
 
 
+def largest_pixel(dtype, cval):
+    """The largest absolute value of an integer image's pixels and of what is outside."""
+    limits = np.iinfo(dtype)
+    return max(-int(limits.min), int(limits.max), abs(cval))
+
+
 def check_holds(function, name, value, bits):
     """Is a number within the range of the floats (or uint8) that are computed in?"""
     if bits > 8 and abs(value) > float(np.finfo(f"float{bits}").max):

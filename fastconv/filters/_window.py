@@ -52,8 +52,7 @@ def _sum_bits(function, dtype, out_dtype, size, cval, divisor):
     """The width of the floats to sum in: the narrowest in which integers stay exact."""
     if dtype.kind == "f":
         return 64 if np.float64 in (dtype, out_dtype) else 32
-    largest = max(abs(int(np.iinfo(dtype).min)), int(np.iinfo(dtype).max), abs(cval))
-    bound = largest * size[0] * size[1]
+    bound = _image.largest_pixel(dtype, cval) * size[0] * size[1]
     if bound >= EXACT[64]:
         raise ValueError(
             f"{function}: a window's sum may reach {bound:.3g}, expected less than {EXACT[64]:.3g}"

@@ -165,19 +165,15 @@ def correlate(
     threads, key=None,
 ):  # fmt: skip
     """One kernel (or bank of kernels) correlates in two dimensions, two in one each."""
-    image = _arrays.readable(function, "image", image, _image.DTYPES)
-    h, w = _image.shape_of(function, image, channel_axis)[-3:-1]
     separable = len(kernels) == 2
     size = (len(kernels[0]), len(kernels[1])) if separable else kernels[0].shape[-2:]
     bank = kernels[0].shape[:-2] if not separable else ()
-    numbers = tuple(
-        _arrays.number(function, name, value)
-        for name, value in (("scale", scale), ("delta", delta), ("cval", cval))
+    scale = _arrays.number(function, "scale", scale)
+    delta = _arrays.number(function, "delta", delta)
+    image, windows, cval, out_dtype = _image.prepare(
+        function, image, size, border, anchor, cval, channel_axis, out_dtype
     )
-    out_dtype = _image.checked_out_dtype(function, image.dtype if out_dtype is None else out_dtype)
-    border, rows, cols = _image.windows(function, (h, w), size, border, anchor)
-    if "constant" not in border:
-        numbers = (*numbers[:2], 0.0)
+    numbers = (scale, delta, cval)
     bits = _bits(function, image.dtype, out_dtype, kernels, *numbers)
     weights = _weights(function, kernels, bits)
     for name, value in zip(("scale", "delta", "cval"), numbers, strict=True):
@@ -187,7 +183,7 @@ def correlate(
         algorithm = "filter_integer_separable" if separable else "filter_integer"
         bits, weights = 8, np.concatenate([k.ravel() for k in kernels]).astype(np.int16)
     return _image.run(
-        function, image, (border, rows, cols), algorithm, bits, weights, numbers=numbers,
+        function, image, windows, algorithm, bits, weights, numbers=numbers,
         bank=bank, channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
         sources=kernels, key=key,
     )  # fmt: skip
@@ -221,8 +217,8 @@ def _kernel(function, name, kernel, ndim):
 def _bits(function, dtype, out_dtype, kernels, scale, delta, cval):
     """The width of the floats to compute in: the narrowest in which integers stay exact."""
     if dtype.kind in "iu" and all(k.dtype.kind in "biu" for k in kernels):
-        largest = max(abs(int(np.iinfo(dtype).min)), int(np.iinfo(dtype).max), abs(cval))
-        bound = largest * math.prod(_absolute_sum(k) for k in kernels)
+        sums = math.prod(_absolute_sum(k) for k in kernels)
+        bound = _image.largest_pixel(dtype, cval) * sums
         if bound >= EXACT[64]:
             raise ValueError(
                 f"{function}: the kernel's sums may reach {bound:.3g}, expected less than "

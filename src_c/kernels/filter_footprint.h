@@ -1,8 +1,8 @@
 /* Maxima and minima of the pixels under any footprint, flat or with a number added to each of them.
  *
  * The kernel names the elements of the footprint: for uint8 those that are not 0; for floats all but
- * NaNs, and its numbers are added to the pixels. Source rows stand in a ring of lines; a step of outputs joins
- * its terms one by one, with the window's tile (filter_window.h). */
+ * NaNs, and its numbers are added to the pixels. Source rows stand in a ring of lines; a step of
+ * outputs joins its terms one by one, with the window's tile (filter_window.h). */
 
 struct footprint_term {
     ptrdiff_t row, col; /* col counts numbers */
@@ -12,9 +12,9 @@ struct footprint_term {
 static size_t filter_footprint_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
-    const struct window_strip s = window_strip(p);
     return taken(p->kh * p->kw, sizeof(struct footprint_term)) +
-           taken(p->kh * p->kw, sizeof(real *)) + taken((s.slots + 2) * s.pitch, sizeof(real));
+           taken(p->kh * p->kw, sizeof(real *)) +
+           taken((p->kh + 1) * window_line_pitch(p), sizeof(real));
 }
 
 static ptrdiff_t footprint_terms(const struct fc_filter2d *p, struct footprint_term *term, int *flat)
@@ -53,12 +53,12 @@ FC_INLINE void footprint_raised(real *dst, const real *const *x, const struct fo
 static void filter_footprint(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const struct window_strip s = window_strip(p);
+    const ptrdiff_t pitch = window_line_pitch(p);
     char *area = scratch;
     struct footprint_term *const term = take(&area, p->kh * p->kw, sizeof *term);
     const real **const x = take(&area, p->kh * p->kw, sizeof *x);
-    real *const ring = take(&area, (s.slots + 2) * s.pitch, sizeof(real));
-    real *const line = ring + s.slots * s.pitch;
+    real *const ring = take(&area, (p->kh + 1) * pitch, sizeof(real));
+    real *const line = ring + p->kh * pitch;
     int flat;
     const ptrdiff_t terms = footprint_terms(p, term, &flat);
 
@@ -69,10 +69,10 @@ static void filter_footprint(const void *params, ptrdiff_t begin, ptrdiff_t end,
         for (ptrdiff_t y = b.y0; y < b.y1; y++) {
             const ptrdiff_t at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
             for (; fetched < y + p->kh; fetched++)
-                filter_fetch(p, ring + fetched % p->kh * s.pitch, b.plane, fetched - p->top,
+                filter_fetch(p, ring + fetched % p->kh * pitch, b.plane, fetched - p->top,
                              b.x0 - p->left, b.cols + p->kw - 1);
             for (ptrdiff_t j = 0; j < terms; j++)
-                x[j] = ring + (y + term[j].row) % p->kh * s.pitch + term[j].col;
+                x[j] = ring + (y + term[j].row) % p->kh * pitch + term[j].col;
 #if FC_BITS != 8
             if (!flat) {
                 if (p->reduction == FC_MAXIMUM)

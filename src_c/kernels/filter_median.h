@@ -108,13 +108,13 @@ static void median_rows(const struct median_place *to, const real *const *row, r
 static size_t filter_median_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
-    return taken((2 * p->kh + 1) * window_strip(p).pitch, sizeof(real));
+    return taken((2 * p->kh + 1) * window_line_pitch(p), sizeof(real));
 }
 
 static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const ptrdiff_t k = p->kh, pitch = window_strip(p).pitch;
+    const ptrdiff_t k = p->kh, pitch = window_line_pitch(p);
     char *area = scratch;
     real *const ring = take(&area, (2 * k + 1) * pitch, sizeof(real)), *const line = ring + 2 * k * pitch;
     for (ptrdiff_t unit = begin; unit < end; unit++) {

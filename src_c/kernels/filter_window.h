@@ -95,27 +95,22 @@ static void window_along(real *dst, real *line, ptrdiff_t k, ptrdiff_t c, ptrdif
         window_pair(dst, line, line + (k - span) * c, n, join);
 }
 
-struct window_strip {
-    ptrdiff_t slots, source; /* lines in the ring; numbers of a source line */
-    ptrdiff_t pitch, row;    /* from one source line, one row of outputs, to the next */
-};
-
-static struct window_strip window_strip(const struct fc_filter2d *p)
+/* From one source line to the next, and from one row of outputs. */
+static ptrdiff_t window_line_pitch(const struct fc_filter2d *p)
 {
-    struct window_strip s;
-    s.slots = p->kh;
-    s.source = (p->block_cols + p->kw - 1) * p->c;
-    s.pitch = odd_lines(s.source + WINDOW_STEP);
-    s.row = odd_lines(p->block_cols * p->c + WINDOW_STEP);
-    return s;
+    return odd_lines((p->block_cols + p->kw - 1) * p->c + WINDOW_STEP);
+}
+static ptrdiff_t window_row_pitch(const struct fc_filter2d *p)
+{
+    return odd_lines(p->block_cols * p->c + WINDOW_STEP);
 }
 
 /* A ring of rows, the beginning of a group, a row on its way out, two lines on their way in. */
 static size_t filter_window_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
-    const struct window_strip s = window_strip(p);
-    return taken((s.slots + 2) * s.row, sizeof(real)) + taken(2 * s.pitch, sizeof(real));
+    return taken((p->kh + 2) * window_row_pitch(p), sizeof(real)) +
+           taken(2 * window_line_pitch(p), sizeof(real));
 }
 
 /* Is there a NaN (or an infinity) among the n numbers of a source line? */
@@ -255,13 +250,13 @@ static void window_groups(struct window_work *w)
 static void filter_window(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const struct window_strip s = window_strip(p);
+    const ptrdiff_t line = window_line_pitch(p), row = window_row_pitch(p);
     char *area = scratch;
-    real *const ring = take(&area, (s.slots + 2) * s.row, sizeof(real));
-    real *const head = ring + s.slots * s.row, *const in = take(&area, 2 * s.pitch, sizeof(real));
+    real *const ring = take(&area, (p->kh + 2) * row, sizeof(real)), *const head = ring + p->kh * row;
+    real *const in = take(&area, 2 * line, sizeof(real));
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
-        struct window_work w = {p, &b, ring, head, head + s.row, {in, in + s.pitch}, s.row,
+        struct window_work w = {p, &b, ring, head, head + row, {in, in + line}, row,
                                 b.cols * p->c, -1};
         if (p->kh <= WINDOW_NARROW)
             window_short(&w);
