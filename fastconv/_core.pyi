@@ -43,8 +43,8 @@ class Filter2d(Task):
 
 class Filter2dCall:
     def __init__(
-        self, task: Filter2d, image_shape: tuple[int, ...], image_dtype: Any,
-        shape: tuple[int, ...], dtype: Any, kernel: Any,
+        self, task: Filter2d, threads: int, shared: bool, image_shape: tuple[int, ...],
+        image_dtype: Any, shape: tuple[int, ...], dtype: Any, kernel: Any,
     ) -> None: ...
     def __call__(self, image: Any, out: Any) -> Any: ...
 

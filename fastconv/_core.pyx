@@ -252,7 +252,7 @@ cdef bint overlap(const Py_buffer *a, const Py_buffer *b) noexcept:
     return <char *>a.buf < <char *>b.buf + b.len and <char *>b.buf < <char *>a.buf + a.len
 
 
-# Weights that Conv2dCall packs for each call, and results that it allocates.
+# Weights that Conv2dCall packs for each call, and results that such calls allocate.
 cdef enum:
     PACKED_DOUBLES = 1024
     RESULT_BYTES = 1024 * 1024
@@ -367,22 +367,28 @@ cdef class Filter2d(Task):
 
 
 cdef class Filter2dCall:
-    """An image filter that was planned for small images of one shape, as Conv2dCall."""
+    """An image filter that was planned for images of one shape, as Conv2dCall."""
 
     cdef Filter2d task
     cdef tuple shape
     cdef Form image, out
     cdef object dtype, kernel, empty, ndarray
     cdef const void *kernel_data
+    cdef Py_ssize_t out_bytes
+    cdef readonly int threads
+    cdef readonly bint shared  # between as many threads as calls use when they are not told
 
-    def __init__(self, Filter2d task, tuple image_shape, image_dtype, tuple shape, dtype,
-                 const unsigned char[::1] kernel):
+    def __init__(self, Filter2d task, int threads, bint shared, tuple image_shape, image_dtype,
+                 tuple shape, dtype, const unsigned char[::1] kernel):
         from numpy import empty, ndarray
 
         self.empty, self.ndarray = empty, ndarray
         self.task, self.shape, self.dtype, self.kernel = task, shape, dtype, kernel
         self.image, self.out = form_of(image_shape, image_dtype), form_of(shape, dtype)
         self.kernel_data = &kernel[0] if kernel is not None else NULL
+        self.threads, self.shared, self.out_bytes = threads, shared, dtype.itemsize
+        for size in shape:
+            self.out_bytes *= size
 
     def __call__(self, image, out):
         # Gives the result, or None.
@@ -390,6 +396,8 @@ cdef class Filter2dCall:
         cdef fc_filter2d params = self.task.sizes
         cdef int i, taken = 0
         if out is not None and type(out) is not self.ndarray:
+            return None
+        if out is None and self.out_bytes >= RESULT_BYTES:
             return None
         try:
             if not take(image, &views[0], &self.image, 0):
@@ -403,7 +411,7 @@ cdef class Filter2dCall:
             if overlap(&views[0], &views[1]):
                 return None
             params.x, params.out, params.kernel = views[0].buf, views[1].buf, self.kernel_data
-            self.task.run(&params, 1)
+            self.task.run(&params, self.threads)
         finally:
             for i in range(taken):
                 PyBuffer_Release(&views[i])

@@ -442,8 +442,8 @@ def _filter2d(g, isa, threads):
     # A ring of rows.k + 3 lines stays in half of a block, unless strips would be narrow beside what
     # they see.
     pixel = g.channels * g.bits // 8
-    line = min(LINE_BYTES, BLOCK_BYTES // 2 // (g.rows.k + 3)) // pixel
-    most = RING_BYTES // (g.rows.k + 3) // pixel
+    line = min(LINE_BYTES, BLOCK_BYTES // 2 // (g.rows.k + 5)) // pixel
+    most = RING_BYTES // (g.rows.k + 5) // pixel
     wide, least = min(2 * g.cols.k, most), LEAST_COLUMNS
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
         line = wide = HISTOGRAMS

@@ -25,6 +25,13 @@
 #endif
 #endif
 
+/* A loaded vector stays in its register; compilers like to load it again for each use instead. */
+#if defined(__GNUC__) && defined(FC_X86)
+#define FC_KEEP(vector) __asm__("" : "+v"(vector))
+#else
+#define FC_KEEP(vector) ((void)(vector))
+#endif
+
 /* Exchange a pointer atomically and return the old value. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>

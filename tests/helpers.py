@@ -81,7 +81,7 @@ def clear_plans():
         if hasattr(each, "cache_clear"):
             each.cache_clear()
     conv._small_calls.clear()
-    filters._image._small_calls.clear()
+    filters._image._planned_calls.clear()
 
 
 def run_python(code, timeout=60, status=0, **environment):

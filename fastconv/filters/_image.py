@@ -12,24 +12,21 @@ EXACT = {32: 2**24, 64: 2**53}
 # Longer kernels want another algorithm, and a mistaken sigma soon asks for one.
 LONGEST_KERNEL = 2**15 - 1
 
-# Small calls are planned once: those of the first are kept by their arguments.
-_small_calls = {}
-SMALL_BYTES = 2**16  # of an image, and of its result
-SMALL_KERNEL = 256  # elements
-SMALL_DIMENSIONS = 5  # of an image; a bank's result has one more
+# Checking and planning take longer than filtering a small image: calls are kept by their arguments.
+_planned_calls = {}
+PLANNED_KERNEL = 4096  # elements
+PLANNED_DIMENSIONS = 5  # of an image; a bank's result has one more
 
 
-def small_call(function, image, out, kernel, *options):
-    """The key of a small call, all that it depends on but pixels, and its result if it is known.
+def planned_call(function, image, out, kernel, *options):
+    """The key of a call, all that it depends on but pixels, and its result if it was planned before.
 
     Either is None where that is not simple.
     """
-    if not (type(image) is np.ndarray and image.nbytes <= SMALL_BYTES):
-        return None, None
-    if image.ndim > SMALL_DIMENSIONS:
+    if not (type(image) is np.ndarray and image.ndim <= PLANNED_DIMENSIONS):
         return None, None
     if kernel is not None:
-        if not (type(kernel) is np.ndarray and kernel.size <= SMALL_KERNEL):
+        if not (type(kernel) is np.ndarray and kernel.size <= PLANNED_KERNEL):
             return None, None
         kernel = kernel.shape, kernel.dtype, kernel.tobytes()
     # Types are part of it: 1, 1.0 and True are equal, and not all of them are good.
@@ -39,10 +36,12 @@ def small_call(function, image, out, kernel, *options):
     isa = _config.selected_isa or _config.isa()
     key = function, image.shape, image.dtype, kernel, options, types, isa
     try:
-        call = _small_calls.get(key)
+        call = _planned_calls.get(key)
     except TypeError:  # a list, say: it cannot be part of a key
         return None, None
-    return key, None if call is None else call(image, out)
+    if call is None or (call.shared and call.threads != _threads.get_num_threads()):
+        return key, None
+    return key, call(image, out)
 
 
 def shape_of(function, image, channel_axis):
@@ -123,7 +122,7 @@ def run(
     """Check what is left, `out` and `threads`, and compute.
 
     `windows` is (border, rows, cols), `numbers` (scale, delta, cval); `sources` are other arrays
-    that are read, which `out` may overlap. A small call is kept under its `key`, if it has one.
+    that are read, which `out` may overlap. The call is kept under its `key`, if it has one.
     """
     border, rows, cols = windows
     *lead, _, _, channels = shape_of(function, image, channel_axis)
@@ -141,15 +140,12 @@ def run(
         _arrays.check_scratch(function, task, threads)
         weights = None if weights is None else _arrays.as_bytes(weights)
         task(_arrays.as_bytes(image), weights, _arrays.as_bytes(result), threads)
-        small = result.nbytes <= SMALL_BYTES and (given == 1 or _plan.is_small(geometry))
-        if key is not None and threads == 1 and small:
-            _keep(key, _core.Filter2dCall(
-                task, image.shape, image.dtype, result.shape, result.dtype, weights
-            ))  # fmt: skip
+        if key is not None:
+            shared = given is None and not _plan.is_small(geometry)
+            call = _core.Filter2dCall(
+                task, threads, shared, image.shape, image.dtype, result.shape, result.dtype, weights
+            )
+            if len(_planned_calls) >= _plan.CACHED_PLANS:
+                _planned_calls.clear()
+            _planned_calls[key] = call
     return finish()
-
-
-def _keep(key, call):
-    if len(_small_calls) >= _plan.CACHED_PLANS:
-        _small_calls.clear()
-    _small_calls.setdefault(key, call)

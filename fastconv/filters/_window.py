@@ -20,7 +20,7 @@ def reduce(
     out, threads,
 ):  # fmt: skip
     """Give the sums, divided, or the extremes of the windows of a checked size."""
-    key, result = _image.small_call(
+    key, result = _image.planned_call(
         function, image, out, None, reduction, size, divisor, border, cval, anchor, channel_axis,
         out_dtype, threads,
     )  # fmt: skip

@@ -81,7 +81,7 @@ def filter2d(
     array([[ 0, 20,  0],
            [ 0, 20,  0]], dtype=int16)
     """
-    key, result = _image.small_call(
+    key, result = _image.planned_call(
         "filter2d", image, out, kernel, border, cval, anchor, scale, delta, channel_axis,
         out_dtype, threads,
     )  # fmt: skip

@@ -64,7 +64,7 @@ def sobel(
     >>> sobel(step)[1]
     array([ 0, 36, 36,  0], dtype=int16)
     """
-    key, result = _image.small_call(
+    key, result = _image.planned_call(
         "sobel", image, out, None, dx, dy, ksize, scale, delta, border, cval, channel_axis,
         out_dtype, threads,
     )  # fmt: skip

@@ -218,7 +218,7 @@ def _rank(
     algorithm, reduction = _plan.rank_filter(size, rank)
     if algorithm == "filter_rank" and size[0] * size[1] > MOST_PIXELS:
         raise ValueError(f"{function}: size is {size}, expected at most {MOST_PIXELS} pixels")
-    key, result = _image.small_call(
+    key, result = _image.planned_call(
         function, image, out, None, rank, size, border, cval, anchor, channel_axis,
         out_dtype, threads
     )

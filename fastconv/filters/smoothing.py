@@ -70,7 +70,7 @@ def gaussian(
     >>> gaussian(dot, 0.8, order=(0, 1))[2].round(1)
     array([  0. ,  45.1,   0. , -45.1,   0. ], dtype=float32)
     """
-    key, result = _image.small_call(
+    key, result = _image.planned_call(
         "gaussian", image, out, None, sigma, order, truncate, radius, border, cval, channel_axis,
         out_dtype, threads,
     )  # fmt: skip

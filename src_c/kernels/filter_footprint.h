@@ -69,8 +69,7 @@ static void filter_footprint(const void *params, ptrdiff_t begin, ptrdiff_t end,
         for (ptrdiff_t y = b.y0; y < b.y1; y++) {
             const ptrdiff_t at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
             for (; fetched < y + p->kh; fetched++)
-                filter_fetch(p, ring + fetched % p->kh * pitch, b.plane, fetched - p->top,
-                             b.x0 - p->left, b.cols + p->kw - 1);
+                filter_fetch(p, ring + fetched % p->kh * pitch, &b, fetched - p->top);
             for (ptrdiff_t j = 0; j < terms; j++)
                 x[j] = ring + (y + term[j].row) % p->kh * pitch + term[j].col;
 #if FC_BITS != 8

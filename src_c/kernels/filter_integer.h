@@ -116,7 +116,7 @@ FC_INLINE void integer_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff
                 for (ptrdiff_t i = 0; i < last; i++)
                     row[i] = row[i + 1];
                 row[last] = oldest;
-                filter_fetch(p, oldest, b.plane, s - p->top, b.x0 - p->left, b.cols + p->kw - 1);
+                filter_fetch(p, oldest, &b, s - p->top);
                 for (ptrdiff_t i = 0; y >= b.y0 && i < source; i += INTEGER_STEP) {
                     integer_rows(&w, (const real *const *)row, i, separable ? 0 : delta, sum);
                     FC_UNROLL for (int v = 0; v < INTEGER_VECTORS; v++)

@@ -1,7 +1,10 @@
 /* What the image filters share. A unit is a strip of output: a block of rows and columns of one plane.
  * Its source rows come line by line, converted to the type that is computed in, with the border
  * around them. A row is cols * c numbers, the c channels of a pixel side by side, so a tap one pixel
- * away is c numbers away, for any c. */
+ * away is c numbers away, for any c.
+ *
+ * Where the image has that type already, its numbers are read where they are: only what lies near the
+ * ends of a line is copied, beside the border. */
 
 #define FILTER_AHEAD 4 /* rows between a line and the one that is fetched for later */
 
@@ -27,6 +30,23 @@ FC_INLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdiff_
     return b;
 }
 
+/* Steps of numbers whose windows can be read in the image itself: those from `first` up to `end`. A step
+ * at x reads the source numbers [x, x + step + (kw - 1) * c). */
+struct filter_inside {
+    ptrdiff_t first, end;
+};
+
+FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const struct filter_block *b,
+                                             ptrdiff_t step)
+{
+    const ptrdiff_t before = FC_MAX(p->left - b->x0, 0) * p->c;
+    const ptrdiff_t after = (p->w + p->left - b->x0 - (p->kw - 1)) * p->c;
+    struct filter_inside in = {round_up(before, step), FC_MIN(after, b->cols * p->c) / step * step};
+    if (p->dtype != REAL_DTYPE || in.end <= in.first)
+        in.first = in.end = 0;
+    return in;
+}
+
 /* dst = pixels [first, first + count) of a line of w pixels, border included. */
 static void filter_extend(const struct fc_filter2d *p, real *dst, const char *line, ptrdiff_t first,
                           ptrdiff_t count)
@@ -34,10 +54,7 @@ static void filter_extend(const struct fc_filter2d *p, real *dst, const char *li
     const ptrdiff_t pixel = p->c * (ptrdiff_t)dtype_size(p->dtype);
     ptrdiff_t a, b;
     border_inside(first, count, p->w, &a, &b);
-    const char *const inside = line + (first + a) * pixel;
-    load_as_real(dst + a * p->c, inside, p->dtype, (b - a) * p->c);
-    for (ptrdiff_t i = 0; i < (b - a) * pixel; i += 64) /* what the next tile fetches */
-        FC_PREFETCH(inside + FILTER_AHEAD * p->w * pixel + i);
+    load_as_real(dst + a * p->c, line + (first + a) * pixel, p->dtype, (b - a) * p->c);
     for (ptrdiff_t i = a > 0 ? 0 : b; i < count; i = i + 1 == a ? b : i + 1) {
         const ptrdiff_t at = border_index(first + i, p->w, p->border_w), here = at - first;
         if (at >= 0 && (here < a || here >= b))
@@ -48,15 +65,45 @@ static void filter_extend(const struct fc_filter2d *p, real *dst, const char *li
     }
 }
 
-/* Row y (which may lie outside) of plane, pixels [first, first + count). */
-static void filter_fetch(const struct fc_filter2d *p, real *dst, ptrdiff_t plane, ptrdiff_t y,
-                         ptrdiff_t first, ptrdiff_t count)
+/* Fetch what later lines need of pixels [first, first + count) of a line. */
+FC_INLINE void filter_ahead(const struct fc_filter2d *p, const char *line, ptrdiff_t first,
+                            ptrdiff_t count)
+{
+    const ptrdiff_t pixel = p->c * (ptrdiff_t)dtype_size(p->dtype);
+    const ptrdiff_t a = FC_MAX(first, 0), b = FC_MIN(first + count, p->w);
+    for (ptrdiff_t i = a * pixel; i < b * pixel; i += 64)
+        FC_PREFETCH(line + FILTER_AHEAD * p->w * pixel + i);
+}
+
+/* Source line y, from above the image to below it, of a strip's plane and columns, into dst. Steps that
+ * are inside read the line that this gives, which may be the image's own. */
+static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst,
+                                       const struct filter_block *b, ptrdiff_t y,
+                                       struct filter_inside in)
 {
     const ptrdiff_t row = p->w * p->c * (ptrdiff_t)dtype_size(p->dtype);
+    const ptrdiff_t first = b->x0 - p->left, count = b->cols + p->kw - 1;
     const ptrdiff_t at = border_index(y, p->h, p->border_h);
-    if (at >= 0)
-        filter_extend(p, dst, (const char *)p->x + (plane * p->h + at) * row, first, count);
-    else
+    if (at < 0) {
         for (ptrdiff_t i = 0; i < count * p->c; i++)
             dst[i] = (real)p->cval;
+        return dst;
+    }
+    const char *const line = (const char *)p->x + (b->plane * p->h + at) * row;
+    filter_ahead(p, line, first, count);
+    if (in.first == in.end) {
+        filter_extend(p, dst, line, first, count);
+        return dst;
+    }
+    const ptrdiff_t from = in.end / p->c;
+    if (in.first)
+        filter_extend(p, dst, line, first, ceil_div(in.first, p->c) + p->kw - 1);
+    filter_extend(p, dst + from * p->c, line, first + from, count - from);
+    return (const real *)(const void *)line + first * p->c;
+}
+
+/* The same, all of it into dst. */
+static void filter_fetch(const struct fc_filter2d *p, real *dst, const struct filter_block *b, ptrdiff_t y)
+{
+    filter_fetch_around(p, dst, b, y, (struct filter_inside){0, 0});
 }

@@ -132,7 +132,7 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
             for (ptrdiff_t i = 0; i + 1 < k; i++)
                 row[i] = row[i + 1];
             row[k - 1] = oldest;
-            filter_fetch(p, oldest, b.plane, s - p->top, b.x0 - p->left, b.cols + k - 1);
+            filter_fetch(p, oldest, &b, s - p->top);
             if (window_wild(p, oldest, source))
                 wild = s;
             if (y < b.y0)

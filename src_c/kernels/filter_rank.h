@@ -63,10 +63,10 @@ FC_INLINE void rank_channel(const struct fc_filter2d *p, const struct filter_blo
         const ptrdiff_t y = row - (p->kh - 1);
         struct rank_histogram sum = *none;
         if (y > b->y0) { /* read again what the window leaves */
-            filter_fetch(p, line, b->plane, row - p->kh - p->top, b->x0 - p->left, source);
+            filter_fetch(p, line, b, row - p->kh - p->top);
             rank_count_line(column, line + c, source, p->c, -1);
         }
-        filter_fetch(p, line, b->plane, row - p->top, b->x0 - p->left, source);
+        filter_fetch(p, line, b, row - p->top);
         rank_count_line(column, line + c, source, p->c, 1);
         if (y < b->y0)
             continue;
@@ -143,8 +143,7 @@ static void filter_rank(const void *params, ptrdiff_t begin, ptrdiff_t end, void
         const struct filter_block b = filter_block(p, unit);
         for (ptrdiff_t row = b.y0; row < b.y1 + p->kh - 1; row++) {
             const ptrdiff_t y = row - (p->kh - 1);
-            filter_fetch(p, ring + row % p->kh * pitch, b.plane, row - p->top, b.x0 - p->left,
-                         b.cols + p->kw - 1);
+            filter_fetch(p, ring + row % p->kh * pitch, &b, row - p->top);
             for (ptrdiff_t i = 0; y >= b.y0 && i < b.cols * p->c; i++) {
                 int wild = 0;
                 for (ptrdiff_t j = 0; j < p->kh * p->kw; j++) {

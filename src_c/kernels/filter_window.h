@@ -155,7 +155,7 @@ static void window_read(struct window_work *w, ptrdiff_t s)
     const struct fc_filter2d *const p = w->p;
     const ptrdiff_t count = w->b->cols + p->kw - 1;
     real *const line = w->in[s % 2];
-    filter_fetch(p, line, w->b->plane, s - p->top, w->b->x0 - p->left, count);
+    filter_fetch(p, line, w->b, s - p->top);
     if (p->reduction != FC_SUM && window_wild(p, line, count * p->c))
         w->wild = s;
 }
