@@ -26,6 +26,8 @@ TRANSPOSITION_TERMS = 16
 SPLIT_CHANNELS = 32
 # One line of an image filter's ring: a few of them stay in the L1 cache.
 LINE_BYTES = 16 * 1024
+# Windows of at most so many rows and columns are joined term by term.
+SLIDE_LARGEST = 9
 # Histograms of columns that a thread keeps, of one channel: 1 MB of them.
 HISTOGRAMS = 2048
 # The most that a ring of such lines may take.
@@ -420,6 +422,7 @@ _FILTER_TERMS = {
     "filter_separable": lambda g: g.rows.k + g.cols.k,
     "filter_integer": lambda g: g.rows.k * g.cols.k,
     "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
+    "filter_slide": lambda g: g.rows.k + g.cols.k,
     "filter_window": lambda g: 4 + g.cols.k.bit_length(),
     "filter_footprint": lambda g: g.rows.k * g.cols.k,
     "filter_median": lambda g: 20 if g.rows.k == 3 else 160,
@@ -427,11 +430,16 @@ _FILTER_TERMS = {
 }
 
 
+def window_filter(size):
+    """The algorithm for the sum or an extreme of a rectangle."""
+    return "filter_slide" if max(size) <= SLIDE_LARGEST else "filter_window"
+
+
 def rank_filter(size, rank):
     """The algorithm for the pixel of a rank in a rectangle, and what it reduces to."""
     last = size[0] * size[1] - 1
     if rank in (0, last):
-        return "filter_window", "minimum" if rank == 0 else "maximum"
+        return window_filter(size), "minimum" if rank == 0 else "maximum"
     if size in ((3, 3), (5, 5)) and 2 * rank == last:
         return "filter_median", "sum"
     return "filter_rank", "sum"
@@ -455,7 +463,10 @@ def _filter2d(g, isa, threads):
     sizes = _windows(g.rows, g.cols) | _border(g.border)
     sizes |= {"planes": g.planes, "c": g.channels, "m": g.kernels}
     sizes |= {"block_cols": block_cols}
-    sizes |= {"block_rows": _even_rows(g.rows.o, g.rows.o, others, threads)}
+    most = g.rows.o
+    if g.algorithm in ("filter_slide", "filter_median"):  # which hold all source rows of a block
+        most = max(1, BLOCK_BYTES // ((block_cols + g.cols.k) * pixel) - g.rows.k)
+    sizes |= {"block_rows": _even_rows(g.rows.o, most, others, threads)}
     sizes |= {"scale": g.scale, "delta": g.delta, "cval": g.cval}
     sizes |= {"dtype": _core.DTYPES[g.dtype], "out_dtype": _core.DTYPES[g.out_dtype]}
     sizes |= {"reduction": _core.REDUCTIONS[g.reduction], "rank": g.rank}

@@ -182,7 +182,10 @@ def sweep_guarded():
     """Every call on guarded arrays of every width; the last line printed tells which one faults."""
     for name, dtype in CALLS:
         operation = OPERATIONS[name]
-        widths = range(1, 2 * LANES.get(dtype, LANES["float32"]) + 2)
+        lanes = LANES.get(dtype, LANES["float32"])
+        widths = list(range(1, 2 * lanes + 2))
+        if "image" in operation.arrays(dtype, 1):  # whose wide lines are read where they are
+            widths += [tiles * lanes + spare for tiles in (5, 8, 9) for spare in (-1, 0, 1, 7)]
         for width in widths if "winograd" not in name else [1, 2, 3, 4]:
             arrays = operation.arrays(dtype, width)
             expected = operation(arrays)

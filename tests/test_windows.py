@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 from test_reference import SCIPY_BORDERS
 
-from fastconv import filters, reference
+from fastconv import _threads, filters, reference
 
 nan, inf = np.nan, np.inf
 SIZES = [(1, 1), (2, 3), (3, 3), (5, 5), (1, 8), (8, 1), (9, 4), (4, 17), (16, 16), (21, 9)]
@@ -101,6 +101,39 @@ def test_what_is_no_number_stays_inside_its_windows(isa, dtype, size):
         result = getattr(filters, name)(image, size)
         assert_array_equal(result, getattr(reference, name)(image, size).astype(dtype), name)
         assert np.isnan(result).sum() == size[0] * size[1]
+
+
+@pytest.mark.parametrize("border", BORDERS)
+@pytest.mark.parametrize("dtype", PIXELS)
+def test_wide_lines(isa, dtype, border):
+    """Lines that are read in the image itself, but for their ends; odd numbers of rows."""
+    rng = np.random.default_rng(12)
+    for shape, axis in (((11, 700), None), ((2, 9, 133, 5), -1), ((7, 2, 300), -1)):
+        image = rng.integers(0, 256, shape).astype(dtype)  # sums are exact
+        for name, options in (
+            ("median", {"size": 3}), ("median", {"size": 5}), ("dilate", {"footprint": (5, 4)}),
+            ("erode", {"footprint": 3}), ("maximum", {"size": (1, 9)}), ("box", {"size": (3, 7)}),
+            *(("filter2d", {"kernel": rng.integers(-9, 9, size)})
+              for size in ((3, 3), (5, 5), (2, 8), (4, 3), (7, 1), (6, 17))),
+            ("sep_filter2d", {"kernel_y": np.array([1, 2, 3]), "kernel_x": np.array([2, -1])}),
+        ):  # fmt: skip
+            for threads in (1, 3):
+                check(name, image, threads, border=border, cval=7, channel_axis=axis, **options)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_medians_near_what_is_no_number(isa, dtype, size):
+    """A NaN in any place of a wide line, and beside it, infinities and zeros of both signs."""
+    rng = np.random.default_rng(13)
+    for at in (0, 1, 5, 79, 150, 198, 199):
+        image = rng.choice([-1.5, -0.0, 0.0, 2.5, inf, -inf], (9, 200)).astype(dtype)
+        image[at % 9, at] = nan
+        expected = reference.median(image, size).astype(dtype)
+        assert_array_equal(filters.median(image, size, threads=1), expected)
+        column = image[:, at : at + 1].copy()
+        expected = reference.median(column, size).astype(dtype)
+        assert_array_equal(filters.median(column, size), expected)
 
 
 @pytest.mark.parametrize("border", SCIPY_BORDERS)
@@ -265,10 +298,17 @@ def test_a_call_worth_sharing_is_planned_for_the_threads_there_are(monkeypatch):
     image = np.random.default_rng(11).random((100, 100)).astype(np.float32)
     kept = filters._image._planned_calls
     kept.clear()
-    filters.median(image, 31)
-    assert not kept
+    results = []
+    for threads in (1, 3, 3):
+        monkeypatch.setattr(_threads, "_set", threads)
+        results.append(filters.median(image, 31))
+        (call,) = kept.values()
+        assert call.shared and call.threads == threads
+        assert_array_equal(results[-1], results[0])
+    kept.clear()
     filters.median(image[:9, :9].copy(), 3)
-    assert len(kept) == 1
+    (call,) = kept.values()
+    assert call.threads == 1 and not call.shared
 
 
 def test_box_means_close_to_ties():

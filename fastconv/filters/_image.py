@@ -19,7 +19,7 @@ PLANNED_DIMENSIONS = 5  # of an image; a bank's result has one more
 
 
 def planned_call(function, image, out, kernel, *options):
-    """The key of a call, all that it depends on but pixels, and its result if it was planned before.
+    """The key of a call, all that it depends on but pixels, and its result if it was planned.
 
     Either is None where that is not simple.
     """

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv import _geometry
+from fastconv import _geometry, _plan
 from fastconv.filters import _image
 from fastconv.filters._image import EXACT, LONGEST_KERNEL
 
@@ -35,7 +35,8 @@ def reduce(
         bits = order_bits(image.dtype, out_dtype, cval)
     _image.check_holds(function, "cval", cval, bits)
     return _image.run(
-        function, image, windows, "filter_window", bits, numbers=(float(divisor), 0.0, cval),
+        function, image, windows, _plan.window_filter(size), bits,
+        numbers=(float(divisor), 0.0, cval),
         channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
         reduction=reduction, key=key,
     )  # fmt: skip

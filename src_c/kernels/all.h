@@ -13,6 +13,7 @@
 #include "convert.h"
 #include "filter_lines.h"
 #include "filter_window.h"
+#include "filter_slide.h"
 #include "filter_footprint.h"
 #include "filter_median.h"
 #include "filter_rank.h"
@@ -63,6 +64,7 @@ const struct fc_kernels FC_TABLE = {
         [FC_FILTER_MEDIAN] = {filter_median, filter_units, filter_median_scratch, NULL, NULL},
         [FC_FILTER_RANK] = {filter_rank, filter_units, filter_rank_scratch, NULL, NULL},
         [FC_FILTER_FOOTPRINT] = {filter_footprint, filter_units, filter_footprint_scratch, NULL, NULL},
+        [FC_FILTER_SLIDE] = {filter_slide, filter_units, filter_slide_scratch, NULL, NULL},
         [FC_FILTER_WINDOW] = {filter_window, filter_units, filter_window_scratch, NULL, NULL},
 #if FC_BITS == 8
         [FC_FILTER_INTEGER] = {filter_integer, filter_units, filter_integer_scratch, NULL, NULL},

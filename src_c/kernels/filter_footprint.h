@@ -14,7 +14,7 @@ static size_t filter_footprint_scratch(const void *params)
     const struct fc_filter2d *const p = params;
     return taken(p->kh * p->kw, sizeof(struct footprint_term)) +
            taken(p->kh * p->kw, sizeof(real *)) +
-           taken((p->kh + 1) * window_line_pitch(p), sizeof(real));
+           taken((p->kh + 1) * filter_pitch(p, WINDOW_STEP), sizeof(real));
 }
 
 static ptrdiff_t footprint_terms(const struct fc_filter2d *p, struct footprint_term *term, int *flat)
@@ -53,7 +53,7 @@ FC_INLINE void footprint_raised(real *dst, const real *const *x, const struct fo
 static void filter_footprint(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const ptrdiff_t pitch = window_line_pitch(p);
+    const ptrdiff_t pitch = filter_pitch(p, WINDOW_STEP);
     char *area = scratch;
     struct footprint_term *const term = take(&area, p->kh * p->kw, sizeof *term);
     const real **const x = take(&area, p->kh * p->kw, sizeof *x);

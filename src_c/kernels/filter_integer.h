@@ -81,7 +81,7 @@ FC_INLINE ptrdiff_t integer_most_terms(const struct fc_filter2d *p)
 }
 static size_t integer_scratch(const struct fc_filter2d *p)
 {
-    const ptrdiff_t pitch = window_line_pitch(p);
+    const ptrdiff_t pitch = filter_pitch(p, WINDOW_STEP);
     return taken(integer_most_terms(p), sizeof(struct integer_term)) +
            taken(p->kh, sizeof(real *)) + taken(p->kh * pitch, sizeof(real)) +
            taken(2 * pitch, sizeof(int16_t));
@@ -90,7 +90,7 @@ static size_t integer_scratch(const struct fc_filter2d *p)
 FC_INLINE void integer_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff_t end, void *scratch,
                            const int separable)
 {
-    const ptrdiff_t pitch = window_line_pitch(p);
+    const ptrdiff_t pitch = filter_pitch(p, WINDOW_STEP);
     const int16_t *const kernel = p->kernel;
     const int delta = (int)p->delta;
     char *area = scratch;

@@ -1,10 +1,10 @@
-/* What the image filters share. A unit is a strip of output: a block of rows and columns of one plane.
- * Its source rows come line by line, converted to the type that is computed in, with the border
- * around them. A row is cols * c numbers, the c channels of a pixel side by side, so a tap one pixel
- * away is c numbers away, for any c.
+/* What the image filters share. A unit is a strip of output: a block of rows and columns of one
+ * plane. Its source rows come line by line, converted to the type that is computed in, with the
+ * border around them. A row is cols * c numbers, the c channels of a pixel side by side, so a tap
+ * one pixel away is c numbers away, for any c.
  *
- * Where the image has that type already, its numbers are read where they are: only what lies near the
- * ends of a line is copied, beside the border. */
+ * Where the image has that type already, its numbers are read where they are: only what lies near
+ * the ends of a line is copied, beside the border. */
 
 #define FILTER_AHEAD 4 /* rows between a line and the one that is fetched for later */
 
@@ -30,8 +30,8 @@ FC_INLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdiff_
     return b;
 }
 
-/* Steps of numbers whose windows can be read in the image itself: those from `first` up to `end`. A step
- * at x reads the source numbers [x, x + step + (kw - 1) * c). */
+/* Steps of numbers whose windows can be read in the image itself: those from `first` up to `end`. A
+ * step at x reads the source numbers [x, x + step + (kw - 1) * c). */
 struct filter_inside {
     ptrdiff_t first, end;
 };
@@ -47,6 +47,20 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
     return in;
 }
 
+/* dst[i] = the pixel at position first + i of a line, outside it; [a, b) of dst are there already.
+ * */
+FC_INLINE void filter_border(const struct fc_filter2d *p, real *dst, const char *line, ptrdiff_t first,
+                             ptrdiff_t a, ptrdiff_t b, ptrdiff_t i)
+{
+    const ptrdiff_t at = border_index(first + i, p->w, p->border_w), here = at - first;
+    const ptrdiff_t pixel = p->c * (ptrdiff_t)dtype_size(p->dtype);
+    if (at >= 0 && (here < a || here >= b))
+        load_as_real(dst + i * p->c, line + at * pixel, p->dtype, p->c);
+    else
+        for (ptrdiff_t j = 0; j < p->c; j++)
+            dst[i * p->c + j] = at >= 0 ? dst[here * p->c + j] : (real)p->cval;
+}
+
 /* dst = pixels [first, first + count) of a line of w pixels, border included. */
 static void filter_extend(const struct fc_filter2d *p, real *dst, const char *line, ptrdiff_t first,
                           ptrdiff_t count)
@@ -55,17 +69,13 @@ static void filter_extend(const struct fc_filter2d *p, real *dst, const char *li
     ptrdiff_t a, b;
     border_inside(first, count, p->w, &a, &b);
     load_as_real(dst + a * p->c, line + (first + a) * pixel, p->dtype, (b - a) * p->c);
-    for (ptrdiff_t i = a > 0 ? 0 : b; i < count; i = i + 1 == a ? b : i + 1) {
-        const ptrdiff_t at = border_index(first + i, p->w, p->border_w), here = at - first;
-        if (at >= 0 && (here < a || here >= b))
-            load_as_real(dst + i * p->c, line + at * pixel, p->dtype, p->c);
-        else
-            for (ptrdiff_t j = 0; j < p->c; j++)
-                dst[i * p->c + j] = at >= 0 ? dst[here * p->c + j] : (real)p->cval;
-    }
+    for (ptrdiff_t i = 0; i < a; i++)
+        filter_border(p, dst, line, first, a, b, i);
+    for (ptrdiff_t i = b; i < count; i++)
+        filter_border(p, dst, line, first, a, b, i);
 }
 
-/* Fetch what later lines need of pixels [first, first + count) of a line. */
+/* Fetch pixels [first, first + count) of the line that comes FILTER_AHEAD lines later. */
 FC_INLINE void filter_ahead(const struct fc_filter2d *p, const char *line, ptrdiff_t first,
                             ptrdiff_t count)
 {
@@ -75,11 +85,12 @@ FC_INLINE void filter_ahead(const struct fc_filter2d *p, const char *line, ptrdi
         FC_PREFETCH(line + FILTER_AHEAD * p->w * pixel + i);
 }
 
-/* Source line y, from above the image to below it, of a strip's plane and columns, into dst. Steps that
- * are inside read the line that this gives, which may be the image's own. */
+/* Source line y, from above the image to below it, of a block's plane and columns, into dst. Steps
+ * that are inside read the line that this gives, which may be the image's own. Who reads lines as
+ * they come wants later ones fetched ahead. */
 static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst,
                                        const struct filter_block *b, ptrdiff_t y,
-                                       struct filter_inside in)
+                                       struct filter_inside in, const int ahead)
 {
     const ptrdiff_t row = p->w * p->c * (ptrdiff_t)dtype_size(p->dtype);
     const ptrdiff_t first = b->x0 - p->left, count = b->cols + p->kw - 1;
@@ -90,7 +101,8 @@ static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst,
         return dst;
     }
     const char *const line = (const char *)p->x + (b->plane * p->h + at) * row;
-    filter_ahead(p, line, first, count);
+    if (ahead)
+        filter_ahead(p, line, first, count);
     if (in.first == in.end) {
         filter_extend(p, dst, line, first, count);
         return dst;
@@ -103,7 +115,71 @@ static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst,
 }
 
 /* The same, all of it into dst. */
-static void filter_fetch(const struct fc_filter2d *p, real *dst, const struct filter_block *b, ptrdiff_t y)
+static void filter_fetch(const struct fc_filter2d *p, real *dst, const struct filter_block *b,
+                         ptrdiff_t y)
 {
-    filter_fetch_around(p, dst, b, y, (struct filter_inside){0, 0});
+    filter_fetch_around(p, dst, b, y, (struct filter_inside){0, 0}, 1);
+}
+
+/* The source rows of a block, all at once: the lines of steps that are inside, and those of the
+ * others. */
+struct filter_rows {
+    const real **inside;
+    real **around;
+    struct filter_inside in;
+    ptrdiff_t count;
+};
+
+/* From one source line to the next: steps read, or write, up to `step` numbers past the end of one.
+ * */
+FC_INLINE ptrdiff_t filter_pitch(const struct fc_filter2d *p, ptrdiff_t step)
+{
+    return odd_lines((p->block_cols + p->kw - 1) * p->c + step);
+}
+
+static size_t filter_rows_taken(const struct fc_filter2d *p, ptrdiff_t step)
+{
+    const ptrdiff_t rows = p->block_rows + p->kh - 1;
+    return 2 * taken(rows, sizeof(real *)) + taken(rows * filter_pitch(p, step), sizeof(real));
+}
+
+static struct filter_rows filter_rows(const struct fc_filter2d *p, const struct filter_block *b,
+                                      ptrdiff_t step, char **scratch)
+{
+    const ptrdiff_t rows = p->block_rows + p->kh - 1, pitch = filter_pitch(p, step);
+    const ptrdiff_t source = (b->cols + p->kw - 1) * p->c;
+    struct filter_rows all = {.in = filter_inside(p, b, step), .count = b->y1 - b->y0 + p->kh - 1};
+    all.inside = take(scratch, rows, sizeof *all.inside);
+    all.around = take(scratch, rows, sizeof *all.around);
+    real *const lines = take(scratch, rows * pitch, sizeof(real));
+    for (ptrdiff_t i = 0; i < all.count; i++) {
+        all.around[i] = lines + i * pitch;
+        all.inside[i] = filter_fetch_around(p, lines + i * pitch, b, b->y0 - p->top + i, all.in,
+                                            all.in.first == all.in.end);
+        if (FC_BITS != 8) /* who looks for what is not finite finds nothing past the end */
+            memset(all.around[i] + source, 0, (size_t)step * sizeof(real));
+    }
+    return all;
+}
+
+/* Is there a NaN (or an infinity) among n numbers? */
+static int filter_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t n)
+{
+#if FC_BITS == 8
+    (void)p, (void)line, (void)n;
+    return 0;
+#else
+    enum { VECTORS = 4 };
+    real lanes[LANES], sum = 0;
+    vec any[VECTORS] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
+    if (p->dtype != FC_FLOAT32 && p->dtype != FC_FLOAT64)
+        return 0;
+    for (ptrdiff_t i = 0; i < n; i += VECTORS * LANES)
+        FC_UNROLL for (int v = 0; v < VECTORS; v++)
+            any[v] = v_fma(load_up_to(line, i + v * LANES, n), v_set1(0), any[v]);
+    v_store(lanes, v_add(v_add(any[0], any[1]), v_add(any[2], any[3])));
+    for (int i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum != 0;
+#endif
 }

@@ -1,148 +1,282 @@
-/* Medians of 3x3 and 5x5 pixels by networks of comparisons, as many pixels at a time as a vector holds.
+/* Medians of 3x3 and 5x5 pixels by networks of comparisons, as many pixels at a time as a vector
+ * holds.
  *
- * Columns are sorted first: those of 5 pixels once for all windows that share them, into a line for
- * each rank. Of sorted columns the window's rows are then sorted, and of the numbers that may still be
- * the middle one, those with at most 12 others certainly above and at most 12 certainly below, the
+ * Columns are sorted first. Two rows of 3x3 windows share the order of the two source rows between;
+ * columns of 5 pixels are sorted once for all windows that see them, into a line for each rank. Of
+ * sorted columns the window's rows are then sorted, and of the numbers that may still be the middle
+ * one, those with at most half of the others certainly above and at most half certainly below, the
  * smallest and the largest are put aside until the median is left. Results that nobody takes cost
- * nothing: the compiler drops them. */
+ * nothing: the compiler drops them.
+ *
+ * Floats of 32 bits are compared as integers of the same order, which processors do at twice the
+ * pace. NaNs have a place in it, too; rows that turn out to hold any are looked through for them
+ * afterwards. */
 
 #define MEDIAN_LARGEST 5
+#define MEDIAN_AHEAD 3 /* source rows between the last of a window and what is fetched for later */
 
-/* Where a NaN may be, what it is compared with becomes one. */
-FC_INLINE void median_order(vec *low, vec *high, const int numbers)
+#if FC_BITS != 32
+FC_INLINE vec v_key(vec x) { return x; }
+FC_INLINE vec v_key_min(vec a, vec b) { return v_smaller(a, b); }
+FC_INLINE vec v_key_max(vec a, vec b) { return v_larger(a, b); }
+#endif
+
+FC_INLINE void median_order(vec *low, vec *high)
 {
     const vec a = *low, b = *high;
-    *low = numbers ? v_smaller(a, b) : v_min(a, b);
-    *high = numbers ? v_larger(a, b) : v_max(a, b);
+    *low = v_key_min(a, b);
+    *high = v_key_max(a, b);
 }
 
-FC_INLINE void median_sort(vec *v, const int k, const int step, const int numbers)
+FC_INLINE void median_sort3(vec *v)
 {
-    static const signed char five[][2] = {{0, 1}, {3, 4}, {2, 4}, {2, 3}, {1, 4},
-                                          {0, 3}, {0, 2}, {1, 3}, {1, 2}};
-    if (k == 3) {
-        median_order(v, v + step, numbers);
-        median_order(v + step, v + 2 * step, numbers);
-        median_order(v, v + step, numbers);
-    } else {
-        FC_UNROLL for (int i = 0; i < 9; i++)
-            median_order(v + five[i][0] * step, v + five[i][1] * step, numbers);
-    }
+    median_order(v, v + 1);
+    median_order(v + 1, v + 2);
+    median_order(v, v + 1);
+}
+
+FC_INLINE void median_sort5(vec *v)
+{
+    static const signed char network[][2] = {{0, 1}, {3, 4}, {2, 4}, {2, 3}, {1, 4},
+                                             {0, 3}, {0, 2}, {1, 3}, {1, 2}};
+    FC_UNROLL for (int i = 0; i < 9; i++)
+        median_order(v + network[i][0], v + network[i][1]);
 }
 
 /* The middle one of an odd number n of vectors, of which it makes use. */
-FC_INLINE vec median_of(vec *v, const int n, const int numbers)
+FC_INLINE vec median_of(vec *v, const int n)
 {
     /* Of n / 2 + 2 of them neither the smallest nor the largest is the middle one. Their places are
      * taken by the next, until three are left. */
     int next = n / 2 + 2;
     FC_UNROLL for (int last = n / 2 + 1; last >= 2; last--) {
         FC_UNROLL for (int i = 0; i < (last + 1) / 2; i++)
-            median_order(v + i, v + last - i, numbers);
+            median_order(v + i, v + last - i);
         FC_UNROLL for (int i = 1; i <= last / 2; i++)
-            median_order(v, v + i, numbers);
+            median_order(v, v + i);
         FC_UNROLL for (int i = (last + 1) / 2; i < last; i++)
-            median_order(v + i, v + last, numbers);
+            median_order(v + i, v + last);
         if (last > 2)
             v[0] = v[next++];
     }
     return v[1];
 }
 
-/* The median of a window of k x k, of 5 x 5 with columns sorted: row[r] is the line of their r-th
- * smallest. */
-FC_INLINE vec median_window(const real *const *row, ptrdiff_t x, ptrdiff_t c, const int k,
-                            const int numbers)
+/* Where a NaN may be: *wild becomes a NaN where x is no finite number. */
+#if FC_BITS == 8
+FC_INLINE void median_mark(vec *wild, vec x) { (void)wild, (void)x; }
+FC_INLINE int median_marked(vec wild) { return (void)wild, 0; }
+#else
+FC_INLINE void median_mark(vec *wild, vec x) { *wild = v_fma(x, v_set1(0), *wild); }
+FC_INLINE int median_marked(vec wild)
 {
-    vec v[MEDIAN_LARGEST * MEDIAN_LARGEST], left[MEDIAN_LARGEST * MEDIAN_LARGEST];
-    int count = 0;
-    FC_UNROLL for (int r = 0; r < k; r++)
-        FC_UNROLL for (int s = 0; s < k; s++)
-            v[r * k + s] = v_load(row[r] + x + s * c);
-    FC_UNROLL for (int s = 0; s < k && k == 3; s++)
-        median_sort(v + s, k, k, numbers);
-    FC_UNROLL for (int r = 0; r < k; r++)
-        median_sort(v + r * k, k, 1, numbers);
-    /* Rows and columns are sorted now: (r + 1) * (s + 1) numbers are no larger, (k - r) * (k - s) no
-     * smaller. */
-    FC_UNROLL for (int r = 0; r < k; r++)
-        FC_UNROLL for (int s = 0; s < k; s++)
-            if ((r + 1) * (s + 1) <= k * k / 2 + 1 && (k - r) * (k - s) <= k * k / 2 + 1)
-                left[count++] = v[r * k + s];
-    return median_of(left, k == 3 ? 3 : 13, numbers);
+    real lanes[LANES], sum = 0;
+    v_store(lanes, wild);
+    for (int i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum != 0;
 }
+#endif
 
-/* The first `direct` of n medians go to out, the others to line. */
-struct median_place {
-    real *out, *line;
-    ptrdiff_t direct, n;
+/* Where results go, which begin at column x: the first `direct` of a row to out, others to a line.
+ * */
+struct median_row {
+    ptrdiff_t direct, c;
+    real *out[2], *line[2];
+    const real *ahead; /* a source row that is fetched for later */
 };
 
-FC_INLINE void median_row(const struct median_place *to, const real *const *row, real *const *rank,
-                          ptrdiff_t c, const int k, const int numbers)
+FC_INLINE void median_store(const struct median_row *m, int row, ptrdiff_t x, vec median)
 {
-    const struct median_place t = *to;
-    for (ptrdiff_t i = 0; i < t.n + (k - 1) * c && k > 3; i += LANES) {
-        vec v[MEDIAN_LARGEST];
-        FC_UNROLL for (int r = 0; r < k; r++)
-            v[r] = v_load(row[r] + i);
-        median_sort(v, k, 1, numbers);
-        FC_UNROLL for (int r = 0; r < k; r++)
-            v_store(rank[r] + i, v[r]);
+    v_store(x < m->direct ? m->out[row] + x : m->line[row] + x - m->direct, v_key(median));
+}
+
+/* `rows` rows of medians of 3x3: of the source rows pair[0], pair[1] and, for each, one more. */
+FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, const real *const *other,
+                         ptrdiff_t x, ptrdiff_t end, const int rows)
+{
+    const struct median_row m = *to;
+    const real *const between[] = {pair[0], pair[1]}; /* which no store can change */
+    const real *const others[] = {other[0], other[rows - 1]};
+    vec wild[3][4];
+    FC_UNROLL for (int s = 0; s < 3; s++)
+        FC_UNROLL for (int r = 0; r < 2 + rows; r++)
+            wild[s][r] = v_set1(0);
+    for (; x < end; x += LANES) {
+        vec low[2][3], middle[2][3], high[2][3];
+        FC_PREFETCH(m.ahead + x);
+        FC_UNROLL for (int s = 0; s < 3; s++) {
+            const ptrdiff_t at = x + s * m.c;
+            vec v[4] = {v_load(between[0] + at), v_load(between[1] + at), v_load(others[0] + at)};
+            v[3] = rows == 2 ? v_load(others[1] + at) : v[2];
+            FC_UNROLL for (int r = 0; r < 2 + rows; r++) {
+                FC_KEEP(v[r]);
+                if (s != 1)
+                    median_mark(&wild[s][r], v[r]);
+                v[r] = v_key(v[r]);
+            }
+            median_order(v, v + 1);
+            FC_UNROLL for (int r = 0; r < rows; r++) {
+                low[r][s] = v[2 + r];
+                middle[r][s] = v[0];
+                high[r][s] = v[1];
+                median_order(&low[r][s], &middle[r][s]);
+                median_order(&middle[r][s], &high[r][s]);
+            }
+        }
+        FC_UNROLL for (int r = 0; r < rows; r++) {
+            vec left[3];
+            median_sort3(low[r]);
+            median_sort3(middle[r]);
+            median_sort3(high[r]);
+            left[0] = low[r][2];
+            left[1] = middle[r][1];
+            left[2] = high[r][0];
+            median_store(&m, r, x, median_of(left, 3));
+        }
     }
-    for (ptrdiff_t i = 0; i < t.n; i += LANES)
-        v_store(i < t.direct ? t.out + i : t.line + i - t.direct,
-                median_window(k > 3 ? (const real *const *)rank : row, i, c, k, numbers));
+    int marked = 0;
+    FC_UNROLL for (int s = 0; s < 3; s++)
+        FC_UNROLL for (int r = 0; r < 2 + rows; r++)
+            marked |= median_marked(wild[s][r]);
+    return marked;
 }
 
-static void median_rows(const struct median_place *to, const real *const *row, real *const *rank,
-                        ptrdiff_t c, ptrdiff_t k, int numbers)
+/* Columns of 5 source rows, sorted, as integers: line r of `rank` is that of their r-th smallest.
+ * */
+FC_INLINE int median_columns(const struct median_row *m, const real *const *row, real *const *rank,
+                             ptrdiff_t x, ptrdiff_t end)
 {
-    if (FC_BITS != 8 && !numbers)
-        k == 3 ? median_row(to, row, rank, c, 3, 0) : median_row(to, row, rank, c, 5, 0);
-    else
-        k == 3 ? median_row(to, row, rank, c, 3, 1) : median_row(to, row, rank, c, 5, 1);
+    const real *const ahead = m->ahead;
+    vec wild[MEDIAN_LARGEST];
+    int marked = 0;
+    FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++)
+        wild[r] = v_set1(0);
+    for (; x < end; x += LANES) {
+        vec v[MEDIAN_LARGEST];
+        FC_PREFETCH(ahead + x);
+        FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++) {
+            v[r] = v_load(row[r] + x);
+            FC_KEEP(v[r]);
+            median_mark(wild + r, v[r]);
+            v[r] = v_key(v[r]);
+        }
+        median_sort5(v);
+        FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++)
+            v_store(rank[r] + x, v[r]);
+    }
+    FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++)
+        marked |= median_marked(wild[r]);
+    return marked;
 }
 
-/* A ring of k lines, k sorted ones, one on its way out. */
+/* A row of medians of 5x5, from such lines. */
+static void median_5x5(const struct median_row *to, real *const *rank, ptrdiff_t n)
+{
+    enum { K = MEDIAN_LARGEST };
+    const real *const local[] = {rank[0], rank[1], rank[2], rank[3], rank[4]};
+    const struct median_row m = *to;
+    for (ptrdiff_t x = 0; x < n; x += LANES) {
+        vec v[K * K], left[K * K];
+        int count = 0;
+        FC_UNROLL for (int i = 0; i < K * K; i++) {
+            v[i] = v_load(local[i / K] + x + i % K * m.c);
+            FC_KEEP(v[i]);
+        }
+        FC_UNROLL for (int r = 0; r < K; r++)
+            median_sort5(v + r * K);
+        /* Rows and columns are sorted now: (r + 1) * (s + 1) numbers are no larger, (K - r) * (K -
+         * s) no smaller. */
+        FC_UNROLL for (int r = 0; r < K; r++)
+            FC_UNROLL for (int s = 0; s < K; s++)
+                if ((r + 1) * (s + 1) <= K * K / 2 + 1 && (K - r) * (K - s) <= K * K / 2 + 1)
+                    left[count++] = v[r * K + s];
+        median_store(&m, 0, x, median_of(left, 13));
+    }
+}
+
+/* The medians [x, end) of windows that hold a NaN become one. */
+static void median_nans(const struct median_row *m, int result, const real *const *row, ptrdiff_t k,
+                        ptrdiff_t x, ptrdiff_t end)
+{
+#if FC_BITS == 8
+    (void)m, (void)result, (void)row, (void)k, (void)x, (void)end;
+#else
+    for (; x < end; x += LANES) {
+        real *const to = x < m->direct ? m->out[result] + x : m->line[result] + x - m->direct;
+        vec nan = v_set1(0);
+        for (ptrdiff_t i = 0; i < k * k; i++)
+            nan = v_min(nan, v_load(row[i / k] + x + i % k * m->c));
+        v_store(to, v_if_less(nan, v_set1(1), v_load(to), nan)); /* it is no larger than 0, or a NaN */
+    }
+#endif
+}
+
+/* The source rows, k lines of sorted columns, two rows on their way out. */
 static size_t filter_median_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
-    return taken((2 * p->kh + 1) * window_line_pitch(p), sizeof(real));
+    return filter_rows_taken(p, LANES) + taken((p->kh + 2) * filter_pitch(p, LANES), sizeof(real));
+}
+
+/* Medians of the source rows from `first` on, of two rows if there are as many and they are a pair:
+ * one of an even row of the image and the next. How many rows is the answer. */
+static int median_rows(const struct median_row *m, const struct filter_rows *source, real *const *rank,
+                       const struct filter_block *b, ptrdiff_t first, ptrdiff_t n, ptrdiff_t k)
+{
+    const struct filter_inside in = source->in;
+    const struct {
+        const real *const *row;
+        ptrdiff_t x, end;
+    } part[] = {{(const real *const *)source->around + first, 0, in.first},
+                {source->inside + first, in.first, in.end},
+                {(const real *const *)source->around + first, in.end, n}};
+    const int even = (b->y0 + first) % 2 == 0, two = k == 3 && even && b->y0 + first + 1 < b->y1;
+    int marked = FC_BITS != 8 && b->cols == 1; /* nobody marks the middle column of a window */
+    for (int i = 0; i < 3; i++) {
+        const real *const *const row = part[i].row;
+        if (k == 5) {
+            const ptrdiff_t end = part[i].end + (i == 2 ? (k - 1) * m->c : 0);
+            marked |= median_columns(m, row, rank, part[i].x, end);
+        } else if (two) {
+            const real *const other[] = {row[0], row[3]};
+            marked |= median_3x3(m, row + 1, other, part[i].x, part[i].end, 2);
+        } else {
+            marked |= median_3x3(m, row + even, row + (even ? 0 : 2), part[i].x, part[i].end, 1);
+        }
+    }
+    if (k == 5)
+        median_5x5(m, rank, n);
+    for (int i = 0; i < 3 * (1 + two) && marked; i++)
+        median_nans(m, i / 3, part[i % 3].row + i / 3, k, part[i % 3].x, part[i % 3].end);
+    return 1 + two;
 }
 
 static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const ptrdiff_t k = p->kh, pitch = window_line_pitch(p);
-    char *area = scratch;
-    real *const ring = take(&area, (2 * k + 1) * pitch, sizeof(real)), *const line = ring + 2 * k * pitch;
+    const ptrdiff_t pitch = filter_pitch(p, LANES), size = (ptrdiff_t)dtype_size(p->out_dtype);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
-        const ptrdiff_t n = b.cols * p->c, source = (b.cols + k - 1) * p->c;
-        real *row[MEDIAN_LARGEST], *rank[MEDIAN_LARGEST];
-        ptrdiff_t wild = -1; /* the last source row with what may not be a number */
-        for (ptrdiff_t i = 0; i < k; i++) {
-            row[i] = ring + i * pitch;
-            rank[i] = ring + (k + i) * pitch;
-        }
-        for (ptrdiff_t s = b.y0; s < b.y1 + k - 1; s++) {
-            const ptrdiff_t y = s - (k - 1), at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
-            real *const oldest = row[0];
-            for (ptrdiff_t i = 0; i + 1 < k; i++)
-                row[i] = row[i + 1];
-            row[k - 1] = oldest;
-            filter_fetch(p, oldest, &b, s - p->top);
-            if (window_wild(p, oldest, source))
-                wild = s;
-            if (y < b.y0)
-                continue;
-            char *const out = (char *)p->out + at * (ptrdiff_t)dtype_size(p->out_dtype);
-            const ptrdiff_t direct = p->out_dtype == REAL_DTYPE ? n - n % LANES : 0;
-            const struct median_place to = {(real *)out, line, direct, n};
-            median_rows(&to, (const real *const *)row, rank, p->c, k, wild < y);
-            store_from_real(out + direct * (ptrdiff_t)dtype_size(p->out_dtype), line, p->out_dtype,
-                            n - direct);
+        char *area = scratch;
+        const struct filter_rows source = filter_rows(p, &b, LANES, &area);
+        real *const line = take(&area, (p->kh + 2) * pitch, sizeof(real));
+        const ptrdiff_t n = b.cols * p->c, row = p->ow * p->c * size;
+        const ptrdiff_t direct = p->out_dtype == REAL_DTYPE ? n - n % LANES : 0;
+        struct median_row m = {.direct = direct, .c = p->c, .line = {line, line + pitch}};
+        real *rank[MEDIAN_LARGEST];
+        int rows;
+        for (ptrdiff_t r = 0; r < p->kh; r++)
+            rank[r] = line + (r + 2) * pitch;
+        for (ptrdiff_t y = b.y0; y < b.y1; y += rows) {
+            char *const out = (char *)p->out + (b.plane * p->oh + y) * row + b.x0 * p->c * size;
+            const ptrdiff_t ahead = y - b.y0 + p->kh - 1 + MEDIAN_AHEAD;
+            m.out[0] = (real *)(void *)out;
+            m.out[1] = (real *)(void *)(out + row);
+            m.ahead = source.inside[FC_MIN(ahead, source.count - 1)];
+            rows = median_rows(&m, &source, rank, &b, y - b.y0, n, p->kh);
+            for (int r = 0; r < rows; r++)
+                store_from_real(out + r * row + direct * size, m.line[r], p->out_dtype, n - direct);
         }
     }
 }

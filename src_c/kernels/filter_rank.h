@@ -16,7 +16,7 @@ struct rank_histogram {
 static size_t filter_rank_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
-    return taken(window_line_pitch(p), sizeof(real)) +
+    return taken(filter_pitch(p, WINDOW_STEP), sizeof(real)) +
            taken(p->block_cols + p->kw, sizeof(struct rank_histogram));
 }
 
@@ -86,7 +86,7 @@ static void filter_rank(const void *params, ptrdiff_t begin, ptrdiff_t end, void
 {
     const struct fc_filter2d *const p = params;
     char *area = scratch;
-    real *const line = take(&area, window_line_pitch(p), sizeof(real));
+    real *const line = take(&area, filter_pitch(p, WINDOW_STEP), sizeof(real));
     struct rank_histogram *const column = take(&area, p->block_cols + p->kw, sizeof *column);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
@@ -100,7 +100,7 @@ static void filter_rank(const void *params, ptrdiff_t begin, ptrdiff_t end, void
 static size_t filter_rank_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
-    return taken((p->kh + 1) * window_line_pitch(p), sizeof(real)) +
+    return taken((p->kh + 1) * filter_pitch(p, WINDOW_STEP), sizeof(real)) +
            taken(p->kh * p->kw, sizeof(real));
 }
 
@@ -135,7 +135,7 @@ static real rank_select(real *x, ptrdiff_t n, ptrdiff_t rank)
 static void filter_rank(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const ptrdiff_t pitch = window_line_pitch(p);
+    const ptrdiff_t pitch = filter_pitch(p, WINDOW_STEP);
     char *area = scratch;
     real *const ring = take(&area, (p->kh + 1) * pitch, sizeof(real));
     real *const window = take(&area, p->kh * p->kw, sizeof(real)), *const out = ring + p->kh * pitch;

@@ -1,7 +1,8 @@
-/* What the correlations share: the source rows of a strip (filter_lines.h), where they are or in a ring of
- * kh + FILTER_ROWS - 1 lines, are correlated with the kernel by register tiles. */
+/* What the correlations share: the source rows of a strip (filter_lines.h), where they are or in a
+ * ring of kh + FILTER_ROWS - 1 lines, are correlated with the kernel by register tiles. */
 
-/* Output rows of a tile: each input vector is loaded once for all. A kernel has at least one row less. */
+/* Output rows of a tile: each input vector is loaded once for all. A kernel has at least one row
+ * less. */
 #define FILTER_ROWS 6
 #define FILTER_ROWS_LOW 4
 #if VEC_REGS == 32
@@ -18,7 +19,8 @@ struct filter_taps {
     real scale, delta;
 };
 
-/* Add a tap of an input row to the output rows [from, to) of a tile: weight of the first output row. */
+/* Add a tap of an input row to the output rows [from, to) of a tile: weight of the first output
+ * row. */
 FC_INLINE void filter_tap(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x, const real *weight,
                           ptrdiff_t kw, const int from, const int to, const int nv)
 {
@@ -48,8 +50,8 @@ FC_INLINE void filter_row(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x,
             filter_tap(acc, x, weight + s, kw, from, to, nv);
 }
 
-/* Tiles of `rows` output rows of FILTER_VECTORS vectors, at columns [x, end); every output sums its taps
- * row by row. */
+/* Tiles of `rows` output rows of FILTER_VECTORS vectors, at columns [x, end); every output sums its
+ * taps row by row. */
 FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                             const struct filter_taps *taps, ptrdiff_t kh, ptrdiff_t kw, real *out,
                             ptrdiff_t pitch, const int unrolled, const int rows)
@@ -105,7 +107,7 @@ static void filter_tiles_flat(const real *const *row, ptrdiff_t x, ptrdiff_t end
 }
 
 /* How many output rows the tiles of a kernel have, of those that are left. */
-FC_INLINE int filter_rows(ptrdiff_t kh, ptrdiff_t left)
+FC_INLINE int filter_tile_rows(ptrdiff_t kh, ptrdiff_t left)
 {
     if (kh >= FILTER_ROWS - 1 && left >= FILTER_ROWS)
         return FILTER_ROWS;
@@ -136,7 +138,8 @@ FC_INLINE void filter_columns(filter_tiles_function *tiles, const struct filter_
     tiles(from->around, from->in.end, count, t, out, pitch);
 }
 
-/* Correlate `rows` output rows (of filter_rows) of `count` numbers; out points at the first. */
+/* Correlate `rows` output rows (of filter_tile_rows) of `count` numbers; out points at the first.
+ * */
 static void filter_outputs(const struct fc_filter2d *p, const struct filter_taps *t,
                            const struct filter_lines *from, int rows, ptrdiff_t count, char *out,
                            real *line, ptrdiff_t line_pitch)
@@ -180,8 +183,8 @@ static size_t filter_scratch(const void *params)
            taken(FILTER_ROWS * s.line_pitch, sizeof(real));
 }
 
-/* One strip. Separable kernels are kh weights down the rows, then kw along them: the ring then holds
- * lines that are correlated along the row already. */
+/* One strip. Separable kernels are kh weights down the rows, then kw along them: the ring then
+ * holds lines that are correlated along the row already. */
 FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_block *b, char *scratch,
                            const int separable)
 {
@@ -202,11 +205,11 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
     int step;
 
     for (ptrdiff_t y = y0; y < y1; y += step) {
-        step = filter_rows(p->kh, y1 - y);
+        step = filter_tile_rows(p->kh, y1 - y);
         for (; fetched < y - y0 + p->kh - 1 + step; fetched++) {
             real *const slot = ring + fetched % s.slots * s.pitch;
             real *const source = separable ? fetched_line : slot;
-            const real *image = filter_fetch_around(p, source, b, y0 - p->top + fetched, in);
+            const real *image = filter_fetch_around(p, source, b, y0 - p->top + fetched, in, 1);
             found[fetched % s.slots] = image;
             if (separable) {
                 const real *around_line = source;

@@ -1,15 +1,16 @@
 /* Sums, maxima and minima of a rectangle of pixels, in a time per pixel that hardly grows with it.
+ * (Small ones: filter_slide.h)
  *
- * Along a row, spans double: of neighbouring results for s pixels, s apart, those for 2 s are made, and
- * so on (narrow windows go term by term). Down the columns van Herk's and Gil and Werman's algorithm:
- * the rows of the image are cut into groups of kh; a window is the end of one group and the beginning
- * of the next, and both grow by one operation for each row. Groups begin at multiples of kh in the
- * image, so the order of a sum depends on its place there and on nothing else. Nothing is ever
- * subtracted: a NaN stays inside its window, and no rounding error outlives it.
+ * Along a row, spans double: of neighbouring results for s pixels, s apart, those for 2 s are made,
+ * and so on (narrow windows go term by term). Down the columns van Herk's and Gil and Werman's
+ * algorithm: the rows of the image are cut into groups of kh; a window is the end of one group and
+ * the beginning of the next, and both grow by one operation for each row. Groups begin at multiples
+ * of kh in the image, so the order of a sum depends on its place there and on nothing else. Nothing
+ * is ever subtracted: a NaN stays inside its window, and no rounding error outlives it.
  *
  * Bound by the passes over lines in the L1 cache. */
 
-#define WINDOW_NARROW 8  /* terms up to which single loads beat doubling, or groups of rows */
+#define WINDOW_NARROW 8  /* terms up to which single loads beat doubling */
 #define WINDOW_VECTORS 4 /* joined at a time: lines have room for as many past their end */
 #define WINDOW_STEP (WINDOW_VECTORS * LANES)
 
@@ -29,8 +30,8 @@ FC_INLINE vec window_join(vec a, vec b, const int join)
     }
 }
 
-/* dst[i] = x[0][i] joined with x[1][i] to x[k - 1][i], for i < n rounded up to whole steps, in order: dst
- * may be x[0], and the others may be later parts of it. */
+/* dst[i] = x[0][i] joined with x[1][i] to x[k - 1][i], for i < n rounded up to whole steps, in
+ * order: dst may be x[0], and the others may be later parts of it. */
 FC_INLINE void window_terms_of(real *dst, const real *const *x, ptrdiff_t k, ptrdiff_t n,
                                const int join)
 {
@@ -95,11 +96,7 @@ static void window_along(real *dst, real *line, ptrdiff_t k, ptrdiff_t c, ptrdif
         window_pair(dst, line, line + (k - span) * c, n, join);
 }
 
-/* From one source line to the next, and from one row of outputs. */
-static ptrdiff_t window_line_pitch(const struct fc_filter2d *p)
-{
-    return odd_lines((p->block_cols + p->kw - 1) * p->c + WINDOW_STEP);
-}
+/* From one row of outputs to the next. */
 static ptrdiff_t window_row_pitch(const struct fc_filter2d *p)
 {
     return odd_lines(p->block_cols * p->c + WINDOW_STEP);
@@ -110,28 +107,7 @@ static size_t filter_window_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     return taken((p->kh + 2) * window_row_pitch(p), sizeof(real)) +
-           taken(2 * window_line_pitch(p), sizeof(real));
-}
-
-/* Is there a NaN (or an infinity) among the n numbers of a source line? */
-static int window_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t n)
-{
-#if FC_BITS == 8
-    (void)p, (void)line, (void)n;
-    return 0;
-#else
-    real lanes[LANES], sum = 0;
-    vec any[WINDOW_VECTORS] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
-    if (p->dtype != FC_FLOAT32 && p->dtype != FC_FLOAT64)
-        return 0;
-    for (ptrdiff_t i = 0; i < n; i += WINDOW_STEP)
-        FC_UNROLL for (int v = 0; v < WINDOW_VECTORS; v++)
-            any[v] = v_fma(load_up_to(line, i + v * LANES, n), v_set1(0), any[v]);
-    v_store(lanes, v_add(v_add(any[0], any[1]), v_add(any[2], any[3])));
-    for (int i = 0; i < LANES; i++)
-        sum += lanes[i];
-    return sum != 0;
-#endif
+           taken(2 * filter_pitch(p, WINDOW_STEP), sizeof(real));
 }
 
 struct window_work {
@@ -142,7 +118,8 @@ struct window_work {
     ptrdiff_t wild;     /* the last source row with what may not be a number, or -1 */
 };
 
-/* How to join rows from s on. Only maxima and minima that meet a NaN take more than one operation. */
+/* How to join rows from s on. Only maxima and minima that meet a NaN take more than one operation.
+ * */
 FC_INLINE int window_how(const struct window_work *w, ptrdiff_t s)
 {
     const int numbers = w->p->reduction != FC_SUM && (FC_BITS == 8 || s > w->wild);
@@ -156,12 +133,12 @@ static void window_read(struct window_work *w, ptrdiff_t s)
     const ptrdiff_t count = w->b->cols + p->kw - 1;
     real *const line = w->in[s % 2];
     filter_fetch(p, line, w->b, s - p->top);
-    if (p->reduction != FC_SUM && window_wild(p, line, count * p->c))
+    if (p->reduction != FC_SUM && filter_wild(p, line, count * p->c))
         w->wild = s;
 }
 
-/* Rows come in order. Each is read before the one above it is used: loads that straddle two stores wait
- * until both have left the processor. */
+/* Rows come in order. Each is read before the one above it is used: loads that straddle two stores
+ * wait until both have left the processor. */
 static void window_fetch(struct window_work *w, ptrdiff_t s, real *slot)
 {
     const struct fc_filter2d *const p = w->p;
@@ -180,7 +157,7 @@ static void window_store(const struct window_work *w, ptrdiff_t y, const real *c
     char *const out = (char *)p->out + at * (ptrdiff_t)dtype_size(p->out_dtype);
     const ptrdiff_t direct =
         p->out_dtype == REAL_DTYPE && p->scale == 1 ? w->n - w->n % WINDOW_STEP : 0;
-    const real *rest[WINDOW_NARROW];
+    const real *rest[2];
 
     window_terms((real *)out, row, k, direct, window_how(w, y));
     if (direct == w->n)
@@ -197,27 +174,7 @@ static void window_store(const struct window_work *w, ptrdiff_t y, const real *c
                     w->n - direct);
 }
 
-/* Few rows: each window joins its own. */
-static void window_short(struct window_work *w)
-{
-    const ptrdiff_t kh = w->p->kh, last = kh - 1;
-    real *row[WINDOW_NARROW];
-    for (ptrdiff_t i = 0; i < kh; i++) {
-        row[i] = w->ring + i * w->pitch;
-        if (i < last)
-            window_fetch(w, w->b->y0 + i, row[i]);
-    }
-    for (ptrdiff_t y = w->b->y0; y < w->b->y1; y++) {
-        real *const oldest = row[0];
-        window_fetch(w, y + last, row[last]);
-        window_store(w, y, (const real *const *)row, kh);
-        for (ptrdiff_t i = 0; i < last; i++)
-            row[i] = row[i + 1];
-        row[last] = oldest;
-    }
-}
-
-/* Many rows: group by group. A window of rows [y, y + kh) is the rest of the group that ends before row
+/* Group by group. A window of rows [y, y + kh) is the rest of the group that ends before row
  * `next`, which its slot holds once they are joined from behind, and the head of the next one. */
 static void window_groups(struct window_work *w)
 {
@@ -250,7 +207,7 @@ static void window_groups(struct window_work *w)
 static void filter_window(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const ptrdiff_t line = window_line_pitch(p), row = window_row_pitch(p);
+    const ptrdiff_t line = filter_pitch(p, WINDOW_STEP), row = window_row_pitch(p);
     char *area = scratch;
     real *const ring = take(&area, (p->kh + 2) * row, sizeof(real)), *const head = ring + p->kh * row;
     real *const in = take(&area, 2 * line, sizeof(real));
@@ -258,9 +215,6 @@ static void filter_window(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
         const struct filter_block b = filter_block(p, unit);
         struct window_work w = {p, &b, ring, head, head + row, {in, in + line}, row,
                                 b.cols * p->c, -1};
-        if (p->kh <= WINDOW_NARROW)
-            window_short(&w);
-        else
-            window_groups(&w);
+        window_groups(&w);
     }
 }

@@ -45,6 +45,20 @@ FC_INLINE vec v_min(vec acc, vec x)
 }
 FC_INLINE vec v_larger(vec acc, vec x) { return _mm256_max_ps(x, acc); }
 FC_INLINE vec v_smaller(vec acc, vec x) { return _mm256_min_ps(x, acc); }
+FC_INLINE vec v_key(vec x)
+{
+    const __m256i bits = _mm256_castps_si256(x);
+    const __m256i flipped = _mm256_srli_epi32(_mm256_srai_epi32(bits, 31), 1);
+    return _mm256_castsi256_ps(_mm256_xor_si256(bits, flipped));
+}
+FC_INLINE vec v_key_max(vec a, vec b)
+{
+    return _mm256_castsi256_ps(_mm256_max_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
+FC_INLINE vec v_key_min(vec a, vec b)
+{
+    return _mm256_castsi256_ps(_mm256_min_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
 {
     return _mm256_blendv_ps(y, x, _mm256_cmp_ps(a, b, _CMP_LT_OQ));

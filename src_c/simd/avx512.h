@@ -37,6 +37,20 @@ FC_INLINE vec v_min(vec acc, vec x)
 }
 FC_INLINE vec v_larger(vec acc, vec x) { return _mm512_max_ps(x, acc); }
 FC_INLINE vec v_smaller(vec acc, vec x) { return _mm512_min_ps(x, acc); }
+FC_INLINE vec v_key(vec x)
+{
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i sign = _mm512_srai_epi32(bits, 31), rest = _mm512_set1_epi32(INT32_MAX);
+    return _mm512_castsi512_ps(_mm512_ternarylogic_epi32(bits, sign, rest, 0x78)); /* bits ^ sign & rest */
+}
+FC_INLINE vec v_key_max(vec a, vec b)
+{
+    return _mm512_castsi512_ps(_mm512_max_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
+FC_INLINE vec v_key_min(vec a, vec b)
+{
+    return _mm512_castsi512_ps(_mm512_min_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
 {
     return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x);

@@ -36,6 +36,20 @@ FC_INLINE vec v_min(vec acc, vec x)
 }
 FC_INLINE vec v_larger(vec acc, vec x) { return vbslq_f32(vcgtq_f32(x, acc), x, acc); }
 FC_INLINE vec v_smaller(vec acc, vec x) { return vbslq_f32(vcltq_f32(x, acc), x, acc); }
+FC_INLINE vec v_key(vec x)
+{
+    const uint32x4_t bits = vreinterpretq_u32_f32(x);
+    const uint32x4_t sign = vreinterpretq_u32_s32(vshrq_n_s32(vreinterpretq_s32_f32(x), 31));
+    return vreinterpretq_f32_u32(veorq_u32(bits, vshrq_n_u32(sign, 1)));
+}
+FC_INLINE vec v_key_max(vec a, vec b)
+{
+    return vreinterpretq_f32_s32(vmaxq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)));
+}
+FC_INLINE vec v_key_min(vec a, vec b)
+{
+    return vreinterpretq_f32_s32(vminq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)));
+}
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return vbslq_f32(vcltq_f32(a, b), x, y); }
 FC_INLINE vec v_abs(vec x) { return vabsq_f32(x); }
 FC_INLINE vec v_copysign(vec x, vec sign)

@@ -6,6 +6,8 @@
  *   v_load_n* v_store_n*                 the first n lanes, 0 < n < LANES; the rest loads as 0
  *   v_max* v_min*(acc, x)                x where x > acc (x < acc) or x is NaN, else acc
  *   v_larger* v_smaller*(acc, x)         the same where neither is NaN, else either
+ *   v_key(x)                             for 32 alone: the float as an integer of the same order, -0 below
+ *                                        0, and back; v_key_max v_key_min(a, b) compare such integers
  *   wide, WIDE_LANES, wide_*             for 8 alone: 16-bit integers that uint8 widens to, and narrows
  *                                        to, saturated (wide_store_8)
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
@@ -27,6 +29,8 @@
 /* Loops instead of unrolled tiles: small code, which is what this variant is taken for. */
 #undef FC_UNROLL
 #define FC_UNROLL
+#undef FC_KEEP
+#define FC_KEEP(number) ((void)(number))
 
 #define LANES 1
 #define VEC_REGS 16
@@ -46,6 +50,20 @@ FC_INLINE real v_pow2(real n)
     memcpy(&x, &bits, sizeof bits);
     return x;
 }
+FC_INLINE int32_t v_key_bits(real x)
+{
+    int32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+FC_INLINE real v_key(real x)
+{
+    const int32_t bits = v_key_bits(x), key = bits < 0 ? bits ^ INT32_MAX : bits;
+    memcpy(&x, &key, sizeof x);
+    return x;
+}
+FC_INLINE real v_key_max(real a, real b) { return v_key_bits(a) > v_key_bits(b) ? a : b; }
+FC_INLINE real v_key_min(real a, real b) { return v_key_bits(a) < v_key_bits(b) ? a : b; }
 #elif FC_BITS == 64
 typedef double real;
 FC_INLINE real v_fma(real a, real b, real c) { return fma(a, b, c); }

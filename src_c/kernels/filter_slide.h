@@ -1,0 +1,154 @@
+/* Sums, maxima and minima of small rectangles of pixels, term by term.
+ *
+ * Strips of a few vectors slide down the rows of a block. Each source row is joined along the row
+ * once, in registers; a few lines that stay in the L1 cache keep it for the windows below, which
+ * join their rows from the first to the last.
+ *
+ * Bound by loads: kw along a row, most of which cross a cache line and so count twice, and kh down.
+ * */
+
+#define SLIDE_VECTORS 4
+#define SLIDE_STEP (SLIDE_VECTORS * LANES)
+
+#if FC_BITS == 8
+FC_INLINE vec slide_mean(vec sum, double n, const int mean) { return (void)n, (void)mean, sum; }
+FC_INLINE void slide_mark(vec *wild, const vec *x, const int join) { (void)wild, (void)x, (void)join; }
+FC_INLINE int slide_marked(const vec *wild) { return (void)wild, 0; }
+#else
+
+/* The mean of n numbers, or their sum. The quotient by a rounded 1 / n and what it lacks give the
+ * sum divided by n, rounded once (Markstein, 1990); a division takes far longer. */
+FC_INLINE vec slide_mean(vec sum, double n, const int mean)
+{
+    const vec inverse = v_set1((real)(1 / n)), q = v_mul(sum, inverse);
+    const vec rest = v_fma(v_sub(v_set1(0), q), v_set1((real)n), sum);
+    if (!mean)
+        return sum;
+    return v_if_less(v_abs(rest), v_set1((real)INFINITY), v_fma(rest, inverse, q), q);
+}
+
+/* wild becomes a NaN where x is no finite number. */
+FC_INLINE void slide_mark(vec wild[SLIDE_VECTORS], const vec x[SLIDE_VECTORS], const int join)
+{
+    if (join & WINDOW_NUMBERS)
+        FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+            wild[v] = v_fma(x[v], v_set1(0), wild[v]);
+}
+
+FC_INLINE int slide_marked(const vec wild[SLIDE_VECTORS])
+{
+    real lanes[LANES], sum = 0;
+    v_store(lanes, v_add(v_add(wild[0], wild[1]), v_add(wild[2], wild[3])));
+    for (int i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum != 0;
+}
+#endif
+
+struct slide_strip {
+    const struct fc_filter2d *p;
+    const real *const *row;
+    ptrdiff_t x, rows, count; /* the first number; rows of outputs, and the numbers of each */
+    char *out;
+    real *joined; /* the source rows, each joined along itself */
+};
+
+/* kw vectors of numbers, c apart, joined in order. Where they are compared, what is not finite is
+ * marked. */
+FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], const real *x, ptrdiff_t kw,
+                           ptrdiff_t c, const int join)
+{
+    FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
+        FC_PREFETCH(x + SLIDE_STEP + v * LANES); /* the next strip's */
+        acc[v] = v_load(x + v * LANES);
+    }
+    slide_mark(wild, acc, join);
+    for (ptrdiff_t s = 1; s < kw; s++) {
+        vec next[SLIDE_VECTORS];
+        x += c;
+        FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
+            next[v] = v_load(x + v * LANES);
+            FC_KEEP(next[v]);
+            acc[v] = window_join(acc[v], next[v], join);
+        }
+        slide_mark(wild, next, join);
+    }
+}
+
+/* Did numbers meet what may be a NaN? Their results are wrong then. */
+FC_INLINE int slide_down(const struct slide_strip *strip, const int join, const int mean)
+{
+    const struct slide_strip t = *strip;
+    const struct fc_filter2d p = *t.p; /* which no store can change */
+    const ptrdiff_t pitch = p.ow * p.c * (ptrdiff_t)dtype_size(p.out_dtype);
+    const int direct = p.out_dtype == REAL_DTYPE && t.count == SLIDE_STEP;
+    vec acc[SLIDE_VECTORS], along[SLIDE_VECTORS], wild[SLIDE_VECTORS];
+    real last[SLIDE_STEP], *joined = t.joined;
+    FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+        wild[v] = v_set1(0);
+    for (ptrdiff_t i = 0; i < t.rows + p.kh - 1; i++, joined += SLIDE_STEP) {
+        slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, join);
+        FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+            v_store(joined + v * LANES, along[v]);
+        if (i < p.kh - 1)
+            continue;
+        const real *above = joined - (p.kh - 1) * SLIDE_STEP;
+        FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+            acc[v] = p.kh > 1 ? v_load(above + v * LANES) : along[v];
+        for (above += SLIDE_STEP; above < joined; above += SLIDE_STEP)
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+                acc[v] = window_join(acc[v], v_load(above + v * LANES), join);
+        if (p.kh > 1)
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+                acc[v] = window_join(acc[v], along[v], join);
+        char *const out = t.out + (i - (p.kh - 1)) * pitch;
+        real *const to = direct ? (real *)(void *)out : last;
+        FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+            v_store(to + v * LANES, slide_mean(acc[v], p.scale, mean));
+        if (!direct)
+            store_from_real(out, last, p.out_dtype, t.count);
+    }
+    return slide_marked(wild);
+}
+
+static int slide(const struct slide_strip *t, int numbers)
+{
+    switch (t->p->reduction | (numbers ? WINDOW_NUMBERS : 0)) {
+#if FC_BITS != 8
+    case FC_MAXIMUM: return slide_down(t, FC_MAXIMUM, 0);
+    case FC_MINIMUM: return slide_down(t, FC_MINIMUM, 0);
+    case FC_SUM | WINDOW_NUMBERS:
+        return t->p->scale != 1 ? slide_down(t, FC_SUM, 1) : slide_down(t, FC_SUM, 0);
+#endif
+    case FC_MAXIMUM | WINDOW_NUMBERS: return slide_down(t, FC_MAXIMUM | WINDOW_NUMBERS, 0);
+    default: return slide_down(t, FC_MINIMUM | WINDOW_NUMBERS, 0);
+    }
+}
+
+static size_t filter_slide_scratch(const void *params)
+{
+    const struct fc_filter2d *const p = params;
+    return filter_rows_taken(p, SLIDE_STEP) +
+           taken((p->block_rows + p->kh - 1) * SLIDE_STEP, sizeof(real));
+}
+
+static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    const struct fc_filter2d *const p = params;
+    for (ptrdiff_t unit = begin; unit < end; unit++) {
+        const struct filter_block b = filter_block(p, unit);
+        char *area = scratch;
+        const struct filter_rows rows = filter_rows(p, &b, SLIDE_STEP, &area);
+        real *const joined = take(&area, (p->block_rows + p->kh - 1) * SLIDE_STEP, sizeof(real));
+        const ptrdiff_t n = b.cols * p->c, at = ((b.plane * p->oh + b.y0) * p->ow + b.x0) * p->c;
+        for (ptrdiff_t x = 0; x < n; x += SLIDE_STEP) {
+            const int inside = x >= rows.in.first && x < rows.in.end;
+            const struct slide_strip strip = {
+                p, inside ? rows.inside : (const real **)rows.around,
+                x, b.y1 - b.y0, FC_MIN(n - x, SLIDE_STEP),
+                (char *)p->out + (at + x) * (ptrdiff_t)dtype_size(p->out_dtype), joined};
+            if (slide(&strip, 1))
+                slide(&strip, 0);
+        }
+    }
+}
