@@ -122,7 +122,7 @@ static int window_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t 
 #else
     real lanes[LANES], sum = 0;
     vec any[WINDOW_VECTORS] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
-    if (p->dtype != FC_FLOAT32 && p->dtype != FC_FLOAT64)
+    if (p->dtype < FC_FLOAT16) /* integers */
         return 0;
     for (ptrdiff_t i = 0; i < n; i += WINDOW_STEP)
         FC_UNROLL for (int v = 0; v < WINDOW_VECTORS; v++)
