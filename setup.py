@@ -25,10 +25,10 @@ ELEMENTS = ["f32", "f64", "u8"]
 X86, ARM64 = {"x86_64", "amd64"}, {"aarch64", "arm64"}
 ISAS = {
     "scalar": (None, [], []),
-    "avx2": (X86, ["-mavx2", "-mfma"], ["/arch:AVX2"]),
+    "avx2": (X86, ["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"]),
     "avx512": (
         X86,
-        ["-mavx2", "-mfma", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
+        ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
         ["/arch:AVX512"],
     ),
     "neon": (ARM64, [], []),

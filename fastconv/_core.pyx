@@ -26,7 +26,7 @@ cdef extern from "fastconv.h" nogil:
         FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
         FC_MAX_POOL, FC_AVG_POOL, FC_SUM, FC_MAXIMUM, FC_MINIMUM
         FC_CONSTANT, FC_EDGE, FC_REFLECT, FC_SYMMETRIC, FC_WRAP
-        FC_UINT8, FC_UINT16, FC_INT16, FC_FLOAT32, FC_FLOAT64
+        FC_UINT8, FC_UINT16, FC_INT16, FC_FLOAT16, FC_FLOAT32, FC_FLOAT64
 
     ctypedef struct fc_conv2d "struct fc_conv2d":
         const void *x
@@ -135,6 +135,7 @@ DTYPES = {
     "uint8": FC_UINT8,
     "uint16": FC_UINT16,
     "int16": FC_INT16,
+    "float16": FC_FLOAT16,
     "float32": FC_FLOAT32,
     "float64": FC_FLOAT64,
 }

@@ -36,18 +36,19 @@ enum { EAX, EBX, ECX, EDX };
 static uint32_t leaf7_features(uint64_t state)
 {
     uint32_t reg[4];
-    const uint32_t osxsave = BIT(27), avx = BIT(28), fma = BIT(12);
+    const uint32_t osxsave = BIT(27), avx = BIT(28), fma = BIT(12), f16c = BIT(29);
+    const uint32_t all = osxsave | avx | fma | f16c;
     cpuid(0, reg);
     if (reg[EAX] < 7)
         return 0;
     cpuid(1, reg);
-    if ((reg[ECX] & (osxsave | avx | fma)) != (osxsave | avx | fma) || (xgetbv() & state) != state)
+    if ((reg[ECX] & all) != all || (xgetbv() & state) != state)
         return 0;
     cpuid(7, reg);
     return reg[EBX];
 }
 
-int fc_cpu_has_avx2_fma(void)
+int fc_cpu_has_avx2(void)
 {
     return (leaf7_features(0x06) & BIT(5)) != 0; /* XMM and YMM state */
 }
@@ -56,7 +57,7 @@ int fc_cpu_has_avx512(void)
 {
     const uint32_t f = BIT(16), dq = BIT(17), bw = BIT(30), vl = BIT(31);
     const uint32_t all = f | dq | bw | vl;
-    return fc_cpu_has_avx2_fma() && (leaf7_features(0xe6) & all) == all; /* and mask, ZMM state */
+    return fc_cpu_has_avx2() && (leaf7_features(0xe6) & all) == all; /* and mask, ZMM state */
 }
 
 /* The level 2 cache among those that a leaf lists (Intel SDM, CPUID leaf 4; AMD APM 3, leaf
@@ -90,7 +91,7 @@ size_t fc_cpu_l2_bytes(void)
 
 #else
 
-int fc_cpu_has_avx2_fma(void) { return 0; }
+int fc_cpu_has_avx2(void) { return 0; }
 int fc_cpu_has_avx512(void) { return 0; }
 size_t fc_cpu_l2_bytes(void) { return 0; }
 

@@ -26,7 +26,7 @@ static const struct {
 } variants[] = {
 #ifdef FC_X86
     ROW(avx512, fc_cpu_has_avx512),
-    ROW(avx2, fc_cpu_has_avx2_fma),
+    ROW(avx2, fc_cpu_has_avx2),
 #endif
 #ifdef FC_ARM64
     ROW(neon, always),

@@ -9,7 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum fc_dtype { FC_UINT8, FC_UINT16, FC_INT16, FC_FLOAT32, FC_FLOAT64 };
+/* Integers first. */
+enum fc_dtype { FC_UINT8, FC_UINT16, FC_INT16, FC_FLOAT16, FC_FLOAT32, FC_FLOAT64 };
 enum fc_border { FC_CONSTANT, FC_EDGE, FC_REFLECT, FC_SYMMETRIC, FC_WRAP };
 enum fc_activation {
     FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH, FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
@@ -115,7 +116,7 @@ const char *fc_isa_name(int index);
 const struct fc_kernels *fc_find_kernels(const char *isa, int bits);
 
 /* cpu.c */
-int fc_cpu_has_avx2_fma(void);
+int fc_cpu_has_avx2(void); /* and FMA and F16C */
 int fc_cpu_has_avx512(void); /* F, BW, DQ and VL */
 size_t fc_cpu_l2_bytes(void); /* of one core; 0 where it is not known */
 

@@ -16,7 +16,7 @@ from numpy.testing import assert_array_equal
 from fastconv import _plan, avg_pool2d, conv, conv2d, filters, max_pool2d, plan_conv2d
 
 FLOATS = ("float32", "float64")
-PIXELS = ("uint8", "uint16", "int16", "float32", "float64")
+PIXELS = ("uint8", "uint16", "int16", "float16", "float32", "float64")
 BORDERS = ("constant", "edge", "reflect", "symmetric", "wrap")
 # Elements of the longest vector.
 LANES = {"uint8": 64, "float32": 16, "float64": 8}
@@ -36,6 +36,12 @@ def anything(rng, shape, dtype):
         return rng.standard_normal(shape).astype(dtype)
     info = np.iinfo(dtype)
     return rng.integers(info.min, info.max, shape, dtype, endpoint=True)
+
+
+def rounded(exact, dtype):
+    """Float64 results in the dtype; float16's overflow is infinity, silently."""
+    with np.errstate(over="ignore"):
+        return exact.astype(dtype)
 
 
 def poisoned(shape, dtype):

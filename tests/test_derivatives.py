@@ -10,7 +10,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers import BORDERS, PIXELS, anything, assert_same_bits, integers, poisoned
+from helpers import BORDERS, PIXELS, anything, assert_same_bits, integers, poisoned, rounded
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 from skimage import feature
@@ -45,6 +45,11 @@ def eps_of(image, out_dtype=None):
     """Of the floats that are computed in."""
     floats = "float64" if "float64" in (image.dtype, out_dtype) else "float32"
     return np.finfo(floats).eps
+
+
+def floats_of(dtype):
+    """The type of slopes by default: the image's own, or float32."""
+    return dtype if dtype[0] == "f" else "float32"
 
 
 def absolute_weights(sigma, order=(0, 0), truncate=4.0, radius=None):
@@ -83,8 +88,8 @@ def test_operators(isa, dtype, border):
         options |= {"scale": 0.25, "delta": 2.5} if i > 2 else {}
         expected = getattr(reference, function.__name__)(image, **arguments, **options)
         y = function(image, **arguments, **options)
-        assert y.dtype == {"uint8": "int16", "float64": "float64"}.get(dtype, "float32")
-        assert_array_equal(y, expected.astype(y.dtype))
+        assert y.dtype == {"uint8": "int16"}.get(dtype, floats_of(dtype))
+        assert_array_equal(y, rounded(expected, y.dtype))
 
 
 @pytest.mark.parametrize("operator", ["sobel", "scharr", "prewitt"])
@@ -97,10 +102,11 @@ def test_gradient(isa, dtype, operator):
         options = {"border": border, "cval": -3, "channel_axis": -1 if i % 2 else None}
         results = gradient(image, operator, **options)
         expected = reference.gradient(image, operator, **options)
-        assert [y.dtype for y in results] == ["float64" if dtype == "float64" else "float32"] * 4
-        assert_array_equal(results[:2], expected[:2])
+        assert [y.dtype for y in results] == [floats_of(dtype)] * 4
+        for y, exact in zip(results[:2], expected[:2], strict=True):
+            assert_array_equal(y, rounded(exact, y.dtype))
         for y, exact in zip(results[2:], expected[2:], strict=True):
-            assert_close(y, exact, LIBRARY * np.finfo(y.dtype).eps * abs(exact))
+            assert_close(y, exact, LIBRARY * eps_of(image) * abs(exact))
 
 
 def test_the_slopes_of_gradient_are_those_of_the_operators(isa):
@@ -157,7 +163,7 @@ GAUSSIANS = [
 def test_gaussian_derivatives(isa, dtype, sigma, order, options):
     image = anything(np.random.default_rng(5), (2, 9, 15, 3), dtype)
     y = gaussian(image, sigma, order=order, **options)
-    assert y.dtype == ("float64" if dtype == "float64" else "float32")
+    assert y.dtype == floats_of(dtype)
     plain = {key: each for key, each in options.items() if key not in ("truncate", "radius")}
     kernels = absolute_weights(
         sigma, order, options.get("truncate", 4.0), options.get("radius")
@@ -223,8 +229,7 @@ def test_blobs(isa, dtype, name, options, border):
     )
     options = {**options, "border": border, "cval": 7, "channel_axis": -1}
     y = getattr(filters, name)(image, **options)
-    default = "float64" if dtype == "float64" else "float32"
-    assert y.dtype == options.get("out_dtype", default)
+    assert y.dtype == options.get("out_dtype", floats_of(dtype))
     unrounded = {**options, "out_dtype": np.float64}
     exact = getattr(reference, name)(image.astype(np.float64), **unrounded)
     assert_close(y, exact, blob_bound(name, image, **options))
@@ -271,8 +276,7 @@ def test_corners(isa, dtype, name, options, border):
     options = {**options, "border": border, "cval": 7}
     image = anything(np.random.default_rng(9), (2, 13, 17, 3), dtype)
     y = getattr(filters, name)(image, channel_axis=-1, **options)
-    default = "float64" if dtype == "float64" else "float32"
-    assert y.dtype == options.get("out_dtype", default)
+    assert y.dtype == options.get("out_dtype", floats_of(dtype))
     exact = getattr(reference, name)(image, channel_axis=-1, **options)
     assert_close(y, exact, corner_bound(name, image, **options))
     for channel in range(3):
@@ -459,7 +463,9 @@ def blocks(monkeypatch):
 
 @pytest.mark.parametrize("border", BORDER_CHOICES, ids=str)
 @pytest.mark.parametrize(("name", "options"), SEVERAL)
-@pytest.mark.parametrize(("dtype", "channels"), [("uint8", 1), ("float32", 2), ("float64", 1)])
+@pytest.mark.parametrize(
+    ("dtype", "channels"), [("uint8", 1), ("float16", 1), ("float32", 2), ("float64", 1)]
+)
 def test_blocks(isa, threads, request, dtype, channels, name, options, border):
     """The same bits as of whole images, also over the image itself."""
     options = {**options, "border": border, "cval": 0.3, "channel_axis": -1}

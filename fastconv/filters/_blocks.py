@@ -16,6 +16,7 @@ import numpy as np
 
 from fastconv import _arrays, _threads
 from fastconv.filters import _image
+from fastconv.filters._window import store
 from fastconv.filters.correlation import correlate
 
 # What a call takes beyond its results, unless the window is so large that such blocks would mostly
@@ -37,7 +38,7 @@ def compute(
     image = _arrays.readable(function, "image", image, _image.DTYPES)
     *lead, h, w, channels = _image.shape_of(function, image, channel_axis)
     if out_dtype is None:
-        out_dtype = "float64" if image.dtype == np.float64 else "float32"
+        out_dtype = image.dtype if image.dtype.kind == "f" else "float32"
     out_dtype = _image.checked_out_dtype(function, out_dtype, dtypes)
     _, windows, cval, _ = _image.prepare(
         function, image, size, border, None, cval, channel_axis, out_dtype
@@ -72,7 +73,7 @@ def compute(
         else:
             block, kept = _strip(source, part, rows, borders[0], is_valid)
         for result, array in zip(results, make(block, over), strict=True):
-            result[part] = _converted(function, array[:, kept], out_dtype)
+            store(function, array[:, kept], result[part], -1, 1)
 
     if nested:
         seen = (n + k - 1 for n, k in zip(block_size[1:], size, strict=True))
@@ -87,14 +88,6 @@ def _centre(pixels, size, kernels):
     """What smaller kernels see of a block that is as large as the window of `size` asks for."""
     y, x = ((n - len(kernel)) // 2 for n, kernel in zip(size, kernels, strict=True))
     return pixels[:, y : pixels.shape[1] - y, x : pixels.shape[2] - x]
-
-
-def _converted(function, array, dtype):
-    """Rounded and saturated where the results are integers."""
-    if dtype.kind == "f":
-        return array
-    one = [np.ones((1, 1))]
-    return correlate(function, array, one, "valid", 0, None, 1, 0, -1, dtype, None, 1)
 
 
 def _strip_size(rows, cols, area):

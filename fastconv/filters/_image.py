@@ -6,7 +6,8 @@ import numpy as np
 
 from fastconv import _arrays, _config, _core, _geometry, _plan, _threads
 
-DTYPES = ("uint8", "uint16", "int16", "float32", "float64")
+DTYPES = ("uint8", "uint16", "int16", "float16", "float32", "float64")
+FLOATS = tuple(name for name in DTYPES if name.startswith("float"))
 # A sum of integers is exact in a float while it stays below this.
 EXACT = {32: 2**24, 64: 2**53}
 # Longer kernels want another algorithm, and a mistaken sigma soon asks for one.

@@ -42,6 +42,17 @@ def reduce(
     )  # fmt: skip
 
 
+def store(function, floats, out, channel_axis, threads):
+    """Copy floats, rounded and saturated where they become integers: each the largest of one."""
+    if floats.dtype == out.dtype:
+        out[...] = floats
+        return
+    reduce(
+        function, "maximum", floats, (1, 1), border="valid", cval=0, anchor=None,
+        channel_axis=channel_axis, out_dtype=out.dtype, out=out, threads=threads,
+    )  # fmt: skip
+
+
 def order_bits(dtype, out_dtype, cval):
     """The numbers to compare in: the narrowest that hold every pixel."""
     if dtype == out_dtype == np.uint8 and cval in range(256):
@@ -58,6 +69,9 @@ def _sum_bits(function, dtype, out_dtype, size, cval, divisor):
         raise ValueError(
             f"{function}: a window's sum may reach {bound:.3g}, expected less than {EXACT[64]:.3g}"
         )
-    # A quotient that is no tie stays clear of one while its sum has a bit to spare.
+    # A quotient in float32 is a tie only where the exact one is: between integers while its sum has
+    # a bit to spare, between numbers of float16 while its divisor has 11 bits less than a float32.
     exact = EXACT[32] if divisor == 1 else EXACT[32] // 2
+    if out_dtype == np.float16 and divisor >= EXACT[32] >> 11:
+        return 64
     return 32 if bound < exact and cval.is_integer() and out_dtype != np.float64 else 64

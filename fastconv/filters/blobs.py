@@ -38,7 +38,7 @@ def laplacian_of_gaussian(
     truncate : float
         Where the kernel ends, in standard deviations.
     out_dtype : dtype, optional
-        By default float64 for float64 images, float32 for others. Integers are rounded once.
+        The image's by default; of integers float32. Integers are rounded once.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def difference_of_gaussians(
     truncate : float
         Where the kernels end, in standard deviations.
     out_dtype : dtype, optional
-        By default float64 for float64 images, float32 for others. Integers are rounded once.
+        The image's by default; of integers float32. Integers are rounded once.
 
     Returns
     -------

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv import _arrays, _geometry
-from fastconv.filters import _blocks
+from fastconv.filters import _blocks, _image
 from fastconv.filters.derivatives import sobel_kernels
 from fastconv.filters.smoothing import gaussian_kernels
 
@@ -42,8 +42,9 @@ def harris(
         What an edge costs: 0.04 to 0.06 is usual; from 0.25 on no pixel is a corner.
     ksize : int
         Of the Sobel kernels, which are not normalised: odd, from 3 to 9.
-    out_dtype : float32 or float64, optional
-        By default float64 for float64 images, float32 for others.
+    out_dtype : float16, float32 or float64, optional
+        The image's by default; of integers float32. Responses are fourth powers of slopes: float16
+        has no room for those beyond 65504, which become infinite.
 
     Returns
     -------
@@ -165,5 +166,5 @@ def _corners(function, image, sigma, ksize, response, **options):
 
     size = [ksize - 1 + len(kernel) for kernel in window]
     return _blocks.compute(
-        function, image, size, make, 6, dtypes=("float32", "float64"), nested=True, **options
+        function, image, size, make, 6, dtypes=_image.FLOATS, nested=True, **options
     )[0]

@@ -33,7 +33,7 @@ def filter2d(
     Parameters
     ----------
     image : (..., H, W) array, or (..., H, W, C) with ``channel_axis=-1``
-        uint8, uint16, int16, float32 or float64.
+        uint8, uint16, int16, float16, float32 or float64.
     kernel : (kh, kw) array, or a bank (M, kh, kw)
         Any real type, any size (also larger than the image). Flip it for a convolution.
     border : str or (rows, columns)
@@ -52,7 +52,7 @@ def filter2d(
         Without it a colour photograph (H, W, 3) is H images of W rows and 3 columns.
     out_dtype : dtype, optional
         Type of the result; the image's by default. Integers are rounded half to even, then
-        saturated; NaN gives 0.
+        saturated; NaN gives 0. In float16 what rounds beyond 65504 is infinite.
     out : array of the result's shape and dtype, optional
         Receives the result; it may overlap the image.
     threads : int, optional
@@ -70,8 +70,8 @@ def filter2d(
     Notes
     -----
     Integer image and kernel are summed exactly, and scaled in float64 unless float32 is exact; else
-    8- and 16-bit and float32 images are computed in float32, float64 images and results in
-    float64. The bits depend on neither threads, batch nor processor.
+    float64 images and results are computed in float64, all others in float32, float16 too: its
+    results are rounded once. The bits depend on neither threads, batch nor processor.
 
     Examples
     --------

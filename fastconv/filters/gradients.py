@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from fastconv import _arrays, _geometry
-from fastconv.filters import _blocks
+from fastconv.filters import _blocks, _image
 from fastconv.filters.derivatives import OPERATORS, operator_kernels
 
 OUTPUTS = ("dx", "dy", "magnitude", "angle")
@@ -37,8 +37,8 @@ def gradient(
     outputs : str or sequence of str
         What to compute: one or several of "dx", "dy", "magnitude" and "angle", which is in radians,
         more than -pi (but for rounding) and at most pi.
-    out_dtype : float32 or float64, optional
-        By default float64 for float64 images, float32 for others.
+    out_dtype : float16, float32 or float64, optional
+        The image's by default; of integers float32.
     out : array, or for several outputs a tuple or list of arrays, optional
         Receives the results, of their shape and dtype; it may overlap the image. In its place in a
         tuple, None stands for a new array.
@@ -89,7 +89,7 @@ def gradient(
 
     results = _blocks.compute(
         "gradient", image, (3, 3), make, 7, border=border, cval=cval, channel_axis=channel_axis,
-        out_dtype=out_dtype, outs=outs, threads=threads, dtypes=("float32", "float64"),
+        out_dtype=out_dtype, outs=outs, threads=threads, dtypes=_image.FLOATS,
     )  # fmt: skip
     return results[0] if isinstance(outputs, str) else tuple(results)
 

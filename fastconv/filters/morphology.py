@@ -4,7 +4,7 @@ import numpy as np
 
 from fastconv import _arrays, _geometry
 from fastconv.filters import _image
-from fastconv.filters._window import order_bits, rectangle, reduce
+from fastconv.filters._window import order_bits, rectangle, reduce, store
 
 # Elements of a footprint that is no rectangle, in all and along a side: a list of them, and as many
 # lines, are kept for each thread.
@@ -140,7 +140,8 @@ def opening(
 
     Notes
     -----
-    Holds one more image of the same size while it runs.
+    Holds one more image of the same size while it runs; of float16 in float32, so that the result
+    alone is rounded.
 
     Examples
     --------
@@ -213,11 +214,11 @@ def morphological_gradient(
     array([[0, 0, 9, 9, 0, 0]], dtype=uint8)
     """
     element = _Element("morphological_gradient", footprint, structure, anchor)
-    options = (border, cval, channel_axis, None, None, threads)
+    options = (border, cval, channel_axis)
     return element.difference(
-        image, border, channel_axis, out_dtype, out,
-        lambda: (element.apply("maximum", image, *options),
-                 element.apply("minimum", image, *options)),
+        image, border, channel_axis, out_dtype, out, threads,
+        lambda between: (element.apply("maximum", image, *options, between, None, threads),
+                         element.apply("minimum", image, *options, between, None, threads)),
     )  # fmt: skip
 
 
@@ -248,11 +249,11 @@ def top_hat(
     array([[0, 8, 0, 0, 0, 0, 0]], dtype=uint8)
     """
     element = _Element("top_hat", footprint, structure, anchor)
-    options = (border, cval, channel_axis, None, None, threads)
+    options = (border, cval, channel_axis)
     return element.difference(
-        image, border, channel_axis, out_dtype, out,
-        lambda: (image,
-                 element.twice("minimum", image, *options)),
+        image, border, channel_axis, out_dtype, out, threads,
+        lambda between: (image,
+                         element.twice("minimum", image, *options, between, None, threads)),
     )  # fmt: skip
 
 
@@ -283,11 +284,11 @@ def black_hat(
     array([[0, 8, 0, 0, 0, 0, 0]], dtype=uint8)
     """
     element = _Element("black_hat", footprint, structure, anchor)
-    options = (border, cval, channel_axis, None, None, threads)
+    options = (border, cval, channel_axis)
     return element.difference(
-        image, border, channel_axis, out_dtype, out,
-        lambda: (element.twice("maximum", image, *options),
-                 image),
+        image, border, channel_axis, out_dtype, out, threads,
+        lambda between: (element.twice("maximum", image, *options, between, None, threads),
+                         image),
     )  # fmt: skip
 
 
@@ -392,30 +393,32 @@ class _Element:
     def twice(self, first, image, border, cval, channel_axis, out_dtype, out, threads):
         """One way, then the other with the element turned around."""
         second = "minimum" if first == "maximum" else "maximum"
-        result, finish = self._result(image, border, channel_axis, out_dtype, out)
-        between = self.apply(first, image, border, cval, channel_axis, None, None, threads)
+        result, finish, dtype = self._result(image, border, channel_axis, out_dtype, out)
+        between = self.apply(first, image, border, cval, channel_axis, dtype, None, threads)
         self.turned().apply(
             second, between, border, cval, channel_axis, result.dtype, result, threads
         )
         return finish()
 
-    def difference(self, image, border, channel_axis, out_dtype, out, both):
+    def difference(self, image, border, channel_axis, out_dtype, out, threads, both):
         """The first of two images less the second, rounded and saturated for integers."""
-        result, finish = self._result(image, border, channel_axis, out_dtype, out)
-        more, less = (np.asarray(each) for each in both())
-        wide = np.int32 if more.dtype.kind in "iu" else np.result_type(more, result)
+        result, finish, between = self._result(image, border, channel_axis, out_dtype, out)
+        more, less = (np.asarray(each) for each in both(between))
+        wide = np.int32 if more.dtype.kind in "iu" else np.result_type(more, less, result)
         with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, silently
             y = np.subtract(more, less, dtype=wide)
+        if y.dtype.kind == "f":
+            store(self.function, y, result, channel_axis, threads)
+            return finish()
         if result.dtype.kind in "iu":
             limits = np.iinfo(result.dtype)
-            if y.dtype.kind == "f":
-                y = np.where(np.isnan(y), 0, np.rint(y))
             y = np.clip(y, limits.min, limits.max)
-        result[...] = y
+        with np.errstate(over="ignore"):  # of float16
+            result[...] = y
         return finish()
 
     def _result(self, image, border, channel_axis, out_dtype, out):
-        """An array for a result of the image's size."""
+        """An array for a result of the image's size, and the type of images that lead to it."""
         if isinstance(border, str) and border == "valid":
             raise ValueError(
                 f'{self.function}: border is "valid", expected one that keeps the image\'s size'
@@ -425,4 +428,7 @@ class _Element:
         out_dtype = _image.checked_out_dtype(
             self.function, image.dtype if out_dtype is None else out_dtype
         )
-        return _arrays.writable(self.function, out, image.shape, out_dtype, (image,))
+        between = image.dtype
+        if between == np.float16:
+            between = np.result_type(np.float32, out_dtype)
+        return *_arrays.writable(self.function, out, image.shape, out_dtype, (image,)), between

@@ -1,13 +1,14 @@
 /* Between the caller's element types and the type that a kernel computes in. The loops are plain:
- * with the variant's flags every compiler turns them into vectors, and each step is exact or
- * rounded once, so the bits do not depend on how. */
+ * with the variant's flags every compiler turns them into vectors (float16, which C does not know,
+ * goes by vectors), and each step is exact or rounded once, so the bits do not depend on how. */
 
 FC_INLINE size_t dtype_size(int dtype)
 {
     switch (dtype) {
     case FC_UINT8: return 1;
     case FC_UINT16:
-    case FC_INT16: return 2;
+    case FC_INT16:
+    case FC_FLOAT16: return 2;
     case FC_FLOAT32: return 4;
     default: return 8;
     }
@@ -33,7 +34,37 @@ static void store_from_real(void *dst, const real *src, int dtype, ptrdiff_t n)
 typedef double other_real;
 #else
 typedef float other_real;
+#include "../simd/half.h" /* half_from_real */
 #endif
+
+static void load_half(real *dst, const uint16_t *src, ptrdiff_t n)
+{
+    const ptrdiff_t rest = n % LANES;
+    uint16_t last[LANES] = {0};
+    for (ptrdiff_t i = 0; i < n - rest; i += LANES)
+        v_store(dst + i, v_load_half(src + i));
+    if (rest) {
+        memcpy(last, src + n - rest, (size_t)rest * sizeof *last);
+        v_store_n(dst + n - rest, v_load_half(last), rest);
+    }
+}
+
+static void store_half(uint16_t *dst, const real *src, ptrdiff_t n)
+{
+#if FC_BITS == 64 /* half.h says why */
+    for (ptrdiff_t i = 0; i < n; i++)
+        dst[i] = half_from_real(src[i]);
+#else
+    const ptrdiff_t rest = n % LANES;
+    uint16_t last[LANES];
+    for (ptrdiff_t i = 0; i < n - rest; i += LANES)
+        v_store_half(dst + i, v_load(src + i));
+    if (rest) {
+        v_store_half(last, v_load_n(src + n - rest, rest));
+        memcpy(dst + n - rest, last, (size_t)rest * sizeof *last);
+    }
+#endif
+}
 
 #define LOAD_AS(type)                                                                          \
     do {                                                                                       \
@@ -49,6 +80,7 @@ static void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)
     case FC_UINT8: LOAD_AS(uint8_t); break;
     case FC_UINT16: LOAD_AS(uint16_t); break;
     case FC_INT16: LOAD_AS(int16_t); break;
+    case FC_FLOAT16: load_half(dst, src, n); break;
     case REAL_DTYPE: memcpy(dst, src, (size_t)n * sizeof(real)); break;
     default: LOAD_AS(float); break;
     }
@@ -79,6 +111,7 @@ static void store_from_real(void *dst, const real *src, int dtype, ptrdiff_t n)
     case FC_UINT8: STORE_ROUNDED(uint8_t, 0, UINT8_MAX); break;
     case FC_UINT16: STORE_ROUNDED(uint16_t, 0, UINT16_MAX); break;
     case FC_INT16: STORE_ROUNDED(int16_t, INT16_MIN, INT16_MAX); break;
+    case FC_FLOAT16: store_half(dst, src, n); break;
     case REAL_DTYPE: memcpy(dst, src, (size_t)n * sizeof(real)); break;
     default: STORE_AS(other_real); break;
     }

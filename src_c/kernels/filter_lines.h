@@ -172,7 +172,7 @@ static int filter_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t 
     enum { VECTORS = 4 };
     real lanes[LANES], sum = 0;
     vec any[VECTORS] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
-    if (p->dtype != FC_FLOAT32 && p->dtype != FC_FLOAT64)
+    if (p->dtype < FC_FLOAT16) /* integers */
         return 0;
     for (ptrdiff_t i = 0; i < n; i += VECTORS * LANES)
         FC_UNROLL for (int v = 0; v < VECTORS; v++)

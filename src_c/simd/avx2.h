@@ -1,4 +1,4 @@
-/* AVX2 with FMA: 32-byte vectors, 16 registers. Names as in scalar.h. */
+/* AVX2 with FMA and F16C: 32-byte vectors, 16 registers. Names as in scalar.h. */
 #include <immintrin.h>
 #include <string.h>
 
@@ -29,6 +29,14 @@ FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_ps(p, v); }
 FC_INLINE void v_stream(real *p, vec v) { _mm256_stream_ps(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm256_maskload_ps(p, v_first(n)); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm256_maskstore_ps(p, v_first(n), v); }
+FC_INLINE vec v_load_half(const uint16_t *p)
+{
+    return _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p));
+}
+FC_INLINE void v_store_half(uint16_t *p, vec v)
+{
+    _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
 FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
@@ -107,6 +115,10 @@ FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_pd(p, v); }
 FC_INLINE void v_stream(real *p, vec v) { _mm256_stream_pd(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm256_maskload_pd(p, v_first(n)); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm256_maskstore_pd(p, v_first(n), v); }
+FC_INLINE vec v_load_half(const uint16_t *p)
+{
+    return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)p)));
+}
 FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_pd(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_pd(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_pd(a, b); }

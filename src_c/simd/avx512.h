@@ -21,6 +21,14 @@ FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_ps(p, v); }
 FC_INLINE void v_stream(real *p, vec v) { _mm512_stream_ps(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_ps(v_first(n), p); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_ps(p, v_first(n), v); }
+FC_INLINE vec v_load_half(const uint16_t *p)
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+FC_INLINE void v_store_half(uint16_t *p, vec v)
+{
+    _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
 FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
@@ -105,6 +113,10 @@ FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_pd(p, v); }
 FC_INLINE void v_stream(real *p, vec v) { _mm512_stream_pd(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd(v_first(n), p); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_pd(p, v_first(n), v); }
+FC_INLINE vec v_load_half(const uint16_t *p)
+{
+    return _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)));
+}
 FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_pd(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }

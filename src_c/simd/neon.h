@@ -18,6 +18,14 @@ FC_INLINE vec v_set1(real x) { return vdupq_n_f32(x); }
 FC_INLINE vec v_load(const real *p) { return vld1q_f32(p); }
 FC_INLINE void v_store(real *p, vec v) { vst1q_f32(p, v); }
 FC_INLINE void v_stream(real *p, vec v) { vst1q_f32(p, v); }
+FC_INLINE vec v_load_half(const uint16_t *p)
+{
+    return vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(p)));
+}
+FC_INLINE void v_store_half(uint16_t *p, vec v)
+{
+    vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
+}
 FC_INLINE vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f32(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f32(a, b); }
@@ -77,6 +85,12 @@ FC_INLINE vec v_set1(real x) { return vdupq_n_f64(x); }
 FC_INLINE vec v_load(const real *p) { return vld1q_f64(p); }
 FC_INLINE void v_store(real *p, vec v) { vst1q_f64(p, v); }
 FC_INLINE void v_stream(real *p, vec v) { vst1q_f64(p, v); }
+FC_INLINE vec v_load_half(const uint16_t *p)
+{
+    uint32_t two;
+    memcpy(&two, p, sizeof two);
+    return vcvt_f64_f32(vget_low_f32(vcvt_f32_f16(vreinterpret_f16_u32(vdup_n_u32(two)))));
+}
 FC_INLINE vec v_add(vec a, vec b) { return vaddq_f64(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f64(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f64(a, b); }

@@ -18,6 +18,8 @@
  *   v_abs(x) v_copysign(x, sign)         of a NaN too
  *   v_if_less(a, b, x, y)                x where a < b, else (a NaN in either) y
  *   v_pow2(n)                            2**n of a whole n whose power is normal; of a NaN anything
+ *   v_load_half(p)                       of float16, exact
+ *   v_store_half(p, v)                   to float16, rounded half to even; for 32 alone
  *   v_stream(p, v) v_stream_end()        store past the caches, p aligned to the vector; and what to
  *                                        call after the last of them
  */
@@ -82,6 +84,12 @@ FC_INLINE real v_pow2(real n)
 typedef uint8_t real;
 #endif
 typedef real vec;
+
+#if FC_BITS != 8
+#include "half.h"
+FC_INLINE vec v_load_half(const uint16_t *p) { return real_from_half(*p); }
+FC_INLINE void v_store_half(uint16_t *p, vec v) { *p = half_from_real(v); }
+#endif
 
 FC_INLINE vec v_set1(real x) { return x; }
 FC_INLINE vec v_load(const real *p) { return *p; }
