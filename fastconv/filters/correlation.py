@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays, _core
+from fastconv import _arrays, _core, _plan
 from fastconv.filters import _image
 from fastconv.filters._image import EXACT, LONGEST_KERNEL
 
@@ -182,6 +182,8 @@ def correlate(
     if _in_16_bits(image.dtype, out_dtype, kernels, *numbers):
         algorithm = "filter_integer_separable" if separable else "filter_integer"
         bits, weights = 8, np.concatenate([k.ravel() for k in kernels]).astype(np.int16)
+    elif separable and _plan.is_faster_dense(size) and (dense := _dense(kernels, bits)) is not None:
+        algorithm, weights = "filter2d", dense
     return _image.run(
         function, image, windows, algorithm, bits, weights, numbers=numbers,
         bank=bank, channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
@@ -254,6 +256,15 @@ def _weights(function, kernels, bits):
             f"float{bits} can hold"
         )
     return weights
+
+
+def _dense(kernels, bits):
+    """The products of a column and a row of weights, unless one would lose precision."""
+    dense = np.outer(*(k.astype(np.float64) for k in kernels))
+    limits, size = np.finfo(f"float{bits}"), abs(dense)
+    if (((limits.tiny <= size) & (size <= limits.max)) | (dense == 0)).all():
+        return dense.ravel().astype(f"float{bits}")
+    return None
 
 
 def _absolute_sum(kernel):
