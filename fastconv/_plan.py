@@ -28,6 +28,8 @@ SPLIT_CHANNELS = 32
 LINE_BYTES = 16 * 1024
 # Histograms of columns that a thread keeps, of one channel: 1 MB of them.
 HISTOGRAMS = 2048
+# What a rank filter sorts at once: the least side, and the most bytes, beside histograms.
+RANK_SIDE, RANK_BYTES = 128, 3_800_000
 # The most that a ring of such lines may take.
 RING_BYTES = 2 * 2**20
 # Fewer columns than this are not worth a block of their own.
@@ -423,7 +425,7 @@ _FILTER_TERMS = {
     "filter_window": lambda g: 4 + g.cols.k.bit_length(),
     "filter_footprint": lambda g: g.rows.k * g.cols.k,
     "filter_median": lambda g: 20 if g.rows.k == 3 else 160,
-    "filter_rank": lambda g: 400 if g.bits == 8 else 40 * g.rows.k * g.cols.k,
+    "filter_rank": lambda g: 3000 if g.bits == 8 else 1000 * (1 + _seen(g)),
 }
 
 
@@ -435,6 +437,27 @@ def rank_filter(size, rank):
     if size in ((3, 3), (5, 5)) and 2 * rank == last:
         return "filter_median", "sum"
     return "filter_rank", "sum"
+
+
+def _rank_tile(g):
+    """Rows and columns of outputs whose source pixels are sorted at once.
+
+    They see twice what one window sees, where there is room for it.
+    """
+    rows, cols = (min(w.o, max(w.k, RANK_SIDE + 1 - w.k)) for w in (g.rows, g.cols))
+    most = RANK_BYTES // (g.bits // 8 + 10)  # source pixels; their order, place and column
+    # Cut along the shorter side of the window, a tile sees the least that others see, too.
+    if g.rows.k <= g.cols.k:
+        rows = min(rows, most // (cols + g.cols.k - 1) - (g.rows.k - 1))
+    else:
+        cols = min(cols, most // (rows + g.rows.k - 1) - (g.cols.k - 1))
+    return max(1, rows), max(1, cols)
+
+
+def _seen(g):
+    """Source pixels that are sorted for each output."""
+    rows, cols = _rank_tile(g)
+    return (rows + g.rows.k - 1) * (cols + g.cols.k - 1) / (rows * cols)
 
 
 @lru_cache(CACHED_PLANS)
@@ -449,13 +472,15 @@ def _filter2d(g, isa, threads):
         line = wide = HISTOGRAMS
     if g.algorithm == "filter_window":  # whose ring holds rows of outputs
         least = max(1, min(least, most))
-    block_cols = max(line - g.cols.k, wide - g.cols.k, least)
+    block_rows, block_cols = g.rows.o, max(line - g.cols.k, wide - g.cols.k, least)
+    if g.algorithm == "filter_rank" and g.bits != 8:
+        block_rows, block_cols = _rank_tile(g)
     block_cols = _parts(g.cols.o, _parts(g.cols.o, block_cols))
     others = g.planes * _parts(g.cols.o, block_cols)
     sizes = _windows(g.rows, g.cols) | _border(g.border)
     sizes |= {"planes": g.planes, "c": g.channels, "m": g.kernels}
     sizes |= {"block_cols": block_cols}
-    sizes |= {"block_rows": _even_rows(g.rows.o, g.rows.o, others, threads)}
+    sizes |= {"block_rows": _even_rows(g.rows.o, block_rows, others, threads)}
     sizes |= {"scale": g.scale, "delta": g.delta, "cval": g.cval}
     sizes |= {"dtype": _core.DTYPES[g.dtype], "out_dtype": _core.DTYPES[g.out_dtype]}
     sizes |= {"reduction": _core.REDUCTIONS[g.reduction], "rank": g.rank}

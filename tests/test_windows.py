@@ -262,7 +262,7 @@ def test_a_small_call_that_was_good_makes_no_bad_one_good():
 
 
 def test_a_call_worth_sharing_is_planned_for_the_threads_there_are(monkeypatch):
-    image = np.random.default_rng(11).random((100, 100)).astype(np.float32)
+    image = np.random.default_rng(11).random((120, 120)).astype(np.float32)
     kept = filters._image._small_calls
     kept.clear()
     filters.median(image, 31)

@@ -15,6 +15,7 @@
 #include "filter_window.h"
 #include "filter_footprint.h"
 #include "filter_median.h"
+#include "filter_histogram.h"
 #include "filter_rank.h"
 #if FC_BITS == 8
 #include "filter_integer.h"
