@@ -28,7 +28,9 @@ SPLIT_CHANNELS = 32
 LINE_BYTES = 16 * 1024
 # Histograms of columns that a thread keeps, of one channel: 1 MB of them.
 HISTOGRAMS = 2048
-# What a rank filter sorts at once: the least side, and the most bytes, beside histograms.
+# Of 8, 32 and 64 bits, windows of so many pixels at most take networks, which are faster there.
+NETWORK_PIXELS = {8: 121, 32: 100, 64: 81}
+# What is sorted at once for larger ones: the least side, and the most bytes, beside histograms.
 RANK_SIDE, RANK_BYTES = 128, 3_800_000
 # The most that a ring of such lines may take.
 RING_BYTES = 2 * 2**20
@@ -425,18 +427,27 @@ _FILTER_TERMS = {
     "filter_window": lambda g: 4 + g.cols.k.bit_length(),
     "filter_footprint": lambda g: g.rows.k * g.cols.k,
     "filter_median": lambda g: 20 if g.rows.k == 3 else 160,
+    "filter_network": lambda g: 16 * g.rows.k * g.cols.k,
     "filter_rank": lambda g: 3000 if g.bits == 8 else 1000 * (1 + _seen(g)),
 }
 
 
-def rank_filter(size, rank):
+def rank_filter(size, rank, bits, channels):
     """The algorithm for the pixel of a rank in a rectangle, and what it reduces to."""
     last = size[0] * size[1] - 1
     if rank in (0, last):
         return "filter_window", "minimum" if rank == 0 else "maximum"
     if size in ((3, 3), (5, 5)) and 2 * rank == last:
         return "filter_median", "sum"
+    pixel = channels * bits // 8
+    if last < NETWORK_PIXELS[bits] and 2 * size[1] * pixel <= RING_BYTES // _lists(*size):
+        return "filter_network", "sum"
     return "filter_rank", "sum"
+
+
+def _lists(rows, cols):
+    """Lines of sorted numbers that a filter_network of a window keeps, at most."""
+    return 2 * rows * cols
 
 
 def _rank_tile(g):
@@ -462,15 +473,17 @@ def _seen(g):
 
 @lru_cache(CACHED_PLANS)
 def _filter2d(g, isa, threads):
-    # A ring of rows.k + 3 lines stays in half of a block, unless strips would be narrow beside what
-    # they see.
+    # What is kept of lines stays in half of a block, unless strips would be narrow beside what they
+    # see.
+    network = g.algorithm == "filter_network"
+    lines = _lists(g.rows.k, g.cols.k) if network else g.rows.k + 3
     pixel = g.channels * g.bits // 8
-    line = min(LINE_BYTES, BLOCK_BYTES // 2 // (g.rows.k + 3)) // pixel
-    most = RING_BYTES // (g.rows.k + 3) // pixel
+    line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel
+    most = RING_BYTES // lines // pixel
     wide, least = min(2 * g.cols.k, most), LEAST_COLUMNS
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
         line = wide = HISTOGRAMS
-    if g.algorithm == "filter_window":  # whose ring holds rows of outputs
+    if network or g.algorithm == "filter_window":  # whose lines are many, or rows of outputs
         least = max(1, min(least, most))
     block_rows, block_cols = g.rows.o, max(line - g.cols.k, wide - g.cols.k, least)
     if g.algorithm == "filter_rank" and g.bits != 8:

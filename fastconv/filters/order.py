@@ -47,10 +47,10 @@ def median(
 
     Notes
     -----
-    3x3 and 5x5 take networks of comparisons. Other windows take histograms, in a time that hardly
-    grows with them (Perreault and Hebert, 2007): of uint8 pixels as they are, of others after parts
-    of the image were sorted, so that equal or ordered pixels take no longer than others. At most
-    4 MB are taken for each thread.
+    Small windows take networks of comparisons, up to 10x10 pixels (11x11 of uint8, 9x9 of
+    float64). Larger ones take histograms, in a time that hardly grows with them (Perreault and
+    Hebert, 2007): of uint8 pixels as they are, of others after parts of the image were sorted, so
+    that equal or ordered pixels take no longer than others. At most 4 MB are taken for each thread.
 
     A NaN in a window gives NaN. 0.0 and -0.0 are equal: where one of them is the result, it may
     have either sign. OpenCV's medianBlur is the same with ``border="edge"``.
@@ -231,7 +231,8 @@ def _rank(
         function, image, size, border, anchor, cval, channel_axis, out_dtype
     )
     bits = order_bits(image.dtype, out_dtype, cval)
-    algorithm, reduction = _plan.rank_filter(size, rank)
+    channels = _image.shape_of(function, image, channel_axis)[-1]
+    algorithm, reduction = _plan.rank_filter(size, rank, bits, channels)
     if algorithm == "filter_rank" and size[1] > MOST_COLUMNS:
         bits = max(bits, 32)
     _image.check_holds(function, "cval", cval, bits)
