@@ -159,7 +159,7 @@ CASES = (
       for dtype in ("float32", "uint8") for k in (9, 31)),
     # OpenCV's median repeats the edge, whatever is asked for.
     *(_filter(f"median_{k}x{k}", "median", dtype, size=k, border="edge")
-      for dtype in ("float32", "uint8") for k in (3, 5)),
+      for dtype in ("float32", "uint8") for k in (3, 5, 7)),
     *(_filter(f"dilate_{k}x{k}", "dilate", dtype, footprint=k)
       for dtype in ("float32", "uint8") for k in (5, 31)),
     _pool("max2x2s2_112", "max_pool2d", (8, 64, 112, 112), 2, 2),

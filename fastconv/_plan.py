@@ -30,6 +30,10 @@ LINE_BYTES = 16 * 1024
 SLIDE_LARGEST = 9
 # Histograms of columns that a thread keeps, of one channel: 1 MB of them.
 HISTOGRAMS = 2048
+# Of 8, 32 and 64 bits, windows of so many pixels at most take networks, which are faster there.
+NETWORK_PIXELS = {8: 121, 32: 100, 64: 81}
+# What is sorted at once for larger ones: the least side, and the most bytes, beside histograms.
+RANK_SIDE, RANK_BYTES = 128, 3_800_000
 # The most that a ring of such lines may take.
 RING_BYTES = 2 * 2**20
 # Fewer columns than this are not worth a block of their own.
@@ -426,7 +430,8 @@ _FILTER_TERMS = {
     "filter_window": lambda g: 4 + g.cols.k.bit_length(),
     "filter_footprint": lambda g: g.rows.k * g.cols.k,
     "filter_median": lambda g: 20 if g.rows.k == 3 else 160,
-    "filter_rank": lambda g: 400 if g.bits == 8 else 40 * g.rows.k * g.cols.k,
+    "filter_network": lambda g: 16 * g.rows.k * g.cols.k,
+    "filter_rank": lambda g: 3000 if g.bits == 8 else 1000 * (1 + _seen(g)),
 }
 
 
@@ -440,38 +445,70 @@ def window_filter(size):
     return "filter_slide" if max(size) <= SLIDE_LARGEST else "filter_window"
 
 
-def rank_filter(size, rank):
+def rank_filter(size, rank, bits, channels):
     """The algorithm for the pixel of a rank in a rectangle, and what it reduces to."""
     last = size[0] * size[1] - 1
     if rank in (0, last):
         return window_filter(size), "minimum" if rank == 0 else "maximum"
     if size in ((3, 3), (5, 5)) and 2 * rank == last:
         return "filter_median", "sum"
+    pixel = channels * bits // 8
+    if last < NETWORK_PIXELS[bits] and 2 * size[1] * pixel <= RING_BYTES // _lists(*size):
+        return "filter_network", "sum"
     return "filter_rank", "sum"
+
+
+def _lists(rows, cols):
+    """Lines of sorted numbers that a filter_network of a window keeps, at most."""
+    return 2 * rows * cols
+
+
+def _rank_tile(g):
+    """Rows and columns of outputs whose source pixels are sorted at once.
+
+    They see twice what one window sees, where there is room for it.
+    """
+    rows, cols = (min(w.o, max(w.k, RANK_SIDE + 1 - w.k)) for w in (g.rows, g.cols))
+    most = RANK_BYTES // (g.bits // 8 + 10)  # source pixels; their order, place and column
+    # Cut along the shorter side of the window, a tile sees the least that others see, too.
+    if g.rows.k <= g.cols.k:
+        rows = min(rows, most // (cols + g.cols.k - 1) - (g.rows.k - 1))
+    else:
+        cols = min(cols, most // (rows + g.rows.k - 1) - (g.cols.k - 1))
+    return max(1, rows), max(1, cols)
+
+
+def _seen(g):
+    """Source pixels that are sorted for each output."""
+    rows, cols = _rank_tile(g)
+    return (rows + g.rows.k - 1) * (cols + g.cols.k - 1) / (rows * cols)
 
 
 @lru_cache(CACHED_PLANS)
 def _filter2d(g, isa, threads):
-    # A ring of rows.k + 3 lines stays in half of a block, unless strips would be narrow beside what
-    # they see.
+    # What is kept of lines stays in half of a block, unless strips would be narrow beside what they
+    # see.
+    network = g.algorithm == "filter_network"
+    lines = _lists(g.rows.k, g.cols.k) if network else g.rows.k + 5
     pixel = g.channels * g.bits // 8
-    line = min(LINE_BYTES, BLOCK_BYTES // 2 // (g.rows.k + 5)) // pixel
-    most = RING_BYTES // (g.rows.k + 5) // pixel
+    line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel
+    most = RING_BYTES // lines // pixel
     wide, least = min(2 * g.cols.k, most), LEAST_COLUMNS
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
         line = wide = HISTOGRAMS
-    if g.algorithm == "filter_window":  # whose ring holds rows of outputs
+    if network or g.algorithm == "filter_window":  # whose lines are many, or rows of outputs
         least = max(1, min(least, most))
-    block_cols = max(line - g.cols.k, wide - g.cols.k, least)
+    block_rows, block_cols = g.rows.o, max(line - g.cols.k, wide - g.cols.k, least)
+    if g.algorithm == "filter_rank" and g.bits != 8:
+        block_rows, block_cols = _rank_tile(g)
     block_cols = _parts(g.cols.o, _parts(g.cols.o, block_cols))
     others = g.planes * _parts(g.cols.o, block_cols)
     sizes = _windows(g.rows, g.cols) | _border(g.border)
     sizes |= {"planes": g.planes, "c": g.channels, "m": g.kernels}
     sizes |= {"block_cols": block_cols}
-    most = g.rows.o
     if g.algorithm in ("filter_slide", "filter_median"):  # which hold all source rows of a block
-        most = max(1, BLOCK_BYTES // ((block_cols + g.cols.k) * pixel) - g.rows.k)
-    sizes |= {"block_rows": _even_rows(g.rows.o, most, others, threads)}
+        block_rows = max(1, BLOCK_BYTES // ((block_cols + g.cols.k) * pixel) - g.rows.k)
+    sizes |= {"block_rows": _even_rows(g.rows.o, block_rows, others, threads)}
     sizes |= {"scale": g.scale, "delta": g.delta, "cval": g.cval}
     sizes |= {"dtype": _core.DTYPES[g.dtype], "out_dtype": _core.DTYPES[g.out_dtype]}
     sizes |= {"reduction": _core.REDUCTIONS[g.reduction], "rank": g.rank}

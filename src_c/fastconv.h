@@ -35,6 +35,7 @@ enum fc_algorithm_id {
     FC_FILTER_WINDOW,
     FC_FILTER_FOOTPRINT,
     FC_FILTER_MEDIAN,
+    FC_FILTER_NETWORK,
     FC_FILTER_RANK,
     FC_POOL,
     FC_POOL_ARGMAX,
@@ -68,7 +69,7 @@ struct fc_filter2d {
     double cval, scale, delta; /* FC_FILTER_SLIDE and FC_FILTER_WINDOW divide by scale */
     int border_h, border_w, dtype, out_dtype;
     int reduction;  /* of FC_FILTER_SLIDE, FC_FILTER_WINDOW and FC_FILTER_FOOTPRINT */
-    ptrdiff_t rank; /* of FC_FILTER_RANK: 0 is the smallest */
+    ptrdiff_t rank; /* of FC_FILTER_NETWORK and FC_FILTER_RANK: 0 is the smallest */
 };
 
 /* planes images of (h, w, c): NCHW has c = 1 and n * channels planes, NHWC has n planes. */

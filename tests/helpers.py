@@ -375,6 +375,17 @@ OPERATIONS = {
         filters.median, PIXELS, lambda w: {"image": (2, 6, w, 2)},
         {"size": 5, "channel_axis": -1, "border": "edge"},
     ),
+    "median of a network": Operation(
+        filters.median, PIXELS, lambda w: {"image": (2, 8, w, 2)},
+        {"size": (6, 7), "channel_axis": -1, "border": "symmetric"},
+    ),
+    "rank of sorted tiles": Operation(
+        filters.rank, PIXELS, lambda w: {"image": (2, 21, w, 2)},
+        {"rank": 100, "size": (15, 11), "channel_axis": -1, "border": ("constant", "wrap")},
+    ),
+    "median of turned tiles": Operation(
+        filters.median, PIXELS, lambda w: {"image": (2, 7, w)}, {"size": (4, 40)},
+    ),
     "percentile": Operation(
         filters.percentile, PIXELS, lambda w: {"image": (2, 6, w, 2)},
         {"q": 30, "size": (4, 3), "channel_axis": -1, "border": "constant", "cval": 5},

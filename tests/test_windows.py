@@ -2,13 +2,22 @@
 
 import numpy as np
 import pytest
-from helpers import BORDERS, PIXELS, anything, poisoned, rounded
+from helpers import (
+    BORDERS,
+    PIXELS,
+    anything,
+    assert_same_bits,
+    clear_plans,
+    poisoned,
+    rounded,
+)
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import ndimage
 from test_filters import assert_close
 from test_reference import SCIPY_BORDERS
 
-from fastconv import _threads, filters, reference
+from fastconv import _geometry, _plan, _threads, filters, reference
+from fastconv.filters import order
 
 nan, inf = np.nan, np.inf
 SIZES = [(1, 1), (2, 3), (3, 3), (5, 5), (1, 8), (8, 1), (9, 4), (4, 17), (16, 16), (21, 9)]
@@ -216,6 +225,140 @@ def test_medians_of_every_order_of_zeros_and_ones(isa):
         assert_array_equal(result[:, 0, 0], some.sum((1, 2)) > 12)
 
 
+@pytest.mark.parametrize("size", [(1, 2), (1, 11), (11, 1), (2, 5), (5, 2), (4, 3), (3, 4), (2, 6)])
+def test_every_rank_of_every_order_of_zeros_and_ones(isa, size):
+    """So networks of any shape sort everything, and histograms do, too."""
+    pixels = size[0] * size[1]
+    every = (np.arange(2**pixels)[:, None, None] >> np.arange(pixels).reshape(size)) & 1
+    for rank in range(pixels):
+        expected = every.sum((1, 2)) >= pixels - rank
+        for dtype in ("uint8", "float32", "float64"):
+            result = filters.rank(every.astype(dtype), rank, size, border="valid")
+            assert_array_equal(result[:, 0, 0], expected)
+
+
+def test_medians_of_large_windows_worked_by_hand():
+    """The middle of a window of a ramp is its centre; of an even number the upper one is taken."""
+    for dtype in PIXELS:
+        ramp = np.arange(60, dtype=dtype)[None].repeat(50, 0)
+        assert_array_equal(filters.median(ramp, 31, border="valid"), ramp[:20, 15:45])
+        assert_array_equal(filters.median(ramp.T, 31, border="valid"), ramp[:20, 15:45].T)
+        assert_array_equal(filters.median(ramp, (1, 40), border="valid"), ramp[:, 20:41])
+        assert_array_equal(filters.percentile(ramp, 10, (1, 40), border="valid"), ramp[:, 4:25])
+        assert_array_equal(filters.rank(ramp, 41, (40, 20), border="valid"), ramp[:11, 1:42])
+        assert_array_equal(filters.median(ramp, (9, 7), border="constant")[0, :3], [0, 0, 0])
+
+
+# What is put in order: any pixels, few that differ, none, and such as are in order already.
+IMAGES = {
+    "any": lambda rng, shape, dtype: anything(rng, shape, dtype),
+    "few": lambda rng, shape, dtype: rng.integers(0, 3, shape).astype(dtype),
+    "equal": lambda rng, shape, dtype: np.full(shape, 7, dtype),
+    "rising": lambda rng, shape, dtype: np.arange(np.prod(shape)).reshape(shape).astype(dtype),
+    "falling": lambda rng, shape, dtype: -np.arange(np.prod(shape)).reshape(shape).astype(dtype),
+}
+
+
+@pytest.mark.parametrize(
+    "size", [(6, 6), (7, 7), (10, 9), (8, 11), (12, 12), (13, 40), (41, 14), (31, 31), (2, 41)]
+)
+@pytest.mark.parametrize("dtype", PIXELS)
+def test_ranks_of_every_size(isa, dtype, size):
+    rng = np.random.default_rng(size)
+    pixels = size[0] * size[1]
+    for seed, (kind, make) in enumerate(IMAGES.items()):
+        shape = ((1, 5), (33, 50), (45, 21), (9, 9), (2, 12, 34))[seed]
+        image = make(rng, shape, dtype)
+        border = list(BORDERS)[seed % len(BORDERS)]
+        check("median", image, size=size, border=border, cval=3)
+        rank, anchor = int(rng.integers(pixels)), tuple(int(rng.integers(k)) for k in size)
+        check("rank", image, rank=rank, size=size, anchor=anchor, threads=2, border=border)
+        if kind == "any":
+            check("median", make(rng, (45, 50), dtype), size=size, border="valid")
+
+
+@pytest.mark.parametrize(("side", "memory"), [(1, 2**20), (20, 2**20), (128, 1), (128, 20_000)])
+def test_edges_of_tiles(isa, monkeypatch, side, memory):
+    """However the image is cut into parts that are sorted, the bits of the result are the same."""
+    rng = np.random.default_rng(12)
+    calls = [
+        (image, size, border)
+        for image in (rng.standard_normal((2, 37, 41)).astype(np.float32),
+                      rng.integers(-9, 9, (50, 23)).astype(np.int16),
+                      np.where(rng.random((30, 31)) < 0.1, nan, rng.random((30, 31))))
+        for size, border in (((11, 13), "reflect"), ((1, 30), "wrap"), ((40, 3), "symmetric"),
+                             ((21, 20), "constant"))
+    ]  # fmt: skip
+    expected = [filters.median(image, size, border=border) for image, size, border in calls]
+    monkeypatch.setattr(_plan, "NETWORK_PIXELS", dict.fromkeys((8, 32, 64), 0))
+    monkeypatch.setattr(_plan, "RANK_SIDE", side)
+    monkeypatch.setattr(_plan, "RANK_BYTES", memory)
+    for threads in (1, 2, 3):
+        clear_plans()
+        for (image, size, border), each in zip(calls, expected, strict=True):
+            result = filters.median(image, size, border=border, threads=threads)
+            assert_same_bits(result, each, f"{size}, {border}")
+    clear_plans()
+
+
+@pytest.mark.parametrize("size", [(2, 2), (3, 5), (7, 7), (9, 11), (12, 31), (31, 5)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_order_of_numbers_that_are_not_finite(isa, dtype, size):
+    """Infinities are in order, zeros of either sign equal, and a NaN of any bits gives NaN."""
+    rng = np.random.default_rng(13)
+    image = rng.choice([-inf, -1e-40, -0.0, 0.0, 1e-40, 1, inf], (40, 47)).astype(dtype)
+    for rank in (1, size[0] * size[1] // 2, -2):
+        check("rank", image, rank=rank, size=size)
+        for value in (nan, -nan):
+            wild = image.copy()
+            wild[(3, 20, 20, 39), (46, 9, 10, 0)] = value
+            for border in ("edge", "constant"):
+                check("rank", wild, rank=rank, size=size, border=border)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 17, 300])
+@pytest.mark.parametrize("size", [(3, 4), (7, 7), (13, 12), (2, 40)])
+def test_ranks_of_many_channels(isa, size, channels):
+    rng = np.random.default_rng(channels)
+    for dtype in PIXELS:
+        image = anything(rng, (2, 7, 5, channels), dtype)
+        check("median", image, size=size, channel_axis=-1, threads=2)
+
+
+def test_the_algorithm_of_a_rank():
+    for rank, algorithm in ((0, "filter_slide"), (8, "filter_slide"), (4, "filter_median"),
+                            (3, "filter_network")):  # fmt: skip
+        assert _plan.rank_filter((3, 3), rank, 8, 1)[0] == algorithm
+    assert _plan.rank_filter((7, 7), 24, 64, 3)[0] == "filter_network"
+    assert _plan.rank_filter((7, 7), 24, 64, 10_000)[0] == "filter_rank"
+    assert _plan.rank_filter((13, 13), 24, 8, 1)[0] == "filter_rank"
+
+
+@pytest.mark.parametrize("size", [
+    (3, 4), (10, 10), (1, 100), (100, 1), (11, 11), (31, 31), (255, 257), (257, 255), (1, 32767),
+    (2, 32767), (32767, 1), (32767, 2), (16, 4095), (4095, 16),
+])  # fmt: skip
+@pytest.mark.parametrize("bits", [8, 32, 64])
+def test_scratch_memory_of_ranks(size, bits):
+    """At most 4 MB per thread, whatever the window, the image and the channels."""
+    if size[1] > order.MOST_COLUMNS:
+        bits = max(bits, 32)
+    dtype = {8: "uint8", 32: "float32", 64: "float64"}[bits]
+    for image in ((4000, 50_000), (50_000, 4000), (100_000, 10), (10, 100_000), (300, 300)):
+        rows, cols = _geometry.windows(
+            "rank", image, size, (1, 1), tuple((k // 2, k - 1 - k // 2) for k in size), (1, 1)
+        )
+        for channels in (1, 3, 300):
+            algorithm, reduction = _plan.rank_filter(size, 1, bits, channels)
+            geometry = _geometry.Filter2d(
+                1, channels, 1, rows, cols, ("reflect", "reflect"), dtype, dtype, algorithm, bits,
+                1.0, 0.0, 0.0, reduction, 1,
+            )  # fmt: skip
+            for threads in (1, 2):
+                task, _ = _plan.filter2d(geometry, threads)
+                assert task.scratch_bytes <= 4 * 2**20, (algorithm, image, channels)
+
+
 @pytest.mark.parametrize(
     ("name", "options", "word"),
     [
@@ -298,7 +441,7 @@ def test_a_small_call_that_was_good_makes_no_bad_one_good():
 
 
 def test_a_call_worth_sharing_is_planned_for_the_threads_there_are(monkeypatch):
-    image = np.random.default_rng(11).random((100, 100)).astype(np.float32)
+    image = np.random.default_rng(11).random((120, 120)).astype(np.float32)
     kept = filters._image._planned_calls
     kept.clear()
     results = []

@@ -4,9 +4,9 @@ from fastconv import _arrays, _geometry, _plan
 from fastconv.filters import _image
 from fastconv.filters._window import order_bits, rectangle
 
-# Pixels of a window that are sorted one by one are kept for each thread.
+# Of a window, which are counted in 16 bits.
 MOST_PIXELS = 2**16 - 1
-# Columns of a window that may keep histograms, half a KB each; wider ones are sorted.
+# Of a window of uint8, that keep histograms of half a KB each; in float32 its rows may do so.
 MOST_COLUMNS = 2**12
 
 
@@ -47,10 +47,13 @@ def median(
 
     Notes
     -----
-    3x3 and 5x5 take networks of comparisons; other windows of uint8 histograms, in a time that
-    does not grow with them (Perreault and Hebert, 2007). Larger windows of other types are sorted
-    one by one: 7x7 takes a hundred times as long as 5x5. A NaN in a window gives NaN. OpenCV's
-    medianBlur is the same with ``border="edge"``.
+    Small windows take networks of comparisons, up to 10x10 pixels (11x11 of uint8, 9x9 of
+    float64). Larger ones take histograms, in a time that hardly grows with them (Perreault and
+    Hebert, 2007): of uint8 pixels as they are, of others after parts of the image were sorted, so
+    that equal or ordered pixels take no longer than others. At most 4 MB are taken for each thread.
+
+    A NaN in a window gives NaN. 0.0 and -0.0 are equal: where one of them is the result, it may
+    have either sign. OpenCV's medianBlur is the same with ``border="edge"``.
 
     Examples
     --------
@@ -215,8 +218,8 @@ def percentile(
 def _rank(
     function, image, rank, size, border, cval, anchor, channel_axis, out_dtype, out, threads
 ):
-    algorithm, reduction = _plan.rank_filter(size, rank)
-    if algorithm == "filter_rank" and size[0] * size[1] > MOST_PIXELS:
+    pixels = size[0] * size[1]
+    if 0 < rank < pixels - 1 and pixels > MOST_PIXELS:
         raise ValueError(f"{function}: size is {size}, expected at most {MOST_PIXELS} pixels")
     key, result = _image.planned_call(
         function, image, out, None, rank, size, border, cval, anchor, channel_axis,
@@ -228,6 +231,8 @@ def _rank(
         function, image, size, border, anchor, cval, channel_axis, out_dtype
     )
     bits = order_bits(image.dtype, out_dtype, cval)
+    channels = _image.shape_of(function, image, channel_axis)[-1]
+    algorithm, reduction = _plan.rank_filter(size, rank, bits, channels)
     if algorithm == "filter_rank" and size[1] > MOST_COLUMNS:
         bits = max(bits, 32)
     _image.check_holds(function, "cval", cval, bits)

@@ -16,6 +16,8 @@
 #include "filter_slide.h"
 #include "filter_footprint.h"
 #include "filter_median.h"
+#include "filter_network.h"
+#include "filter_histogram.h"
 #include "filter_rank.h"
 #if FC_BITS == 8
 #include "filter_integer.h"
@@ -62,6 +64,7 @@ const struct fc_kernels FC_TABLE = {
         [FC_POOL] = {pool, pool_units, pool_scratch, NULL, NULL},
         [FC_POOL_ARGMAX] = {pool_argmax, pool_units, pool_argmax_scratch, NULL, NULL},
         [FC_FILTER_MEDIAN] = {filter_median, filter_units, filter_median_scratch, NULL, NULL},
+        [FC_FILTER_NETWORK] = {filter_network, filter_units, filter_network_scratch, NULL, NULL},
         [FC_FILTER_RANK] = {filter_rank, filter_units, filter_rank_scratch, NULL, NULL},
         [FC_FILTER_FOOTPRINT] = {filter_footprint, filter_units, filter_footprint_scratch, NULL, NULL},
         [FC_FILTER_SLIDE] = {filter_slide, filter_units, filter_slide_scratch, NULL, NULL},

@@ -8,6 +8,17 @@
 
 FC_INLINE void v_stream_end(void) { _mm_sfence(); }
 
+FC_INLINE uint32_t within_16(const uint16_t *p, uint16_t from, uint16_t n)
+{
+    const __m256i x = _mm256_sub_epi16(_mm256_loadu_si256((const __m256i *)p),
+                                       _mm256_set1_epi16((short)from));
+    const __m256i least = _mm256_min_epu16(x, _mm256_set1_epi16((short)n));
+    const __m256i not_less = _mm256_cmpeq_epi16(least, _mm256_set1_epi16((short)n));
+    const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(not_less),
+                                          _mm256_extracti128_si256(not_less, 1));
+    return ~(uint32_t)_mm_movemask_epi8(bytes) & 0xffff;
+}
+
 #if FC_BITS != 8
 /* All ones in the first n lanes: a window into ones followed by zeros. */
 FC_INLINE __m256i v_first(ptrdiff_t n)

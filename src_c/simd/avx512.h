@@ -7,6 +7,13 @@
 
 FC_INLINE void v_stream_end(void) { _mm_sfence(); }
 
+FC_INLINE uint32_t within_16(const uint16_t *p, uint16_t from, uint16_t n)
+{
+    const __m256i x = _mm256_loadu_si256((const __m256i *)p);
+    return _mm256_cmplt_epu16_mask(_mm256_sub_epi16(x, _mm256_set1_epi16((short)from)),
+                                   _mm256_set1_epi16((short)n));
+}
+
 #if FC_BITS == 32
 
 typedef float real;

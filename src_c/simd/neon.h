@@ -8,6 +8,15 @@
 
 FC_INLINE void v_stream_end(void) {} /* v_stream is a plain store */
 
+FC_INLINE uint32_t within_16(const uint16_t *p, uint16_t from, uint16_t n)
+{
+    static const uint16_t bits[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    const uint16x8_t first = vdupq_n_u16(from), count = vdupq_n_u16(n), bit = vld1q_u16(bits);
+    const uint16x8_t low = vcltq_u16(vsubq_u16(vld1q_u16(p), first), count);
+    const uint16x8_t high = vcltq_u16(vsubq_u16(vld1q_u16(p + 8), first), count);
+    return vaddvq_u16(vorrq_u16(vandq_u16(low, bit), vshlq_n_u16(vandq_u16(high, bit), 8)));
+}
+
 #if FC_BITS == 32
 
 typedef float real;

@@ -13,6 +13,7 @@
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_shift_in(before, v)                the last element of before, then all but the last of v
+ *   within_16*(p, from, n)               bit i of 16: is p[i] - from, modulo 2**16, less than n?
  *   v_add v_sub v_mul v_div              as the operators
  *   v_fma(a, b, c)                       a * b + c, rounded once
  *   v_abs(x) v_copysign(x, sign)         of a NaN too
@@ -36,6 +37,14 @@
 
 #define LANES 1
 #define VEC_REGS 16
+
+FC_INLINE uint32_t within_16(const uint16_t *p, uint16_t from, uint16_t n)
+{
+    uint32_t bits = 0;
+    for (int i = 0; i < 16; i++)
+        bits |= (uint32_t)((uint16_t)(p[i] - from) < n) << i;
+    return bits;
+}
 
 #if FC_BITS == 32
 typedef float real;
