@@ -154,6 +154,9 @@ CASES = (
     # Cut off where OpenCV cuts off by default: at 4 sigma, and at 3 for uint8.
     *(_filter(f"gaussian_{sigma}", "gaussian", dtype, sigma=sigma, truncate=truncate)
       for dtype, truncate in (("float32", 4), ("uint8", 3)) for sigma in (1, 3, 10)),
+    # Peers have no such method, and do what they do for any sigma.
+    _filter("gaussian_10_recursive", "gaussian", "float32", sigma=10, truncate=4,
+            method="recursive"),
     *(_filter("sobel_3x3", "sobel", dtype, dx=1, dy=0) for dtype in ("float32", "uint8")),
     *(_filter(f"box_{k}x{k}", "box", dtype, size=k)
       for dtype in ("float32", "uint8") for k in (9, 31)),

@@ -36,6 +36,12 @@ NETWORK_PIXELS = {8: 121, 32: 100, 64: 81}
 RANK_SIDE, RANK_BYTES = 128, 3_800_000
 # The most that a ring of such lines may take.
 RING_BYTES = 2 * 2**20
+# Of a thread's scratch memory, what a recursive filter takes for a block of rows, which fill all
+# lanes, and for the states at the end of each block of a span.
+RECURSIVE_ROWS, RECURSIVE_BYTES = 64, 11 * 2**18
+# Its lines hold some channels, and all columns or a strip of them. A strip that would be narrow
+# beside what it runs in from is as wide as memory allows.
+RECURSIVE_CHANNELS, RECURSIVE_LINE_BYTES, RECURSIVE_COLUMNS = 16, 32 * 1024, 16 * 1024
 # Fewer columns than this are not worth a block of their own.
 LEAST_COLUMNS = 48
 # What a depthwise unit copies of a plane: with its results, an L1 cache of 32 to 48 KB.
@@ -426,6 +432,7 @@ _FILTER_TERMS = {
     "filter_separable": lambda g: g.rows.k + g.cols.k,
     "filter_integer": lambda g: g.rows.k * g.cols.k,
     "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
+    "filter_recursive": lambda g: 50,
     "filter_slide": lambda g: g.rows.k + g.cols.k,
     "filter_window": lambda g: 4 + g.cols.k.bit_length(),
     "filter_footprint": lambda g: g.rows.k * g.cols.k,
@@ -505,14 +512,35 @@ def _filter2d(g, isa, threads):
     others = g.planes * _parts(g.cols.o, block_cols)
     sizes = _windows(g.rows, g.cols) | _border(g.border)
     sizes |= {"planes": g.planes, "c": g.channels, "m": g.kernels}
-    sizes |= {"block_cols": block_cols}
+    sizes |= {"block_cols": block_cols, "block_c": g.channels, "span_rows": g.rows.o}
     if g.algorithm in ("filter_slide", "filter_median"):  # which hold all source rows of a block
         block_rows = max(1, BLOCK_BYTES // ((block_cols + g.cols.k) * pixel) - g.rows.k)
     sizes |= {"block_rows": _even_rows(g.rows.o, block_rows, others, threads)}
+    if g.algorithm == "filter_recursive":
+        sizes |= _recursive_blocks(g)
     sizes |= {"scale": g.scale, "delta": g.delta, "cval": g.cval}
     sizes |= {"dtype": _core.DTYPES[g.dtype], "out_dtype": _core.DTYPES[g.out_dtype]}
     sizes |= {"reduction": _core.REDUCTIONS[g.reduction], "rank": g.rank}
     return _core.Filter2d(isa, g.bits, g.algorithm, sizes)
+
+
+def _recursive_blocks(g):
+    """The blocks of a recursive filter: its bits follow from them, so they do not from threads."""
+    item, beside = g.bits // 8, 2 * g.cols.before
+    enough = min(g.cols.o, 2 * beside)
+    c = _parts(g.channels, _parts(g.channels, RECURSIVE_CHANNELS))
+    while c > 1 and RECURSIVE_LINE_BYTES // item // c < enough:
+        c = _parts(c, 2)
+    cols = RECURSIVE_LINE_BYTES // item // c
+    if cols < enough:
+        cols = RECURSIVE_COLUMNS
+    beside = 0 if g.cols.o <= cols else beside
+    cols = _parts(g.cols.o, _parts(g.cols.o, cols - beside))
+    line = (cols + beside) * c * item
+    rows = RECURSIVE_ROWS if line <= RECURSIVE_LINE_BYTES else RECURSIVE_ROWS // 8
+    span = rows * ((RECURSIVE_BYTES // line - rows) // 4 - 1)
+    span = _parts(g.rows.o, _parts(g.rows.o, span))
+    return {"block_rows": min(rows, span), "block_cols": cols, "block_c": c, "span_rows": span}
 
 
 def pool2d(geometry, threads):

@@ -204,7 +204,8 @@ def sep_filter2d(image, kernel_y, kernel_x, **options):
     return _filter(image, [np.asarray(kernel_y)[:, None], np.asarray(kernel_x)[None]], **options)
 
 
-def gaussian(image, sigma, *, order=0, truncate=4.0, radius=None, out_dtype=None, **options):
+def gaussian(image, sigma, *, order=0, truncate=4.0, radius=None, method="kernel", out_dtype=None,
+             **options):
     """Blur with weights exp(-(i/sigma)**2 / 2), |i| <= radius, divided by their sum.
 
     The radius is int(truncate*sigma + 0.5) unless given, as in SciPy; `sigma`, `radius` and `order`
@@ -213,10 +214,18 @@ def gaussian(image, sigma, *, order=0, truncate=4.0, radius=None, out_dtype=None
     sigma**n: convolved, the sign of odd ones is the other. Integers then give floats. Options as
     filter2d.
 
+    With method="recursive" the weights are Deriche's approximation of fourth order, x = |i|/sigma,
+    (1.68 cos 0.6318x + 3.735 sin 0.6318x) exp(-1.783x)
+    - (0.6803 cos 1.997x + 0.2598 sin 1.997x) exp(-1.723x), divided by their sum as well; they end
+    nowhere, but from 20 sigma on they are less than 1e-14.
+
     >>> gaussian(np.array([[0.0, 0, 4, 0, 0]]), (0, 1), radius=1).round(3)
     array([[0.   , 1.096, 1.807, 1.096, 0.   ]])
     """
-    kernels = _gaussians(sigma, truncate, order, radius)
+    if method == "recursive":
+        kernels = [_deriche(s) for s in _pair(sigma)]
+    else:
+        kernels = _gaussians(sigma, truncate, order, radius)
     out_dtype = _signed(image, out_dtype, narrow=False) if np.any(order) else out_dtype
     return sep_filter2d(image, *kernels, out_dtype=out_dtype, **options)
 
@@ -577,6 +586,15 @@ def _gaussians(sigma, truncate, order=0, radius=None):
             weights *= np.polynomial.hermite_e.hermeval(i / s, [0] * n + [1]) / s**n
         kernels.append(weights)
     return kernels
+
+
+def _deriche(sigma):
+    """The weights of Deriche's recursive Gaussian."""
+    i = np.arange(-int(20 * sigma), int(20 * sigma) + 1)
+    x = abs(i) / sigma if sigma else np.zeros(1)
+    weights = (1.68 * np.cos(0.6318 * x) + 3.735 * np.sin(0.6318 * x)) * np.exp(-1.783 * x)
+    weights -= (0.6803 * np.cos(1.997 * x) + 0.2598 * np.sin(1.997 * x)) * np.exp(-1.723 * x)
+    return weights / weights.sum()
 
 
 def _pair(value):

@@ -31,6 +31,7 @@ enum fc_algorithm_id {
     FC_FILTER_SEPARABLE,
     FC_FILTER_INTEGER,
     FC_FILTER_INTEGER_SEPARABLE,
+    FC_FILTER_RECURSIVE,
     FC_FILTER_SLIDE,
     FC_FILTER_WINDOW,
     FC_FILTER_FOOTPRINT,
@@ -70,6 +71,7 @@ struct fc_filter2d {
     int border_h, border_w, dtype, out_dtype;
     int reduction;  /* of FC_FILTER_SLIDE, FC_FILTER_WINDOW and FC_FILTER_FOOTPRINT */
     ptrdiff_t rank; /* of FC_FILTER_NETWORK and FC_FILTER_RANK: 0 is the smallest */
+    ptrdiff_t span_rows, block_c; /* of FC_FILTER_RECURSIVE: rows from run-in to run-in; channels */
 };
 
 /* planes images of (h, w, c): NCHW has c = 1 and n * channels planes, NHWC has n planes. */

@@ -14,9 +14,11 @@
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FC_INLINE static __forceinline
+#define FC_NOINLINE static __declspec(noinline)
 #define FC_UNROLL
 #else
 #define FC_INLINE static inline __attribute__((always_inline, unused))
+#define FC_NOINLINE static __attribute__((noinline, unused))
 /* Register tiles are arrays; only full unrolling turns them into registers. */
 #if defined(__clang__)
 #define FC_UNROLL _Pragma("unroll")

@@ -344,6 +344,15 @@ OPERATIONS = {
         {"border": "constant", "cval": 3, "out_dtype": "float64"},
     ),
     "gaussian": Operation(call_gaussian, PIXELS, lambda w: {"image": (2, 6, w)}, {}),
+    "gaussian, recursive": Operation(
+        filters.gaussian, PIXELS, lambda w: {"image": (2, 6, w)},
+        {"sigma": (1.2, 4), "method": "recursive"},
+    ),
+    "gaussian, recursive, of channels": Operation(
+        filters.gaussian, PIXELS, lambda w: {"image": (2, 70, w, 3)},
+        {"sigma": (30, 0.7), "method": "recursive", "channel_axis": -1,
+         "border": ("wrap", "constant"), "cval": 3},
+    ),
     "sobel": Operation(filters.sobel, PIXELS, lambda w: {"image": (2, 6, w)}, {"ksize": 5}),
     "laplacian": Operation(
         filters.laplacian, PIXELS, lambda w: {"image": (2, 6, w)}, {"border": "symmetric"}

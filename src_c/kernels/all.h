@@ -43,6 +43,8 @@
 #include "filter_strip.h"
 #include "filter2d.h"
 #include "filter_separable.h"
+#include "recursive_lines.h"
+#include "filter_recursive.h"
 #include "fma_peak.h"
 #endif
 
@@ -86,6 +88,8 @@ const struct fc_kernels FC_TABLE = {
                                     conv_depthwise_plane_pack},
         [FC_FILTER2D] = {filter2d, filter_units, filter_scratch, NULL, NULL},
         [FC_FILTER_SEPARABLE] = {filter_separable, filter_units, filter_scratch, NULL, NULL},
+        [FC_FILTER_RECURSIVE] = {filter_recursive, filter_recursive_units, filter_recursive_scratch,
+                                 NULL, NULL},
         [FC_FMA_PEAK] = {fma_peak, fma_peak_units, fma_peak_scratch, NULL, NULL},
 #endif
     },

@@ -15,27 +15,49 @@ FC_INLINE void transpose(vec *a)
     }
 }
 
-/* dst[i * width + j] = src[j * pitch + i], or 0 from j = rows on, for i < count and j < width. */
-static void transpose_into(real *dst, ptrdiff_t width, const real *src, ptrdiff_t pitch,
-                           ptrdiff_t rows, ptrdiff_t count)
+/* LANES lines of as many elements. A function of its own: in a loop compilers keep an address for
+ * each line, and have no registers left for the elements. */
+FC_NOINLINE void transpose_tile(real *dst, ptrdiff_t dst_pitch, const real *src, ptrdiff_t pitch)
+{
+    vec a[LANES];
+    FC_UNROLL for (int k = 0; k < LANES; k++, src += pitch)
+        a[k] = v_load(src);
+    transpose(a);
+    FC_UNROLL for (int k = 0; k < LANES; k++, dst += dst_pitch)
+        v_store(dst, a[k]);
+}
+
+/* dst[i * dst_pitch + j] = src[j * pitch + i], or 0 from j = rows on, for i < count and
+ * j < width. */
+static void transpose_lines(real *dst, ptrdiff_t dst_pitch, ptrdiff_t width, const real *src,
+                            ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t count)
 {
     for (ptrdiff_t i = 0; i < count; i += LANES)
         for (ptrdiff_t j = 0; j < width; j += LANES) {
             const ptrdiff_t across = FC_MIN(LANES, count - i), down = FC_MIN(LANES, width - j);
+            const real *const from = src + j * pitch + i;
+            real *const to = dst + i * dst_pitch + j;
             vec a[LANES];
-            FC_UNROLL for (int k = 0; k < LANES; k++) {
-                const real *const at = src + (j + k) * pitch + i;
+            if (across == LANES && down == LANES && j + LANES <= rows) {
+                transpose_tile(to, dst_pitch, from, pitch);
+                continue;
+            }
+            FC_UNROLL for (int k = 0; k < LANES; k++)
                 a[k] = j + k >= rows ? v_set1(0)
-                       : across == LANES ? v_load(at)
-                                         : v_load_n(at, across);
-            }
+                       : across == LANES ? v_load(from + k * pitch)
+                                         : v_load_n(from + k * pitch, across);
             transpose(a);
-            for (ptrdiff_t k = 0; k < across; k++) {
-                real *const to = dst + (i + k) * width + j;
+            for (ptrdiff_t k = 0; k < across; k++)
                 if (down == LANES)
-                    v_store(to, a[k]);
+                    v_store(to + k * dst_pitch, a[k]);
                 else
-                    v_store_n(to, a[k], down);
-            }
+                    v_store_n(to + k * dst_pitch, a[k], down);
         }
+}
+
+/* The same, lines of dst one after the other. */
+static void transpose_into(real *dst, ptrdiff_t width, const real *src, ptrdiff_t pitch,
+                           ptrdiff_t rows, ptrdiff_t count)
+{
+    transpose_lines(dst, width, width, src, pitch, rows, count);
 }
