@@ -28,6 +28,17 @@ SPLIT_CHANNELS = 32
 LINE_BYTES = 16 * 1024
 # Windows of at most so many rows and columns are joined term by term.
 SLIDE_LARGEST = 9
+# What holds all source rows of a block.
+WHOLE_BLOCKS = ("filter_slide", "filter_median", "filter_rolling")
+# The sums of so many live rows stay in registers; 3 rows are no faster that way.
+ROLLING_ROWS = (5, 7)
+# Winograd's F(4, 4) down the columns: rows of a tile and of a kernel's part; its points; what its
+# transforms cost, in terms of each output. Smaller kernels round worse than direct sums do, and
+# the weights of a bank have to stay in the caches.
+WINOGRAD_DOWN, WINOGRAD_DOWN_POINTS, WINOGRAD_DOWN_TERMS = 4, 7, 24
+WINOGRAD_DOWN_LEAST, WINOGRAD_DOWN_WEIGHTS = 15, 2**17
+# Its transformed source rows: a part of an L2 cache.
+WINOGRAD_DOWN_BYTES = 256 * 1024
 # Histograms of columns that a thread keeps, of one channel: 1 MB of them.
 HISTOGRAMS = 2048
 # Of 8, 32 and 64 bits, windows of so many pixels at most take networks, which are faster there.
@@ -429,7 +440,9 @@ def _filter_seconds(g):
 # Operations on each output.
 _FILTER_TERMS = {
     "filter2d": lambda g: g.rows.k * g.cols.k,
+    "filter_rolling": lambda g: g.rows.k * g.cols.k,
     "filter_separable": lambda g: g.rows.k + g.cols.k,
+    "filter_winograd": lambda g: g.rows.k * g.cols.k / 2 + WINOGRAD_DOWN_TERMS,
     "filter_integer": lambda g: g.rows.k * g.cols.k,
     "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
     "filter_recursive": lambda g: 50,
@@ -440,6 +453,24 @@ _FILTER_TERMS = {
     "filter_network": lambda g: 16 * g.rows.k * g.cols.k,
     "filter_rank": lambda g: 3000 if g.bits == 8 else 1000 * (1 + _seen(g)),
 }
+
+
+def dense_filter(size, kernels, may_round, in_place):
+    """The algorithm for a kernel, or a bank of so many.
+
+    May sums be rounded otherwise, and are lines read where they are, as the numbers they are?
+    """
+    rows, cols = size
+    if may_round and _is_winograd_down(rows, cols, kernels):
+        return "filter_winograd"
+    return "filter_rolling" if rows in ROLLING_ROWS and in_place else "filter2d"
+
+
+def _is_winograd_down(rows, cols, kernels):
+    weights = WINOGRAD_DOWN_POINTS * _parts(rows, WINOGRAD_DOWN) * cols
+    if rows < WINOGRAD_DOWN_LEAST or kernels * weights > WINOGRAD_DOWN_WEIGHTS:
+        return False
+    return weights / WINOGRAD_DOWN + WINOGRAD_DOWN_TERMS < rows * cols
 
 
 def is_faster_dense(size):
@@ -508,14 +539,19 @@ def _filter2d(g, isa, threads):
     block_rows, block_cols = g.rows.o, max(line - g.cols.k, wide - g.cols.k, least)
     if g.algorithm == "filter_rank" and g.bits != 8:
         block_rows, block_cols = _rank_tile(g)
+    multiple = 1
+    if g.algorithm == "filter_winograd":
+        multiple = WINOGRAD_DOWN
+        lines = WINOGRAD_DOWN_POINTS * (_parts(g.rows.k, WINOGRAD_DOWN) + 5)
+        block_cols = max(LEAST_COLUMNS, g.cols.k, WINOGRAD_DOWN_BYTES // (lines * pixel) - g.cols.k)
     block_cols = _parts(g.cols.o, _parts(g.cols.o, block_cols))
     others = g.planes * _parts(g.cols.o, block_cols)
     sizes = _windows(g.rows, g.cols) | _border(g.border)
     sizes |= {"planes": g.planes, "c": g.channels, "m": g.kernels}
     sizes |= {"block_cols": block_cols, "block_c": g.channels, "span_rows": g.rows.o}
-    if g.algorithm in ("filter_slide", "filter_median"):  # which hold all source rows of a block
+    if g.algorithm in WHOLE_BLOCKS:
         block_rows = max(1, BLOCK_BYTES // ((block_cols + g.cols.k) * pixel) - g.rows.k)
-    sizes |= {"block_rows": _even_rows(g.rows.o, block_rows, others, threads)}
+    sizes |= {"block_rows": _even_rows(g.rows.o, block_rows, others, threads, multiple)}
     if g.algorithm == "filter_recursive":
         sizes |= _recursive_blocks(g)
     sizes |= {"scale": g.scale, "delta": g.delta, "cval": g.cval}

@@ -334,6 +334,17 @@ OPERATIONS = {
         filters.filter2d, PIXELS, lambda w: {"image": (2, 6, w, 3), "kernel": (2, 4, 2)},
         {"channel_axis": -1, "border": "wrap", "out_dtype": "float32", "scale": 0.1},
     ),
+    "filter2d of 5 rows": Operation(
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 11, w), "kernel": (5, 3)}, {}
+    ),
+    "filter2d of 7 rows": Operation(
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 11, w, 2), "kernel": (7, 2)},
+        {"channel_axis": -1, "border": "edge"},
+    ),
+    "filter2d of many rows": Operation(
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 21, w), "kernel": (15, 9)},
+        {"border": ("wrap", "edge"), "delta": 2},
+    ),
     "filter2d of rows": Operation(
         filters.filter2d, PIXELS, lambda w: {"image": (2, 5, w + 4), "kernel": (1, 5)},
         {"border": "valid", "delta": 7},

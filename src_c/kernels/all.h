@@ -43,6 +43,8 @@
 #include "filter_strip.h"
 #include "filter2d.h"
 #include "filter_separable.h"
+#include "filter_winograd.h"
+#include "filter_rolling.h"
 #include "recursive_lines.h"
 #include "filter_recursive.h"
 #include "fma_peak.h"
@@ -87,6 +89,8 @@ const struct fc_kernels FC_TABLE = {
                                     conv_depthwise_rows_scratch, conv_depthwise_plane_packed,
                                     conv_depthwise_plane_pack},
         [FC_FILTER2D] = {filter2d, filter_units, filter_scratch, NULL, NULL},
+        [FC_FILTER_ROLLING] = {filter_rolling, filter_units, filter_rolling_scratch, NULL, NULL},
+        [FC_FILTER_WINOGRAD] = {filter_winograd, filter_units, filter_winograd_scratch, NULL, NULL},
         [FC_FILTER_SEPARABLE] = {filter_separable, filter_units, filter_scratch, NULL, NULL},
         [FC_FILTER_RECURSIVE] = {filter_recursive, filter_recursive_units, filter_recursive_scratch,
                                  NULL, NULL},

@@ -10,7 +10,14 @@
  * Bound by memory: 9 multiply-adds (4.5 cycles) per vector, which takes 6 cycles to read and write
  * in an L3 cache. */
 
+/* Of what a strip holds, a function each; fewer registers have no room for more than one vector. */
+#if VEC_REGS == 32
 #define ROWS_VECTORS 4
+#define ROWS_STRIPS(X, stride) X(stride, 1) X(stride, 2) X(stride, 3) X(stride, 4)
+#else
+#define ROWS_VECTORS 1
+#define ROWS_STRIPS(X, stride) X(stride, 1)
+#endif
 
 struct rows_strip {
     const struct fc_conv2d *p;
@@ -88,13 +95,12 @@ FC_INLINE void rows_slide(const struct rows_strip *t, const int stride, const in
 
 #define ROWS_FUNCTION(stride, nv) \
     static void rows_##stride##_##nv(const struct rows_strip *t) { rows_slide(t, stride, nv); }
-#define ROWS_FUNCTIONS(stride) \
-    ROWS_FUNCTION(stride, 1) ROWS_FUNCTION(stride, 2) ROWS_FUNCTION(stride, 3) ROWS_FUNCTION(stride, 4)
-ROWS_FUNCTIONS(1)
-ROWS_FUNCTIONS(2)
+ROWS_STRIPS(ROWS_FUNCTION, 1)
+ROWS_STRIPS(ROWS_FUNCTION, 2)
 
+#define ROWS_NAME(stride, nv) rows_##stride##_##nv,
 static void (*const rows_strips[2][ROWS_VECTORS])(const struct rows_strip *) = {
-    {rows_1_1, rows_1_2, rows_1_3, rows_1_4}, {rows_2_1, rows_2_2, rows_2_3, rows_2_4},
+    {ROWS_STRIPS(ROWS_NAME, 1)}, {ROWS_STRIPS(ROWS_NAME, 2)},
 };
 
 static ptrdiff_t conv_depthwise_rows_units(const void *params)
@@ -114,7 +120,7 @@ static void conv_depthwise_rows(const void *params, ptrdiff_t begin, ptrdiff_t e
 {
     const struct fc_conv2d *p = params;
     const ptrdiff_t blocks = ceil_div(p->oh, p->block_rows), vectors = ceil_div(p->ow, LANES);
-    const ptrdiff_t strips = ceil_div(vectors, VEC_REGS == 32 ? ROWS_VECTORS : 1);
+    const ptrdiff_t strips = ceil_div(vectors, ROWS_VECTORS);
 
     memset(scratch, 0, (size_t)p->w * sizeof(real));
     for (ptrdiff_t unit = begin; unit < end; unit++) {

@@ -162,24 +162,32 @@ static struct filter_rows filter_rows(const struct fc_filter2d *p, const struct 
     return all;
 }
 
+#if FC_BITS == 8
+static int filter_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t n)
+{
+    return (void)p, (void)line, (void)n, 0;
+}
+#else
+/* Is there a NaN in a vector? */
+FC_INLINE int filter_marked(vec wild)
+{
+    real lanes[LANES], sum = 0;
+    v_store(lanes, wild);
+    for (int i = 0; i < LANES; i++)
+        sum += lanes[i];
+    return sum != 0;
+}
+
 /* Is there a NaN (or an infinity) among n numbers? */
 static int filter_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t n)
 {
-#if FC_BITS == 8
-    (void)p, (void)line, (void)n;
-    return 0;
-#else
     enum { VECTORS = 4 };
-    real lanes[LANES], sum = 0;
     vec any[VECTORS] = {v_set1(0), v_set1(0), v_set1(0), v_set1(0)};
     if (p->dtype < FC_FLOAT16) /* integers */
         return 0;
     for (ptrdiff_t i = 0; i < n; i += VECTORS * LANES)
         FC_UNROLL for (int v = 0; v < VECTORS; v++)
             any[v] = v_fma(load_up_to(line, i + v * LANES, n), v_set1(0), any[v]);
-    v_store(lanes, v_add(v_add(any[0], any[1]), v_add(any[2], any[3])));
-    for (int i = 0; i < LANES; i++)
-        sum += lanes[i];
-    return sum != 0;
-#endif
+    return filter_marked(v_add(v_add(any[0], any[1]), v_add(any[2], any[3])));
 }
+#endif

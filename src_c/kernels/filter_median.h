@@ -68,14 +68,7 @@ FC_INLINE void median_mark(vec *wild, vec x) { (void)wild, (void)x; }
 FC_INLINE int median_marked(vec wild) { return (void)wild, 0; }
 #else
 FC_INLINE void median_mark(vec *wild, vec x) { *wild = v_fma(x, v_set1(0), *wild); }
-FC_INLINE int median_marked(vec wild)
-{
-    real lanes[LANES], sum = 0;
-    v_store(lanes, wild);
-    for (int i = 0; i < LANES; i++)
-        sum += lanes[i];
-    return sum != 0;
-}
+FC_INLINE int median_marked(vec wild) { return filter_marked(wild); }
 #endif
 
 /* Where results go, which begin at column x: the first `direct` of a row to out, others to a line.

@@ -37,11 +37,7 @@ FC_INLINE void slide_mark(vec wild[SLIDE_VECTORS], const vec x[SLIDE_VECTORS], c
 
 FC_INLINE int slide_marked(const vec wild[SLIDE_VECTORS])
 {
-    real lanes[LANES], sum = 0;
-    v_store(lanes, v_add(v_add(wild[0], wild[1]), v_add(wild[2], wild[3])));
-    for (int i = 0; i < LANES; i++)
-        sum += lanes[i];
-    return sum != 0;
+    return filter_marked(v_add(v_add(wild[0], wild[1]), v_add(wild[2], wild[3])));
 }
 #endif
 

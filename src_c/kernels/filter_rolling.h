@@ -1,0 +1,114 @@
+/* Correlation with kernels of 5 or 7 rows: strips of a few vectors roll down the rows of a block, with
+ * the sums of all output rows that are begun in registers. Each source row is loaded once for them, where it
+ * is; the order of every sum is that of filter_strip.h, and so are the bits.
+ *
+ * Bound by arithmetic: kh * kw multiply-adds, and for them kw loads, most of which cross a cache line and so
+ * count twice, and kh * kw / ROLLING_VECTORS broadcasts. */
+
+#if VEC_REGS == 32 /* fewer do not hold the sums of two vectors: filter2d.h is as fast there */
+
+#define ROLLING_LARGEST 7
+#define ROLLING_VECTORS 4 /* at most */
+
+struct rolling_strip {
+    const struct fc_filter2d *p;
+    const real *weight;
+    const real *const *row;
+    ptrdiff_t x, rows, count; /* the first number; rows of outputs, and the numbers of each */
+    char *out;
+};
+
+FC_INLINE void rolling_down(const struct rolling_strip *strip, const int kh, const int nv)
+{
+    const struct rolling_strip t = *strip;
+    const ptrdiff_t kw = t.p->kw, c = t.p->c, size = (ptrdiff_t)dtype_size(t.p->out_dtype);
+    const ptrdiff_t pitch = t.p->ow * c * size;
+    const int out_dtype = t.p->out_dtype, direct = out_dtype == REAL_DTYPE && t.count == nv * LANES;
+    const vec scale = v_set1((real)t.p->scale), delta = v_set1((real)t.p->delta);
+    real last[ROLLING_VECTORS * LANES];
+    vec acc[ROLLING_LARGEST][ROLLING_VECTORS];
+    FC_UNROLL for (int o = 0; o < kh; o++)
+        FC_UNROLL for (int v = 0; v < nv; v++)
+            acc[o][v] = v_set1(0);
+    char *out = t.out;
+    for (ptrdiff_t i = 0; i < t.rows + kh - 1; i++) {
+        const real *x = t.row[i] + t.x, *weight = t.weight;
+        FC_UNROLL for (int v = 0; v < nv; v++)
+            FC_PREFETCH(x + (nv + v) * LANES); /* the next strip's */
+        for (ptrdiff_t s = 0; s < kw; s++, x += c, weight++) {
+            vec pixels[ROLLING_VECTORS];
+            FC_UNROLL for (int v = 0; v < nv; v++) {
+                pixels[v] = v_load(x + v * LANES);
+                FC_KEEP(pixels[v]);
+            }
+            /* The first sums are those of the window that ends here. */
+            FC_UNROLL for (int o = 0; o < kh; o++) {
+                const vec w = v_set1(weight[(kh - 1 - o) * kw]);
+                FC_UNROLL for (int v = 0; v < nv; v++)
+                    acc[o][v] = v_fma(w, pixels[v], acc[o][v]);
+            }
+        }
+        if (i >= kh - 1) {
+            real *const to = direct ? (real *)(void *)out : last;
+            FC_UNROLL for (int v = 0; v < nv; v++)
+                v_store(to + v * LANES, v_fma(acc[0][v], scale, delta));
+            if (!direct)
+                store_from_real(out, last, out_dtype, t.count);
+            out += pitch;
+        }
+        FC_UNROLL for (int o = 0; o < kh; o++)
+            FC_UNROLL for (int v = 0; v < nv; v++)
+                acc[o][v] = o + 1 < kh ? acc[o + 1][v] : v_set1(0);
+    }
+}
+
+/* Vectors of a strip: as many as have room for all sums. */
+#define ROLLING_OF(kh) ((kh) < 7 ? ROLLING_VECTORS : ROLLING_VECTORS - 1)
+FC_INLINE ptrdiff_t rolling_step(const struct fc_filter2d *p) { return ROLLING_OF(p->kh) * LANES; }
+
+static void rolling(const struct rolling_strip *t)
+{
+    if (t->p->kh == 5)
+        rolling_down(t, 5, ROLLING_OF(5));
+    else
+        rolling_down(t, 7, ROLLING_OF(7));
+}
+
+static size_t filter_rolling_scratch(const void *params)
+{
+    return filter_rows_taken(params, rolling_step(params));
+}
+
+static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    const struct fc_filter2d *const p = params;
+    const ptrdiff_t step = rolling_step(p), size = (ptrdiff_t)dtype_size(p->out_dtype);
+    assert(p->kh == 5 || p->kh == 7);
+    for (ptrdiff_t unit = begin; unit < end; unit++) {
+        const struct filter_block b = filter_block(p, unit);
+        char *area = scratch;
+        const struct filter_rows rows = filter_rows(p, &b, step, &area);
+        const ptrdiff_t n = b.cols * p->c;
+        for (ptrdiff_t x = 0; x < n; x += step) {
+            const int inside = x >= rows.in.first && x < rows.in.end;
+            for (ptrdiff_t m = 0; m < p->m; m++) {
+                const ptrdiff_t plane = b.plane * p->m + m;
+                const ptrdiff_t at = ((plane * p->oh + b.y0) * p->ow + b.x0) * p->c + x;
+                const struct rolling_strip strip = {
+                    p, (const real *)p->kernel + m * p->kh * p->kw,
+                    inside ? rows.inside : (const real **)rows.around,
+                    x, b.y1 - b.y0, FC_MIN(n - x, step), (char *)p->out + at * size};
+                rolling(&strip);
+            }
+        }
+    }
+}
+
+#else
+
+static size_t filter_rolling_scratch(const void *params) { return filter_scratch(params); }
+static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
+{
+    filter2d(params, begin, end, scratch);
+}
+#endif
