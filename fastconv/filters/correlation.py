@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays, _core, _plan
+from fastconv import _arrays, _core, _geometry, _plan
 from fastconv.filters import _image
 from fastconv.filters._image import EXACT, LONGEST_KERNEL
 
@@ -18,6 +18,7 @@ def filter2d(
     border="reflect",
     cval=0,
     anchor=None,
+    stride=1,
     scale=1,
     delta=0,
     channel_axis=None,
@@ -28,7 +29,7 @@ def filter2d(
     """Correlate every image with a kernel, or with each kernel of a bank.
 
     ``y[p, q] = delta + scale * sum over i, j of
-    kernel[i, j] * image[p + i - anchor[0], q + j - anchor[1]]``.
+    kernel[i, j] * image[p * stride[0] + i - anchor[0], q * stride[1] + j - anchor[1]]``.
 
     Parameters
     ----------
@@ -45,6 +46,9 @@ def filter2d(
         The value outside with ``border="constant"``.
     anchor : (row, column), optional
         The kernel element over the output pixel; (kh // 2, kw // 2) by default.
+    stride : int or (rows, columns)
+        Give every so many-th row and column of the full result, from the first on:
+        ``full[..., ::stride[0], ::stride[1]]`` bit for bit, computed without the others.
     scale, delta : float
         Applied to each sum before it is rounded.
     channel_axis : None or -1
@@ -82,7 +86,7 @@ def filter2d(
            [ 0, 20,  0]], dtype=int16)
     """
     key, result = _image.planned_call(
-        "filter2d", image, out, kernel, border, cval, anchor, scale, delta, channel_axis,
+        "filter2d", image, out, kernel, border, cval, anchor, stride, scale, delta, channel_axis,
         out_dtype, threads,
     )  # fmt: skip
     if result is not None:
@@ -90,7 +94,7 @@ def filter2d(
     kernel = _kernel("filter2d", "kernel", kernel, (2, 3))
     return correlate(
         "filter2d", image, [kernel], border, cval, anchor, scale, delta, channel_axis, out_dtype,
-        out, threads, key,
+        out, threads, key, stride,
     )  # fmt: skip
 
 
@@ -102,6 +106,7 @@ def sep_filter2d(
     border="reflect",
     cval=0,
     anchor=None,
+    stride=1,
     scale=1,
     delta=0,
     channel_axis=None,
@@ -116,7 +121,7 @@ def sep_filter2d(
 
     Parameters
     ----------
-    image, border, cval, anchor, scale, delta, channel_axis, out_dtype, out, threads
+    image, border, cval, anchor, stride, scale, delta, channel_axis, out_dtype, out, threads
         As in `filter2d`.
     kernel_y : (kh,) array
     kernel_x : (kw,) array
@@ -141,14 +146,14 @@ def sep_filter2d(
     """
     return sep_correlate(
         "sep_filter2d", image, kernel_y, kernel_x, border=border, cval=cval, anchor=anchor,
-        scale=scale, delta=delta, channel_axis=channel_axis, out_dtype=out_dtype, out=out,
-        threads=threads,
+        stride=stride, scale=scale, delta=delta, channel_axis=channel_axis, out_dtype=out_dtype,
+        out=out, threads=threads,
     )  # fmt: skip
 
 
 def sep_correlate(
     function, image, kernel_y, kernel_x, *, border, cval, channel_axis, out_dtype, out, threads,
-    anchor=None, scale=1, delta=0, key=None,
+    anchor=None, scale=1, delta=0, key=None, stride=1,
 ):  # fmt: skip
     kernels = [
         _kernel(function, "kernel_y", kernel_y, (1,)),
@@ -156,22 +161,23 @@ def sep_correlate(
     ]
     return correlate(
         function, image, kernels, border, cval, anchor, scale, delta, channel_axis, out_dtype, out,
-        threads, key,
+        threads, key, stride,
     )  # fmt: skip
 
 
 def correlate(
     function, image, kernels, border, cval, anchor, scale, delta, channel_axis, out_dtype, out,
-    threads, key=None,
+    threads, key=None, stride=1,
 ):  # fmt: skip
     """One kernel (or bank of kernels) correlates in two dimensions, two in one each."""
     separable = len(kernels) == 2
     size = (len(kernels[0]), len(kernels[1])) if separable else kernels[0].shape[-2:]
     bank = kernels[0].shape[:-2] if not separable else ()
+    stride = _geometry.pair(function, "stride", stride, 1)
     scale = _arrays.number(function, "scale", scale)
     delta = _arrays.number(function, "delta", delta)
     image, windows, cval, out_dtype = _image.prepare(
-        function, image, size, border, anchor, cval, channel_axis, out_dtype
+        function, image, size, border, anchor, cval, channel_axis, out_dtype, stride
     )
     numbers = (scale, delta, cval)
     bits = _bits(function, image.dtype, out_dtype, kernels, *numbers)
@@ -179,7 +185,7 @@ def correlate(
     for name, value in zip(("scale", "delta", "cval"), numbers, strict=True):
         _image.check_holds(function, name, value, bits)
     algorithm = "filter_separable" if separable else "filter2d"
-    if _in_16_bits(image.dtype, out_dtype, kernels, *numbers):
+    if stride == (1, 1) and _in_16_bits(image.dtype, out_dtype, kernels, *numbers):
         algorithm = "filter_integer_separable" if separable else "filter_integer"
         bits, weights = 8, np.concatenate([k.ravel() for k in kernels]).astype(np.int16)
     elif separable and _plan.is_faster_dense(size) and (dense := _dense(kernels, bits)) is not None:
