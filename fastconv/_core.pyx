@@ -50,7 +50,7 @@ cdef extern from "fastconv.h" nogil:
         void *out
 
     ctypedef struct filter2d_sizes "struct fc_filter2d":
-        ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left
+        ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left, stride_h, stride_w
         ptrdiff_t block_rows, block_cols
         double cval, scale, delta
         int border_h, border_w, dtype, out_dtype, reduction

@@ -434,7 +434,9 @@ def is_small(geometry):
 
 def _filter_seconds(g):
     outputs = g.planes * g.kernels * g.rows.o * g.cols.o * g.channels
-    return _seconds(2 * outputs * _FILTER_TERMS[g.algorithm](g), g) + outputs * 8 / BYTES
+    pixels = outputs * min(g.rows.stride, g.rows.k) * g.cols.stride
+    moved = 4 * (pixels + outputs)
+    return _seconds(2 * outputs * _FILTER_TERMS[g.algorithm](g), g) + moved / BYTES
 
 
 # Operations on each output.
@@ -529,14 +531,17 @@ def _filter2d(g, isa, threads):
     network = g.algorithm == "filter_network"
     lines = _lists(g.rows.k, g.cols.k) if network else g.rows.k + 5
     pixel = g.channels * g.bits // 8
-    line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel
-    most = RING_BYTES // lines // pixel
-    wide, least = min(2 * g.cols.k, most), LEAST_COLUMNS
+    # A stride cuts lines into phases, as long as the outputs and what they see beside them.
+    phases, seen = min(g.cols.stride, g.cols.k), _parts(g.cols.k, g.cols.stride)
+    line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel // phases
+    most = RING_BYTES // lines // pixel // phases
+    wide, least = min(2 * seen, most), LEAST_COLUMNS
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
         line = wide = HISTOGRAMS
-    if network or g.algorithm == "filter_window":  # whose lines are many, or rows of outputs
+    # Whose lines are many, or rows of outputs, or long.
+    if network or g.algorithm == "filter_window" or phases > 1:
         least = max(1, min(least, most))
-    block_rows, block_cols = g.rows.o, max(line - g.cols.k, wide - g.cols.k, least)
+    block_rows, block_cols = g.rows.o, max(line - seen, wide - seen, least)
     if g.algorithm == "filter_rank" and g.bits != 8:
         block_rows, block_cols = _rank_tile(g)
     multiple = 1

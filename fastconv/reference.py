@@ -169,12 +169,12 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_in
     return _move_channels(y, layout, 1, -1)
 
 
-def filter2d(image, kernel, *, border="reflect", cval=0, anchor=None, scale=1, delta=0,
+def filter2d(image, kernel, *, border="reflect", cval=0, anchor=None, stride=1, scale=1, delta=0,
              channel_axis=None, out_dtype=None):
     """Correlate every image of (..., H, W) with a kernel, or with each kernel of a bank.
 
     y[p, q] = delta + scale * sum over i, j of
-    kernel[i, j] * image[p + i - anchor[0], q + j - anchor[1]]
+    kernel[i, j] * image[p * stride[0] + i - anchor[0], q * stride[1] + j - anchor[1]]
 
     A bank (M, kh, kw) gives (..., M, H, W). With `channel_axis` -1 the image is (..., H, W, C) and
     the result ends in C too. `border` "valid" keeps only the outputs whose window lies inside.
@@ -186,7 +186,7 @@ def filter2d(image, kernel, *, border="reflect", cval=0, anchor=None, scale=1, d
     """
     kernel = np.asarray(kernel)
     results = [
-        _filter(image, [each], border, cval, anchor, scale, delta, channel_axis, out_dtype)
+        _filter(image, [each], border, cval, anchor, stride, scale, delta, channel_axis, out_dtype)
         for each in kernel.reshape(-1, *kernel.shape[-2:])
     ]
     bank_axis = -3 if channel_axis is None else -4
@@ -644,9 +644,12 @@ def _taps(padded, kernel_size, size, stride=1, dilation=1):
 
 
 @np.errstate(invalid="ignore")  # infinity minus infinity is NaN, silently
-def _filter(image, passes, border="reflect", cval=0, anchor=None, scale=1, delta=0,
+def _filter(image, passes, border="reflect", cval=0, anchor=None, stride=1, scale=1, delta=0,
             channel_axis=None, out_dtype=None):
-    """Pad once, correlate with each 2-D kernel of `passes` in turn, then scale and round once."""
+    """Pad once, correlate with each 2-D kernel of `passes` in turn, then scale and round once.
+
+    Of the result a stride leaves every so many-th row and column.
+    """
     image = np.asarray(image)
     exact = all(map(_is_integer, [image, *passes])) and float(cval).is_integer()
     y = image.astype(np.int64 if exact else np.float64)
@@ -660,6 +663,8 @@ def _filter(image, passes, border="reflect", cval=0, anchor=None, scale=1, delta
         size = [max(0, n - k + 1) for n, k in zip(y.shape[-2:], kernel.shape, strict=True)]
         kernel = kernel.astype(y.dtype)
         y = sum(kernel[tap] * window for tap, window in _taps(y, kernel.shape, size))
+    rows, columns = _pair(stride)
+    y = y[..., ::rows, ::columns]
     y = _to_dtype(y * scale + delta, image.dtype if out_dtype is None else np.dtype(out_dtype))
     return y if channel_axis is None else np.moveaxis(y, -3, -1)
 

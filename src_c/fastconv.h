@@ -68,6 +68,7 @@ struct fc_filter2d {
     const void *x, *kernel; /* (m, kh, kw); separable: kh down the rows, then kw along; or NULL */
     void *out;
     ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left;
+    ptrdiff_t stride_h, stride_w; /* other than 1 for FC_FILTER2D and FC_FILTER_SEPARABLE alone */
     ptrdiff_t block_rows, block_cols;
     double cval, scale, delta; /* FC_FILTER_SLIDE and FC_FILTER_WINDOW divide by scale */
     int border_h, border_w, dtype, out_dtype;

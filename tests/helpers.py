@@ -354,7 +354,24 @@ OPERATIONS = {
         lambda w: {"image": (2, 6, w), "kernel_y": (5,), "kernel_x": (4,)},
         {"border": "constant", "cval": 3, "out_dtype": "float64"},
     ),
+    "filter2d, strided": Operation(
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 6, 2 * w + 5), "kernel": (3, 3)},
+        {"stride": 2},
+    ),
+    "filter2d with a bank, strided": Operation(
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 9, 3 * w + 4, 3), "kernel": (2, 4, 2)},
+        {"channel_axis": -1, "border": "wrap", "out_dtype": "float32", "stride": (2, 3)},
+    ),
+    "sep_filter2d, strided": Operation(
+        filters.sep_filter2d, PIXELS,
+        lambda w: {"image": (2, 7, w + 6, 5), "kernel_y": (5,), "kernel_x": (4,)},
+        {"border": "constant", "cval": 3, "channel_axis": -1, "stride": (3, 5)},
+    ),
     "gaussian": Operation(call_gaussian, PIXELS, lambda w: {"image": (2, 6, w)}, {}),
+    "gaussian, strided": Operation(
+        filters.gaussian, PIXELS, lambda w: {"image": (2, 6, 4 * w + 1)},
+        {"sigma": 0.8, "stride": (1, 4)},
+    ),
     "gaussian, recursive": Operation(
         filters.gaussian, PIXELS, lambda w: {"image": (2, 6, w)},
         {"sigma": (1.2, 4), "method": "recursive"},

@@ -61,7 +61,7 @@ def shape_of(function, image, channel_axis):
     return shape
 
 
-def windows(function, image_size, kernel_size, border, anchor):
+def windows(function, image_size, kernel_size, border, anchor, stride=(1, 1)):
     """The border and both axes of the window."""
     if anchor is None:
         anchor = (kernel_size[0] // 2, kernel_size[1] // 2)
@@ -79,7 +79,7 @@ def windows(function, image_size, kernel_size, border, anchor):
     if 0 in image_size:
         raise ValueError(f"{function}: image has {image_size} pixels, expected at least (1, 1)")
     return borders, *_geometry.windows(
-        function, image_size, kernel_size, (1, 1), pads, (1, 1), name="image"
+        function, image_size, kernel_size, stride, pads, (1, 1), name="image"
     )
 
 
@@ -94,13 +94,15 @@ def checked_out_dtype(function, dtype, dtypes=DTYPES):
     return dtype.newbyteorder("=")
 
 
-def prepare(function, image, size, border, anchor, cval, channel_axis, out_dtype):
+def prepare(
+    function, image, size, border, anchor, cval, channel_axis, out_dtype, stride=(1, 1)
+):
     """Check what every filter of a window's size takes: the image, its windows, cval, out_dtype."""
     image = _arrays.readable(function, "image", image, DTYPES)
     h, w = shape_of(function, image, channel_axis)[-3:-1]
     out_dtype = checked_out_dtype(function, image.dtype if out_dtype is None else out_dtype)
     cval = _arrays.number(function, "cval", cval)
-    found = windows(function, (h, w), size, border, anchor)
+    found = windows(function, (h, w), size, border, anchor, stride)
     return image, found, cval if "constant" in found[0] else 0.0, out_dtype
 
 

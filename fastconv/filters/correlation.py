@@ -19,6 +19,7 @@ def filter2d(
     border="reflect",
     cval=0,
     anchor=None,
+    stride=1,
     scale=1,
     delta=0,
     channel_axis=None,
@@ -30,7 +31,7 @@ def filter2d(
     """Correlate every image with a kernel, or with each kernel of a bank.
 
     ``y[p, q] = delta + scale * sum over i, j of
-    kernel[i, j] * image[p + i - anchor[0], q + j - anchor[1]]``.
+    kernel[i, j] * image[p * stride[0] + i - anchor[0], q * stride[1] + j - anchor[1]]``.
 
     Parameters
     ----------
@@ -47,6 +48,9 @@ def filter2d(
         The value outside with ``border="constant"``.
     anchor : (row, column), optional
         The kernel element over the output pixel; (kh // 2, kw // 2) by default.
+    stride : int or (rows, columns)
+        Give every so many-th row and column of the full result, from the first on:
+        ``full[..., ::stride[0], ::stride[1]]`` bit for bit, computed without the others.
     scale, delta : float
         Applied to each sum before it is rounded.
     channel_axis : None or -1
@@ -90,8 +94,8 @@ def filter2d(
            [ 0, 20,  0]], dtype=int16)
     """
     key, result = _image.planned_call(
-        "filter2d", image, out, kernel, border, cval, anchor, scale, delta, channel_axis, algorithm,
-        out_dtype, threads,
+        "filter2d", image, out, kernel, border, cval, anchor, stride, scale, delta, channel_axis,
+        algorithm, out_dtype, threads,
     )  # fmt: skip
     if result is not None:
         return result
@@ -99,7 +103,7 @@ def filter2d(
     _geometry.choice("filter2d", "algorithm", algorithm, ALGORITHMS)
     return correlate(
         "filter2d", image, [kernel], border, cval, anchor, scale, delta, channel_axis, out_dtype,
-        out, threads, key, algorithm,
+        out, threads, key, stride, algorithm,
     )  # fmt: skip
 
 
@@ -111,6 +115,7 @@ def sep_filter2d(
     border="reflect",
     cval=0,
     anchor=None,
+    stride=1,
     scale=1,
     delta=0,
     channel_axis=None,
@@ -125,7 +130,7 @@ def sep_filter2d(
 
     Parameters
     ----------
-    image, border, cval, anchor, scale, delta, channel_axis, out_dtype, out, threads
+    image, border, cval, anchor, stride, scale, delta, channel_axis, out_dtype, out, threads
         As in `filter2d`.
     kernel_y : (kh,) array
     kernel_x : (kw,) array
@@ -150,14 +155,14 @@ def sep_filter2d(
     """
     return sep_correlate(
         "sep_filter2d", image, kernel_y, kernel_x, border=border, cval=cval, anchor=anchor,
-        scale=scale, delta=delta, channel_axis=channel_axis, out_dtype=out_dtype, out=out,
-        threads=threads,
+        stride=stride, scale=scale, delta=delta, channel_axis=channel_axis, out_dtype=out_dtype,
+        out=out, threads=threads,
     )  # fmt: skip
 
 
 def sep_correlate(
     function, image, kernel_y, kernel_x, *, border, cval, channel_axis, out_dtype, out, threads,
-    anchor=None, scale=1, delta=0, key=None,
+    anchor=None, scale=1, delta=0, key=None, stride=1,
 ):  # fmt: skip
     kernels = [
         _kernel(function, "kernel_y", kernel_y, (1,)),
@@ -165,22 +170,23 @@ def sep_correlate(
     ]
     return correlate(
         function, image, kernels, border, cval, anchor, scale, delta, channel_axis, out_dtype, out,
-        threads, key,
+        threads, key, stride,
     )  # fmt: skip
 
 
 def correlate(
     function, image, kernels, border, cval, anchor, scale, delta, channel_axis, out_dtype, out,
-    threads, key=None, algorithm="auto",
+    threads, key=None, stride=1, algorithm="auto",
 ):  # fmt: skip
     """One kernel (or bank of kernels) correlates in two dimensions, two in one each."""
     separable = len(kernels) == 2
     size = (len(kernels[0]), len(kernels[1])) if separable else kernels[0].shape[-2:]
     bank = kernels[0].shape[:-2] if not separable else ()
+    stride = _geometry.pair(function, "stride", stride, 1)
     scale = _arrays.number(function, "scale", scale)
     delta = _arrays.number(function, "delta", delta)
     image, windows, cval, out_dtype = _image.prepare(
-        function, image, size, border, anchor, cval, channel_axis, out_dtype
+        function, image, size, border, anchor, cval, channel_axis, out_dtype, stride
     )
     numbers = (scale, delta, cval)
     bits = _bits(function, image.dtype, out_dtype, kernels, *numbers)
@@ -189,11 +195,13 @@ def correlate(
         _image.check_holds(function, name, value, bits)
     if separable:
         algorithm = "filter_separable"
-    else:
+    elif stride == (1, 1):
         may_round = algorithm == "auto" and not _are_integers(image.dtype, kernels)
         in_place = image.dtype == f"float{bits}"
         algorithm = _plan.dense_filter(size, math.prod(bank), may_round, in_place)
-    if _in_16_bits(image.dtype, out_dtype, kernels, *numbers):
+    else:
+        algorithm = "filter2d"
+    if stride == (1, 1) and _in_16_bits(image.dtype, out_dtype, kernels, *numbers):
         algorithm = "filter_integer_separable" if separable else "filter_integer"
         bits, weights = 8, np.concatenate([k.ravel() for k in kernels]).astype(np.int16)
     elif separable and _plan.is_faster_dense(size) and (dense := _dense(kernels, bits)) is not None:

@@ -34,6 +34,7 @@ def gaussian(
     method="kernel",
     border="reflect",
     cval=0,
+    stride=1,
     channel_axis=None,
     out_dtype=None,
     out=None,
@@ -48,7 +49,7 @@ def gaussian(
 
     Parameters
     ----------
-    image, border, cval, channel_axis, out, threads
+    image, border, cval, stride, channel_axis, out, threads
         As in `filter2d`.
     sigma : float or (rows, columns)
         Standard deviation in pixels; 0 leaves that axis as it is.
@@ -62,7 +63,7 @@ def gaussian(
     method : "kernel" or "recursive"
         "recursive" approximates the Gaussian in a time per pixel that does not grow with sigma (see
         Notes), for sigma up to 1000 and order 0. It ends nowhere, so `truncate` and `radius` do not
-        apply, nor does ``border="valid"``.
+        apply, nor does ``border="valid"``; and it computes every pixel, so nor does `stride`.
     out_dtype : dtype, optional
         The image's by default; of a derivative of integers float32.
 
@@ -101,7 +102,7 @@ def gaussian(
     array([0.258, 0.376, 0.507, 0.637])
     """
     key, result = _image.planned_call(
-        "gaussian", image, out, None, sigma, order, truncate, radius, method, border, cval,
+        "gaussian", image, out, None, sigma, order, truncate, radius, method, border, cval, stride,
         channel_axis, out_dtype, threads,
     )  # fmt: skip
     if result is not None:
@@ -112,24 +113,26 @@ def gaussian(
             f"gaussian: order is {_arrays.shown(order)}, expected 0 to {HIGHEST_ORDER}"
         )
     if _geometry.choice("gaussian", "method", method, ("kernel", "recursive")) == "recursive":
-        sigmas = _recursive_sigmas(sigma, orders, truncate, radius, border)
+        sigmas = _recursive_sigmas(sigma, orders, truncate, radius, border, stride)
         return _recursive(image, sigmas, border, cval, channel_axis, out_dtype, out, threads, key)
     kernel_y, kernel_x = gaussian_kernels("gaussian", "sigma", sigma, orders, truncate, radius)
     if out_dtype is None and any(orders):
         out_dtype = signed_dtype(image, narrow=False)
     return sep_correlate(
-        "gaussian", image, kernel_y, kernel_x, border=border, cval=cval,
+        "gaussian", image, kernel_y, kernel_x, border=border, cval=cval, stride=stride,
         channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads, key=key,
     )  # fmt: skip
 
 
-def _recursive_sigmas(sigma, orders, truncate, radius, border):
+def _recursive_sigmas(sigma, orders, truncate, radius, border, stride):
     """Sigma down the columns and along the rows, if all that goes with them is for recursion."""
+    strides = _geometry.pair("gaussian", "stride", stride, 1)
     refused = (
         ("order", orders, any(orders), "0"),
         ("truncate", truncate, _arrays.number("gaussian", "truncate", truncate) != 4, "none"),
         ("radius", radius, radius is not None, "none"),
         ("border", border, isinstance(border, str) and border == "valid", "any other"),
+        ("stride", stride, strides != (1, 1), "1"),
     )
     for name, value, wrong, expected in refused:
         if wrong:

@@ -1,5 +1,9 @@
 /* What the correlations share: the source rows of a strip (filter_lines.h), where they are or in a
- * ring of kh + FILTER_ROWS - 1 lines, are correlated with the kernel by register tiles. */
+ * ring of kh + FILTER_ROWS - 1 lines, are correlated with the kernel by register tiles.
+ *
+ * With a stride, rows that no output sees are skipped, and a source line is cut into its phases as
+ * it comes: pixels 0, stride, 2 * stride, ..., then 1, stride + 1, ... Tap s of neighbouring
+ * outputs then reads neighbours, those of phase s % stride from s / stride on. */
 
 /* Output rows of a tile: each input vector is loaded once for all. A kernel has at least one row
  * less. */
@@ -11,11 +15,14 @@
 #define FILTER_VECTORS 2
 #endif
 #define FILTER_TILE (FILTER_VECTORS * LANES)
+#define FILTER_PIECE 2048 /* numbers of a source line that are cut into phases at once */
+#define FILTER_COPY 4     /* channels of a pixel that are copied at once */
 
 /* A kernel and the last multiply-add: result = sum * scale + delta. */
 struct filter_taps {
     const real *weight; /* (kh, kw) */
-    ptrdiff_t kh, kw, step; /* step: elements between taps of a row */
+    ptrdiff_t kh, kw, step; /* step: elements between taps of a row, or of a phase of it */
+    ptrdiff_t phases, phase; /* phase: elements from one to the next */
     real scale, delta;
 };
 
@@ -50,11 +57,21 @@ FC_INLINE void filter_row(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x,
             filter_tap(acc, x, weight + s, kw, from, to, nv);
 }
 
+/* The same for a tile of one output row, of a line in phases. */
+FC_INLINE void filter_row_phases(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x,
+                                 const struct filter_taps *t, ptrdiff_t i, ptrdiff_t kw, const int nv)
+{
+    const real *const weight = t->weight + i * kw;
+    for (ptrdiff_t s = 0; s < kw; x += t->step)
+        for (ptrdiff_t f = 0; f < t->phases && s < kw; f++, s++)
+            filter_tap(acc, x + f * t->phase, weight + s, kw, 0, 1, nv);
+}
+
 /* Tiles of `rows` output rows of FILTER_VECTORS vectors, at columns [x, end); every output sums its
  * taps row by row. */
 FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                             const struct filter_taps *taps, ptrdiff_t kh, ptrdiff_t kw, real *out,
-                            ptrdiff_t pitch, const int unrolled, const int rows)
+                            ptrdiff_t pitch, const int unrolled, const int rows, const int phases)
 {
     const struct filter_taps local = *taps, *const t = &local; /* which no store can change */
     const int nv = FILTER_VECTORS;
@@ -63,7 +80,10 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
         FC_UNROLL for (int o = 0; o < rows; o++)
             FC_UNROLL for (int v = 0; v < nv; v++)
                 acc[o][v] = v_set1(0);
-        if (rows == 1) {
+        if (phases) {
+            for (ptrdiff_t i = 0; i < kh; i++)
+                filter_row_phases(acc, row[i] + x, t, i, kw, nv);
+        } else if (rows == 1) {
             for (ptrdiff_t i = 0; i < kh; i++)
                 filter_row(acc, row[i] + x, t, i, kw, 0, 0, 1, nv);
         } else {
@@ -88,27 +108,36 @@ typedef void filter_tiles_function(const real *const *row, ptrdiff_t x, ptrdiff_
 static void filter_tiles_3x3(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                              const struct filter_taps *t, real *out, ptrdiff_t pitch)
 {
-    filter_tiles(row, x, end, t, 3, 3, out, pitch, 3, FILTER_ROWS_LOW);
+    filter_tiles(row, x, end, t, 3, 3, out, pitch, 3, FILTER_ROWS_LOW, 0);
 }
 static void filter_tiles_low(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                              const struct filter_taps *t, real *out, ptrdiff_t pitch)
 {
-    filter_tiles(row, x, end, t, t->kh, t->kw, out, pitch, 0, FILTER_ROWS_LOW);
+    filter_tiles(row, x, end, t, t->kh, t->kw, out, pitch, 0, FILTER_ROWS_LOW, 0);
 }
 static void filter_tiles_tall(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                               const struct filter_taps *t, real *out, ptrdiff_t pitch)
 {
-    filter_tiles(row, x, end, t, t->kh, t->kw, out, pitch, 0, FILTER_ROWS);
+    filter_tiles(row, x, end, t, t->kh, t->kw, out, pitch, 0, FILTER_ROWS, 0);
 }
 static void filter_tiles_flat(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                               const struct filter_taps *t, real *out, ptrdiff_t pitch)
 {
-    filter_tiles(row, x, end, t, t->kh, t->kw, out, pitch, 0, 1);
+    filter_tiles(row, x, end, t, t->kh, t->kw, out, pitch, 0, 1, 0);
+}
+static void filter_tiles_phases(const real *const *row, ptrdiff_t x, ptrdiff_t end,
+                                const struct filter_taps *t, real *out, ptrdiff_t pitch)
+{
+    filter_tiles(row, x, end, t, t->kh, t->kw, out, pitch, 0, 1, 1);
 }
 
 /* How many output rows the tiles of a kernel have, of those that are left. */
-FC_INLINE int filter_tile_rows(ptrdiff_t kh, ptrdiff_t left)
+FC_INLINE int filter_tile_rows(const struct fc_filter2d *p, const struct filter_taps *t,
+                               ptrdiff_t left)
 {
+    const ptrdiff_t kh = t->kh;
+    if (p->stride_h > 1 || t->phases > 1)
+        return 1;
     if (kh >= FILTER_ROWS - 1 && left >= FILTER_ROWS)
         return FILTER_ROWS;
     return kh >= FILTER_ROWS_LOW - 1 && left >= FILTER_ROWS_LOW ? FILTER_ROWS_LOW : 1;
@@ -120,7 +149,7 @@ FC_INLINE filter_tiles_function *filter_tiles_of(const struct filter_taps *t, in
         return filter_tiles_tall;
     if (rows == FILTER_ROWS_LOW)
         return t->kh == 3 && t->kw == 3 ? filter_tiles_3x3 : filter_tiles_low;
-    return filter_tiles_flat;
+    return t->phases > 1 ? filter_tiles_phases : filter_tiles_flat;
 }
 
 /* The lines of a step: those of tiles that are inside, and those of the others. */
@@ -133,8 +162,10 @@ struct filter_lines {
 FC_INLINE void filter_columns(filter_tiles_function *tiles, const struct filter_lines *from,
                               ptrdiff_t count, const struct filter_taps *t, real *out, ptrdiff_t pitch)
 {
-    tiles(from->around, 0, from->in.first, t, out, pitch);
-    tiles(from->inside, from->in.first, from->in.end, t, out, pitch);
+    if (from->in.first < from->in.end) {
+        tiles(from->around, 0, from->in.first, t, out, pitch);
+        tiles(from->inside, from->in.first, from->in.end, t, out, pitch);
+    }
     tiles(from->around, from->in.end, count, t, out, pitch);
 }
 
@@ -162,16 +193,28 @@ static void filter_outputs(const struct fc_filter2d *p, const struct filter_taps
 }
 
 struct filter_strip {
-    ptrdiff_t slots, source, pitch, line_pitch; /* lines in the ring; numbers in a line */
+    ptrdiff_t slots, pitch, line_pitch; /* lines in the ring; numbers in a line */
+    ptrdiff_t phases, phase, piece; /* of a line; numbers in each; and in a piece of it, or 0: such
+                                       lines are not cut */
 };
 
-static struct filter_strip filter_strip(const struct fc_filter2d *p)
+/* Pixels of a phase that some outputs of a row see. */
+FC_INLINE ptrdiff_t filter_phase(const struct fc_filter2d *p, ptrdiff_t cols)
+{
+    return cols + (p->kw - 1) / p->stride_w;
+}
+
+FC_INLINE struct filter_strip filter_strip(const struct fc_filter2d *p)
 {
     /* The last tile of a line reads, or writes, up to FILTER_TILE numbers past its end. */
-    struct filter_strip s;
+    struct filter_strip s = {.phases = 1, .phase = (p->block_cols + p->kw - 1) * p->c};
     s.slots = p->kh + FILTER_ROWS - 1;
-    s.source = (p->block_cols + p->kw - 1) * p->c;
-    s.pitch = odd_lines(s.source + FILTER_TILE);
+    if (p->stride_w > 1) {
+        s.phases = FC_MIN(p->stride_w, p->kw); /* taps do not reach others */
+        s.phase = round_up(filter_phase(p, p->block_cols) * p->c + FILTER_COPY, LANES);
+        s.piece = FC_MAX(FILTER_PIECE, s.phases * p->c) + FILTER_COPY;
+    }
+    s.pitch = odd_lines(s.phases * s.phase + FILTER_TILE);
     s.line_pitch = odd_lines(p->block_cols * p->c + FILTER_TILE);
     return s;
 }
@@ -180,7 +223,55 @@ static size_t filter_scratch(const void *params)
 {
     const struct filter_strip s = filter_strip(params);
     return 3 * taken(s.slots, sizeof(real *)) + taken((s.slots + 1) * s.pitch, sizeof(real)) +
-           taken(FILTER_ROWS * s.line_pitch, sizeof(real));
+           taken(FILTER_ROWS * s.line_pitch, sizeof(real)) + taken(s.piece, sizeof(real));
+}
+
+/* n pixels of one phase, and up to FILTER_COPY - 1 numbers more. */
+FC_INLINE void filter_split(real *dst, const real *src, ptrdiff_t n, ptrdiff_t step, ptrdiff_t c)
+{
+    if (c > 1)
+        for (ptrdiff_t i = 0; i < n; i++)
+            for (ptrdiff_t j = 0; j < c; j += FILTER_COPY)
+                memcpy(dst + i * c + j, src + i * step * c + j, FILTER_COPY * sizeof(real));
+    else if (step == 2)
+        split_phase(dst, src, n, 2);
+    else if (step == 3)
+        split_phase(dst, src, n, 3);
+    else if (step == 4)
+        split_phase(dst, src, n, 4);
+    else
+        split_phase(dst, src, n, step);
+}
+
+/* Source line y of a block in its phases, into dst. It comes in pieces: those of a long stride see
+ * little of it, and the others stay in the L1 cache. */
+static void filter_fetch_phases(const struct fc_filter2d *p, struct filter_strip s, real *dst,
+                                const struct filter_block *b, ptrdiff_t y, real *piece)
+{
+    const ptrdiff_t step = p->stride_w, c = p->c, count = filter_phase(p, b->cols);
+    const ptrdiff_t at = border_index(y, p->h, p->border_h);
+    const ptrdiff_t row = p->w * c * (ptrdiff_t)dtype_size(p->dtype);
+    const ptrdiff_t pixels = FC_MAX(FILTER_PIECE / (step * c), 1);
+
+    if (at < 0) {
+        for (ptrdiff_t i = 0; i < s.phases * s.phase; i++)
+            dst[i] = (real)p->cval;
+        return;
+    }
+    const char *const line = (const char *)p->x + (b->plane * p->h + at) * row;
+    if (p->kh >= p->stride_h)
+        filter_ahead(p, line, b->x0 * step - p->left, count * step);
+    for (ptrdiff_t q = 0, n; q < count; q += n) {
+        n = FC_MIN(pixels, count - q);
+        const ptrdiff_t first = (b->x0 + q) * step - p->left, seen = (n - 1) * step + s.phases;
+        const real *from = (const real *)(const void *)line + first * c;
+        if (p->dtype != REAL_DTYPE || first < 0 || first + seen + FILTER_COPY > p->w) {
+            filter_extend(p, piece, line, first, seen);
+            from = piece;
+        }
+        for (ptrdiff_t f = 0; f < s.phases; f++)
+            filter_split(dst + f * s.phase + q * c, from + f * c, n, step, c);
+    }
 }
 
 /* One strip. Separable kernels are kh weights down the rows, then kw along them: the ring then
@@ -190,36 +281,49 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
 {
     const ptrdiff_t y0 = b->y0, y1 = b->y1, cols = b->cols;
     const struct filter_strip s = filter_strip(p);
-    const struct filter_inside in = filter_inside(p, b, FILTER_TILE), none = {0, 0};
+    const struct filter_inside none = {0, 0};
+    const struct filter_inside in = s.piece ? none : filter_inside(p, b, FILTER_TILE);
     const real **const around = take(&scratch, s.slots, sizeof *around);
     const real **const inside = take(&scratch, s.slots, sizeof *inside);
     const real **const found = take(&scratch, s.slots, sizeof *found); /* by slot: the line inside */
     real *const ring = take(&scratch, (s.slots + 1) * s.pitch, sizeof(real));
     real *const line = take(&scratch, FILTER_ROWS * s.line_pitch, sizeof(real));
+    real *const piece = take(&scratch, s.piece, sizeof(real));
     real *const fetched_line = ring + s.slots * s.pitch;
     const struct filter_lines from = {inside, around, separable ? none : in};
-    const struct filter_taps along = {(const real *)p->kernel + p->kh, 1, p->kw, p->c, 1, 0};
-    struct filter_taps taps = {p->kernel, p->kh, separable ? 1 : p->kw, p->c, (real)p->scale,
-                               (real)p->delta};
+    const struct filter_taps along = {
+        (const real *)p->kernel + p->kh, 1, p->kw, p->c, s.phases, s.phase, 1, 0};
+    struct filter_taps taps = {
+        p->kernel, p->kh, separable ? 1 : p->kw, p->c, separable ? 1 : s.phases, s.phase,
+        (real)p->scale, (real)p->delta};
     ptrdiff_t fetched = 0;
     int step;
 
     for (ptrdiff_t y = y0; y < y1; y += step) {
-        step = filter_tile_rows(p->kh, y1 - y);
-        for (; fetched < y - y0 + p->kh - 1 + step; fetched++) {
+        const ptrdiff_t first = (y - y0) * p->stride_h; /* of the lines that it sees */
+        step = filter_tile_rows(p, &taps, y1 - y);
+        for (fetched = FC_MAX(fetched, first); fetched < first + p->kh - 1 + step; fetched++) {
             real *const slot = ring + fetched % s.slots * s.pitch;
             real *const source = separable ? fetched_line : slot;
-            const real *image = filter_fetch_around(p, source, b, y0 - p->top + fetched, in, 1);
+            const ptrdiff_t at = y0 * p->stride_h - p->top + fetched;
+            const real *image = source;
+            if (s.piece)
+                filter_fetch_phases(p, s, source, b, at, piece);
+            else
+                image = filter_fetch_around(p, source, b, at, in, 1);
             found[fetched % s.slots] = image;
             if (separable) {
-                const real *around_line = source;
-                const struct filter_lines lines = {&image, &around_line, in};
-                filter_columns(filter_tiles_flat, &lines, cols * p->c, &along, slot, 0);
+                const real *source_line = source;
+                const struct filter_lines lines = {&image, &source_line, in};
+                if (s.phases > 1)
+                    filter_tiles_phases(&source_line, 0, cols * p->c, &along, slot, 0);
+                else
+                    filter_columns(filter_tiles_flat, &lines, cols * p->c, &along, slot, 0);
             }
         }
         for (ptrdiff_t i = 0; i < p->kh - 1 + step; i++) {
-            around[i] = ring + (y - y0 + i) % s.slots * s.pitch;
-            inside[i] = found[(y - y0 + i) % s.slots];
+            around[i] = ring + (first + i) % s.slots * s.pitch;
+            inside[i] = found[(first + i) % s.slots];
         }
         for (ptrdiff_t m = 0; m < p->m; m++) {
             const ptrdiff_t at = ((b->plane * p->m + m) * p->oh + y) * p->ow + b->x0;

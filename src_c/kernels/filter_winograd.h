@@ -208,11 +208,12 @@ static void down_block(const struct down_work *w)
     const struct fc_filter2d *const p = w->p;
     const ptrdiff_t tiles = ceil_div(w->b->y1 - w->b->y0, DOWN_ROWS), parts = down_parts(p);
     const ptrdiff_t size = (ptrdiff_t)dtype_size(p->out_dtype);
-    struct filter_taps taps = {NULL, parts, p->kw, p->c, (real)p->scale, (real)p->delta};
+    struct filter_taps taps = {.kh = parts, .kw = p->kw, .step = p->c, .phases = 1,
+                               .scale = (real)p->scale, .delta = (real)p->delta};
     ptrdiff_t fetched = 0;
     int rows;
     for (ptrdiff_t i = 0; i < tiles; i += rows) {
-        rows = filter_tile_rows(parts, tiles - i);
+        rows = filter_tile_rows(p, &taps, tiles - i);
         for (; fetched < i + rows + parts - 1; fetched++)
             down_fetch(w, fetched);
         for (ptrdiff_t m = 0; m < p->m; m++) {

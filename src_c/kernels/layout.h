@@ -59,4 +59,22 @@ FC_INLINE void copy_up_to(real *dst, ptrdiff_t width, const real *row, ptrdiff_t
     for (ptrdiff_t v = 0; v < width; v += LANES)
         v_store(dst + v, load_up_to(row, i + v, row ? n : 0));
 }
+
+/* One phase of a line: dst[j] = src[j * step]. */
+FC_INLINE void split_phase(real *dst, const real *src, ptrdiff_t count, const ptrdiff_t step)
+{
+    ptrdiff_t j = 0;
+    if (step == 2)
+        for (; j < count; j += LANES) {
+            const ptrdiff_t seen = 2 * count - 1;
+            const vec every = v_even(load_up_to(src, 2 * j, seen),
+                                     load_up_to(src, 2 * j + LANES, seen));
+            if (count - j >= LANES)
+                v_store(dst + j, every);
+            else
+                v_store_n(dst + j, every, count - j);
+        }
+    for (; j < count; j++)
+        dst[j] = src[j * step];
+}
 #endif

@@ -74,24 +74,6 @@ static void nchw_fill_row(real *dst, const real *src, ptrdiff_t n, ptrdiff_t fir
     }
 }
 
-/* dst[j] = src[j * step] */
-FC_INLINE void nchw_split(real *dst, const real *src, ptrdiff_t count, const ptrdiff_t step)
-{
-    ptrdiff_t j = 0;
-    if (step == 2)
-        for (; j < count; j += LANES) {
-            const ptrdiff_t seen = 2 * count - 1;
-            const vec every = v_even(load_up_to(src, 2 * j, seen),
-                                     load_up_to(src, 2 * j + LANES, seen));
-            if (count - j >= LANES)
-                v_store(dst + j, every);
-            else
-                v_store_n(dst + j, every, count - j);
-        }
-    for (; j < count; j++)
-        dst[j] = src[j * step];
-}
-
 /* One row of one phase: dst[j] = element first + j * step of a line of n, border included. */
 FC_INLINE void nchw_fill_phase(real *dst, const real *src, ptrdiff_t n, ptrdiff_t first,
                                ptrdiff_t count, const ptrdiff_t step, int border)
@@ -99,7 +81,7 @@ FC_INLINE void nchw_fill_phase(real *dst, const real *src, ptrdiff_t n, ptrdiff_
     const ptrdiff_t a = FC_MIN(count, first < 0 ? ceil_div(-first, step) : 0);
     const ptrdiff_t b = FC_MAX(a, FC_MIN(count, first < n ? ceil_div(n - first, step) : 0));
     if (b > a)
-        nchw_split(dst + a, src + first + a * step, b - a, step);
+        split_phase(dst + a, src + first + a * step, b - a, step);
     for (ptrdiff_t j = a > 0 ? 0 : b; j < count; j = j + 1 == a ? b : j + 1) {
         const ptrdiff_t i = border_index(first + j * step, n, border);
         dst[j] = i < 0 ? 0 : src[i];
