@@ -1,9 +1,9 @@
 """Convolution, image filtering and pooling for NumPy arrays, on the processor at hand.
 
-CNN operations: `conv2d`, `plan_conv2d`, `max_pool2d`, `avg_pool2d`; what a convolution would be,
-in words: `explain_plan`. Image filters for any batch of images: `fastconv.filters`. Kernels to
-filter with: `fastconv.kernels`. Every operation again in plain NumPy, as its definition:
-`fastconv.reference`.
+CNN operations: `conv2d`, `plan_conv2d`, `max_pool2d`, `avg_pool2d`; what a convolution or
+a filter would be, in words: `explain_plan`. Image filters for any batch of images:
+`fastconv.filters`. Kernels to filter with: `fastconv.kernels`. Every operation again in plain
+NumPy, as its definition: `fastconv.reference`.
 """
 
 try:

@@ -362,6 +362,12 @@ cdef class Filter2d(Task):
         self.params = &self.sizes
         self.find(isa, bits, algorithm)
 
+    @property
+    def blocks(self):
+        """What one unit covers: rows and columns of outputs."""
+        cdef const filter2d_sizes *s = <filter2d_sizes *>&self.sizes
+        return s.block_rows, s.block_cols
+
     def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel,
                  unsigned char[::1] out, int threads):
         cdef fc_filter2d params = self.sizes

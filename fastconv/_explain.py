@@ -1,8 +1,13 @@
-"""What a convolution would be: its plan in words, without computing anything."""
+"""What a convolution or an image filter would be: its plan in words, without computing anything."""
 
+import inspect
+import math
 from functools import cache
 
-from fastconv import _arrays, _config, _core, _plan, conv
+import numpy as np
+
+from fastconv import _arrays, _config, _core, _plan, conv, filters
+from fastconv.filters import _image
 
 # Sizes below a pebibyte: every product of them in the C core fits a 64-bit integer.
 MOST_BYTES = 2**50
@@ -11,26 +16,13 @@ PEAK_SECONDS = 0.02
 PREFIXES = ("", "k", "M", "G", "T", "P")
 
 
-def explain_plan(
-    x,
-    weight,
-    bias=None,
-    stride=1,
-    padding=0,
-    dilation=1,
-    groups=1,
-    *,
-    padding_mode="zeros",
-    activation=None,
-    residual=None,
-    layout="NCHW",
-    algorithm="auto",
-    threads=None,
-):
-    """Say in words how `conv2d` would compute a call, and what limits its speed.
+def explain_plan(*call, **options):
+    """Say in words how `conv2d` or an image filter would compute a call, and what limits its speed.
 
-    Nothing is computed, and x is neither read nor copied. To ask about a shape without the memory
-    for it, pass arrays that repeat one number: ``np.broadcast_to(np.float32(0), shape)``.
+    ``explain_plan(x, weight, ...)`` is about `conv2d`, ``explain_plan("gaussian", image, 3, ...)``
+    about the function of `fastconv.filters` that has this name. Nothing is computed, and x or the
+    image is neither read nor copied. To ask about a shape without the memory for it, pass arrays
+    that repeat one number: ``np.broadcast_to(np.float32(0), shape)``.
 
     Parameters
     ----------
@@ -38,6 +30,7 @@ def explain_plan(
         Of the arrays only shape and dtype matter; but weights that Winograd's transforms might
         overflow with are not given to them, so where these pay the weights are looked at.
     padding_mode, activation, residual, layout, algorithm, threads : as in `conv2d`
+        Or all that the filter takes but `out`; its kernels are looked at, the image is not.
 
     Returns
     -------
@@ -49,11 +42,14 @@ def explain_plan(
         0.02 s when it is first needed, of which kernels with loads reach 60 to 95 %, and on a plain
         assumption of the bytes that one core moves in a second. They do not count the packing of
         the weights, which for a small image of many channels takes longer than its convolution.
+        Of a filter also the type that is computed in and why; filters of several passes list them
+        one by one, with the blocks that they share. What is compared or sorted, not multiplied, is
+        counted as about so many multiply-adds.
 
     Raises
     ------
     TypeError, ValueError
-        When an argument does not fit, as for `conv2d`. Memory is no limit below 1 PiB.
+        When an argument does not fit, as for the function itself. Memory is no limit below 1 PiB.
 
     Examples
     --------
@@ -69,12 +65,48 @@ def explain_plan(
     arithmetic  59.2 GFLOP; ...
     bytes       412 MB (input, weights, result once); 16.5 ms at 25 GB/s (assumed; ...
     one thread  at least ..., limited by ...; conv2d packs the weights each time, plan_conv2d once
+    >>> image = np.broadcast_to(np.uint8(0), (1080, 1920))
+    >>> print(explain_plan("median", image, 5, threads=2))  # doctest: +ELLIPSIS
+    call        median of uint8 (1080, 1920) gives uint8 (1080, 1920), ...
+    algorithm   filter_median: the median of 3x3 or 5x5: a network of comparisons shares ...
+    type        uint8: pixels are compared, not summed
+    blocks      ... x ... outputs (rows x columns) of a 5x5 window; ... in all
+    threads     2: as the call says
+    memory      scratch ... bytes per thread
+    arithmetic  about 664 MFLOP; ...
+    bytes       4.15 MB (image and result once); 166 us at 25 GB/s (assumed; caches are faster)
+    one thread  at least ..., limited by ...
     """
+    if call and isinstance(call[0], str):
+        return _explain_filter(*call, **options)
+    return _explain_conv2d(*call, **options)
+
+
+def _explain_conv2d(
+    x,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    activation=None,
+    residual=None,
+    layout="NCHW",
+    algorithm="auto",
+    threads=None,
+):
     question = Question(
         "explain_plan", weight, bias, stride, padding, dilation, groups,
         padding_mode, activation, layout, algorithm,
     )  # fmt: skip
     return question.answer(x, residual, threads)
+
+
+# The arguments of conv2d, for help() and for tools; the name of a filter is an `x` of its own.
+explain_plan.__signature__ = inspect.signature(_explain_conv2d)
 
 
 class Question(conv.Conv2dPlan):
@@ -154,6 +186,114 @@ def _limits(g, task):
         "one thread": f"at least {_time(max(arithmetic, transfer))}, limited by {limit}; conv2d "
         "packs the weights each time, plan_conv2d once",
     }
+
+
+def _explain_filter(name, *arguments, **options):
+    """What explain_plan says of an image filter."""
+    if name not in filters.__all__:
+        raise ValueError(
+            f"explain_plan: x is {_arrays.shown(name)}, expected an array, or one of "
+            f"{', '.join(filters.__all__)}"
+        )
+    function = getattr(filters, name)
+    try:
+        call = inspect.signature(function).bind(*arguments, **options)
+    except TypeError as error:
+        raise TypeError(f"explain_plan: {name} has a call that does not fit: {error}") from None
+    if call.arguments.get("out") is not None:
+        raise TypeError("explain_plan: out is an array, expected none: nothing is computed")
+    axis = call.arguments.get("channel_axis")
+    image = _arrays.described(name, "image", call.arguments["image"], _image.DTYPES)
+    _image.shape_of(name, image, axis)
+    if image.nbytes > MOST_BYTES:
+        raise ValueError(
+            f"explain_plan: image takes {image.nbytes / 2**50:.3g} PiB, expected at most "
+            f"{MOST_BYTES / 2**50:.0f}"
+        )
+    call.arguments["image"] = np.empty((0, *image.shape), image.dtype)
+    if axis is not None:
+        call.arguments["channel_axis"] = -1
+    question = _image.Asked()
+    token = _image.asked.set(question)
+    try:
+        results = function(*call.args, **call.kwargs)
+    finally:
+        _image.asked.reset(token)
+    asked = question.passes if image.size else []
+    passes = [_pass(*each, call.arguments.get("threads")) for each in asked]
+    return _filter_text(name, image, results, passes, question)
+
+
+def _filter_text(name, image, results, passes, question):
+    results = results if isinstance(results, tuple) else (results,)
+    gives = " and ".join(f"{each.dtype.name} {each.shape[1:]}" for each in results)
+    lines = [("call", f"{name} of {image.dtype.name} {image.shape} gives {gives}, {_config.isa()}")]
+    if image.size == 0:
+        lines.append(("algorithm", "none: the result is empty, so nothing is computed"))
+    elif len(passes) == 1:
+        lines += passes[0][0]
+    else:
+        lines += _passes(passes, question)
+    return "\n".join(f"{key:12}{text}" for key, text in lines)
+
+
+def _passes(passes, question):
+    """All passes of a filter, each with its plan, and what they take together."""
+    repeat = 1
+    if question.blocks is None:
+        yield "passes", f"{len(passes)}, each over the whole image, one after the other"
+    else:
+        shape, size, arrays = question.blocks
+        repeat = math.prod(-(-n // part) for n, part in zip(shape, size, strict=True))
+        images, rows, cols = size
+        yield "passes", (
+            f"{len(passes)} over {repeat:,} blocks of {images} x {rows} x {cols} outputs (images x "
+            f"rows x columns), one after the other; at most {arrays} arrays like a block at once"
+        )
+    least = 0
+    for i, (lines, seconds) in enumerate(passes, 1):
+        least += seconds * repeat
+        g = question.passes[i - 1][0]
+        where = "each time" if repeat > 1 else "once"
+        yield f"pass {i}", f"{g.dtype} {g.rows.n} x {g.cols.n} gives {g.out_dtype}, {where}"
+        yield from lines
+    yield "all passes", f"at least {_time(least)} on one thread, but for NumPy's work between them"
+
+
+def _pass(g, why, threads, given):
+    """The lines about one pass, and the least time that it takes on one thread."""
+    task, threads, why_threads = _plan.filter2d_and_why(g, threads)
+    if why_threads == _plan.GIVEN and threads != given:
+        why_threads = _plan.STORED
+    rows, cols = task.blocks
+    dtype, why_type = _plan.filter_type_and_why(g)
+    stride = "" if g.rows.stride == g.cols.stride == 1 else (
+        f", {g.rows.stride} rows and {g.cols.stride} columns apart"
+    )
+    flops = _plan.filter_flops(g)
+    # A vector holds so many times as many integers as floats.
+    times = max(4 // np.dtype(dtype).itemsize, 1)
+    peak = _peak(_config.isa(), max(g.bits, 32)) * times
+    measured = "measured here" if times == 1 else f"measured here on floats, times {times}"
+    pixels = g.planes * g.channels * g.rows.n * g.cols.n
+    moved = pixels * np.dtype(g.dtype).itemsize
+    moved += _plan.filter_outputs(g) * np.dtype(g.out_dtype).itemsize
+    arithmetic, transfer = flops / peak, moved / _plan.BYTES
+    limit = "arithmetic" if arithmetic > transfer else "bytes moved"
+    about = "" if g.algorithm in _plan.CORRELATIONS else "about "
+    return [
+        ("algorithm", f"{task.algorithm}: {_plan.filter_why(g, why)}"),
+        ("type", f"{dtype}: {why_type}"),
+        ("blocks", f"{rows} x {cols} outputs (rows x columns) of a {g.rows.k}x{g.cols.k} window"
+         f"{stride}; {task.units:,} in all"),
+        ("threads", f"{threads}: {why_threads}"),
+        ("memory", f"scratch {task.scratch_bytes:,} bytes per thread"),
+        ("arithmetic", f"{about}{_amount(flops, 'FLOP')}; {_time(arithmetic)} at "
+         f"{_amount(peak, 'FLOP')}/s (the peak of multiply-adds, {measured})"),
+        ("bytes", f"{_amount(moved, 'B')} (image and result once); {_time(transfer)} at "
+         f"{_amount(_plan.BYTES, 'B')}/s (assumed; caches are faster)"),
+        ("one thread", f"at least {_time(max(arithmetic, transfer))}, limited by {limit}"),
+    ], max(arithmetic, transfer)  # fmt: skip
 
 
 @cache

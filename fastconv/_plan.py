@@ -124,8 +124,34 @@ ASKED_DIRECT = 'algorithm="direct" was asked for'
 WILD_WEIGHTS = "the weights are so large (or NaN) that its transforms could overflow"
 # What is said first of a 1x1 kernel that sees every pixel once.
 PRODUCT = "a matrix product, so all pixels count as one row; "
+# The image filters that sum products.
+CORRELATIONS = (
+    "filter2d", "filter_rolling", "filter_separable", "filter_integer", "filter_integer_separable",
+)  # fmt: skip
+# Why an image filter got its algorithm.
+FILTERS = {
+    "filter2d": "every element of the kernel is a term, in one pass over the image",
+    "filter_rolling": "5 or 7 rows: the sums of all that are begun stay in registers",
+    "filter_winograd": "15 rows or more: Winograd's F(4, 4) down them leaves 7 of 16 products",
+    "filter_separable": "a column times a row: kh + kw terms do the work of kh * kw, in one pass",
+    "filter_integer": "few integers on uint8: 16-bit sums, twice as many to a vector",
+    "filter_integer_separable": "a column times a row, of integers on uint8: 16-bit sums",
+    "filter_recursive": 'method="recursive" was asked for: a time that does not grow with sigma',
+    "filter_slide": f"at most {SLIDE_LARGEST} rows and columns: joined term by term",
+    "filter_window": f"more than {SLIDE_LARGEST} rows or columns: runs of them are joined once for "
+    "many windows",
+    "filter_footprint": "a footprint that is no plain rectangle: its elements are compared in turn",
+    "filter_median": "the median of 3x3 or 5x5: a network of comparisons shares sorted columns",
+    "filter_network": "a small window: sorted columns are merged by networks of comparisons",
+    "filter_rank": (
+        "a large window: pixels are sorted once for many windows, then counted in histograms",
+        "a large window of uint8: histograms that move with it",
+    ),
+}
+DENSE = "3x3, a column times a row: faster as one kernel, without lines between the two"
 # Why a call got its number of threads.
 GIVEN = "as the call says"
+STORED = "each block of results is rounded and stored by one thread"
 SMALL = f"less work than about {SHARED_SECONDS * 1e6:.0f} us is not worth sharing"
 SHARED = "as many as set_num_threads, the environment or the cores allow"
 
@@ -423,8 +449,35 @@ def _input(g, rows, cols):
 
 def filter2d(geometry, threads):
     """The task of an image filter, and on how many threads."""
-    threads = share(threads, _filter_seconds(geometry))
-    return _filter2d(geometry, _config.isa(), threads), threads
+    return filter2d_and_why(geometry, threads)[:2]
+
+
+def filter2d_and_why(geometry, threads):
+    """The task, the number of threads, and why so many."""
+    threads, why_threads = _share(threads, _filter_seconds(geometry))
+    return _filter2d(geometry, _config.isa(), threads), threads, why_threads
+
+
+def filter_why(g, why=None):
+    """Why an image filter has its algorithm; `why`, where who called for it knows better."""
+    if why is None:
+        why = FILTERS[g.algorithm]
+    if g.algorithm == "filter_rank":
+        why = why[g.bits == 8]
+    return why
+
+
+def filter_type_and_why(g):
+    """The type that an image filter computes in, and why."""
+    if g.algorithm.startswith("filter_integer"):
+        return "int16", "uint8 under a kernel of small integers: every sum stays in 16 bits"
+    if g.bits == 8:
+        return "uint8", "pixels are compared, not summed"
+    if g.bits == 32:
+        return "float32", "it holds what goes in, and integers' sums exactly where they must be"
+    if "float64" in (g.dtype, g.out_dtype):
+        return "float64", "the image or the result is float64"
+    return "float64", "float32 would not hold every sum of these integers, or its scale, exactly"
 
 
 def is_small(geometry):
@@ -433,10 +486,20 @@ def is_small(geometry):
 
 
 def _filter_seconds(g):
-    outputs = g.planes * g.kernels * g.rows.o * g.cols.o * g.channels
+    outputs = filter_outputs(g)
     pixels = outputs * min(g.rows.stride, g.rows.k) * g.cols.stride
     moved = 4 * (pixels + outputs)
-    return _seconds(2 * outputs * _FILTER_TERMS[g.algorithm](g), g) + moved / BYTES
+    return _seconds(filter_flops(g), g) + moved / BYTES
+
+
+def filter_outputs(g):
+    """The numbers of a result."""
+    return g.planes * g.kernels * g.rows.o * g.cols.o * g.channels
+
+
+def filter_flops(g):
+    """About how many operations an image filter takes; of a correlation its multiply-adds."""
+    return 2 * filter_outputs(g) * _FILTER_TERMS[g.algorithm](g)
 
 
 # Operations on each output.
@@ -457,12 +520,14 @@ _FILTER_TERMS = {
 }
 
 
-def dense_filter(size, kernels, may_round, in_place):
+def dense_filter(size, stride, kernels, may_round, in_place):
     """The algorithm for a kernel, or a bank of so many.
 
     May sums be rounded otherwise, and are lines read where they are, as the numbers they are?
     """
     rows, cols = size
+    if stride != (1, 1):
+        return "filter2d"
     if may_round and _is_winograd_down(rows, cols, kernels):
         return "filter_winograd"
     return "filter_rolling" if rows in ROLLING_ROWS and in_place else "filter2d"

@@ -21,13 +21,13 @@ def errors(image, kernel, **options):
 
 
 def test_which_kernels_are_large():
-    def algorithm(size, kernels=1, may_round=True, in_place=False):
-        return _plan.dense_filter(size, kernels, may_round, in_place)
+    def algorithm(size, stride=(1, 1), kernels=1, may_round=True, in_place=False):
+        return _plan.dense_filter(size, stride, kernels, may_round, in_place)
 
     assert algorithm((15, 15)) == algorithm((31, 31)) == "filter_winograd"
     assert algorithm((14, 15)) == algorithm((15, 2)) == algorithm((3, 63)) == "filter2d"
     assert algorithm((31, 31), may_round=False) == "filter2d"
-    assert algorithm((31, 31), kernels=2**10) == "filter2d"
+    assert algorithm((31, 31), kernels=2**10) == algorithm((31, 31), (2, 1)) == "filter2d"
     assert algorithm((5, 3), in_place=True) == algorithm((7, 7), in_place=True) == "filter_rolling"
     assert algorithm((5, 5)) == algorithm((3, 3), in_place=True) == "filter2d"
 

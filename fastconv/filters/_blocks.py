@@ -51,6 +51,9 @@ def compute(
     shape = (*lead, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
     targets = [_arrays.writable(function, out, shape, out_dtype, (image,)) for out in outs]
     floats = np.dtype(f"float{bits}")
+    question = _image.asked.get()
+    if question is not None:
+        lead[0] = 1
     if math.prod(lead) * channels == 0:
         return [finish() for _, finish in targets]
     source = image.reshape(-1, h, w, channels)
@@ -78,6 +81,13 @@ def compute(
     if nested:
         seen = (n + k - 1 for n, k in zip(block_size[1:], size, strict=True))
         _arrays.check_memory(function, "a block for each pass", (arrays, *seen, channels), floats)
+    if question is not None:
+        shape = (math.prod(lead), rows.o, cols.o)
+        block_size = tuple(map(min, shape, block_size))
+        question.images, question.blocks = block_size[0], (shape, block_size, arrays)
+        parts = [_middle(n, k) for n, k in zip(shape[1:], block_size[1:], strict=True)]
+        fill((slice(0), *parts))
+        return [finish() for _, finish in targets]
     with np.errstate(all="ignore"):  # NaN and infinity pass silently, as through a correlation
         for part in _parts(results[0].shape, block_size):
             fill(part)
@@ -119,6 +129,12 @@ def _parts(shape, size):
         for n, step in zip(shape, size, strict=False)
     ]
     return itertools.product(*axes)
+
+
+def _middle(n, size):
+    """The place along an axis of a block like most others."""
+    start = -(-n // size) // 2 * size
+    return slice(start, min(start + size, n))
 
 
 def _strip(source, part, rows, border, is_valid):

@@ -1,5 +1,6 @@
 """What the image filters share: an image's shape, the windows over it, the type of a result."""
 
+import contextvars
 import math
 
 import numpy as np
@@ -12,6 +13,18 @@ FLOATS = tuple(name for name in DTYPES if name.startswith("float"))
 EXACT = {32: 2**24, 64: 2**53}
 # Longer kernels want another algorithm, and a mistaken sigma soon asks for one.
 LONGEST_KERNEL = 2**15 - 1
+
+class Asked:
+    """What is written down of a call that is asked about, not made: explain_plan gives it a batch
+    of no images, of which every function checks all arguments and computes nothing."""
+
+    def __init__(self):
+        self.passes = []  # (geometry, why it has its algorithm, threads that were asked for)
+        self.images = 1  # in a block, or in the image
+        self.blocks = None  # of a filter of several passes: what of it is computed at once
+
+
+asked = contextvars.ContextVar("asked", default=None)
 
 # Checking and planning take longer than filtering a small image: calls are kept by their arguments.
 _planned_calls = {}
@@ -120,12 +133,13 @@ def check_holds(function, name, value, bits):
 
 def run(
     function, image, windows, algorithm, bits, weights=None, *, numbers, channel_axis, out_dtype,
-    out, threads, bank=(), reduction="sum", rank=0, sources=(), key=None,
+    out, threads, bank=(), reduction="sum", rank=0, sources=(), key=None, why=None,
 ):  # fmt: skip
     """Check what is left, `out` and `threads`, and compute.
 
     `windows` is (border, rows, cols), `numbers` (scale, delta, cval); `sources` are other arrays
-    that are read, which `out` may overlap. The call is kept under its `key`, if it has one.
+    that are read, which `out` may overlap. The call is kept under its `key`, if it has one. `why`
+    it has its algorithm is for explain_plan, where the plan does not know.
     """
     border, rows, cols = windows
     *lead, _, _, channels = shape_of(function, image, channel_axis)
@@ -134,11 +148,18 @@ def run(
         threads = _threads.checked(function, "threads", threads)
     shape = (*lead, *bank, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
     result, finish = _arrays.writable(function, out, shape, out_dtype, (image, *sources))
-    if result.size:
+    question = asked.get()
+    if question is not None:
+        lead[0] = question.images
+    planes = math.prod(lead)
+    if result.size or question is not None:
         geometry = _geometry.Filter2d(
-            math.prod(lead), channels, math.prod(bank), rows, cols, border, image.dtype.name,
+            planes, channels, math.prod(bank), rows, cols, border, image.dtype.name,
             out_dtype.name, algorithm, bits, *numbers, reduction, rank,
         )  # fmt: skip
+    if question is not None:
+        question.passes.append((geometry, why, threads))
+    elif result.size:
         task, threads = _plan.filter2d(geometry, threads)
         _arrays.check_scratch(function, task, threads)
         weights = None if weights is None else _arrays.as_bytes(weights)

@@ -193,23 +193,22 @@ def correlate(
     weights = _weights(function, kernels, bits)
     for name, value in zip(("scale", "delta", "cval"), numbers, strict=True):
         _image.check_holds(function, name, value, bits)
+    why = _plan.ASKED_DIRECT if algorithm == "direct" else None
+    may_round = algorithm == "auto" and not _are_integers(image.dtype, kernels)
+    in_place = image.dtype == f"float{bits}"
     if separable:
         algorithm = "filter_separable"
-    elif stride == (1, 1):
-        may_round = algorithm == "auto" and not _are_integers(image.dtype, kernels)
-        in_place = image.dtype == f"float{bits}"
-        algorithm = _plan.dense_filter(size, math.prod(bank), may_round, in_place)
     else:
-        algorithm = "filter2d"
+        algorithm = _plan.dense_filter(size, stride, math.prod(bank), may_round, in_place)
     if stride == (1, 1) and _in_16_bits(image.dtype, out_dtype, kernels, *numbers):
         algorithm = "filter_integer_separable" if separable else "filter_integer"
         bits, weights = 8, np.concatenate([k.ravel() for k in kernels]).astype(np.int16)
     elif separable and _plan.is_faster_dense(size) and (dense := _dense(kernels, bits)) is not None:
-        algorithm, weights = "filter2d", dense
+        algorithm, weights, why = "filter2d", dense, _plan.DENSE
     return _image.run(
         function, image, windows, algorithm, bits, weights, numbers=numbers,
         bank=bank, channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
-        sources=kernels, key=key,
+        sources=kernels, key=key, why=why,
     )  # fmt: skip
 
 

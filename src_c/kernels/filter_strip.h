@@ -59,7 +59,8 @@ FC_INLINE void filter_row(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x,
 
 /* The same for a tile of one output row, of a line in phases. */
 FC_INLINE void filter_row_phases(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x,
-                                 const struct filter_taps *t, ptrdiff_t i, ptrdiff_t kw, const int nv)
+                                 const struct filter_taps *t, ptrdiff_t i, ptrdiff_t kw,
+                                 const int nv)
 {
     const real *const weight = t->weight + i * kw;
     for (ptrdiff_t s = 0; s < kw; x += t->step)
