@@ -433,6 +433,7 @@ _FILTER_TERMS = {
     "filter_integer": lambda g: g.rows.k * g.cols.k,
     "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
     "filter_recursive": lambda g: 50,
+    "filter_box": lambda g: 2 + g.cols.k.bit_length(),
     "filter_slide": lambda g: g.rows.k + g.cols.k,
     "filter_window": lambda g: 4 + g.cols.k.bit_length(),
     "filter_footprint": lambda g: g.rows.k * g.cols.k,
@@ -497,13 +498,13 @@ def _filter2d(g, isa, threads):
     # see.
     network = g.algorithm == "filter_network"
     lines = _lists(g.rows.k, g.cols.k) if network else g.rows.k + 5
-    pixel = g.channels * g.bits // 8
+    pixel = g.channels * (2 if g.algorithm == "filter_box" else g.bits // 8)
     line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel
     most = RING_BYTES // lines // pixel
     wide, least = min(2 * g.cols.k, most), LEAST_COLUMNS
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
         line = wide = HISTOGRAMS
-    if network or g.algorithm == "filter_window":  # whose lines are many, or rows of outputs
+    if network or g.algorithm in ("filter_window", "filter_box"):  # lines are many, or of outputs
         least = max(1, min(least, most))
     block_rows, block_cols = g.rows.o, max(line - g.cols.k, wide - g.cols.k, least)
     if g.algorithm == "filter_rank" and g.bits != 8:
