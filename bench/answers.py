@@ -19,8 +19,9 @@ WINOGRAD_SLACK = 4
 def make_arrays(case):
     """Give the row's input "x" and, if it has one, its "weight": the same values every time."""
     random = np.random.default_rng(SEED)
-    if case.dtype == "uint8":
-        arrays = {"x": random.integers(0, 256, case.shape, np.uint8)}
+    if case.is_integer:
+        largest = np.iinfo(case.dtype).max
+        arrays = {"x": random.integers(0, largest, case.shape, case.dtype, endpoint=True)}
     else:
         arrays = {"x": random.standard_normal(case.shape, case.dtype)}
     if case.kernel:
@@ -43,9 +44,9 @@ def make_answer(case, arrays):
     approximates has its own bound.
     """
     expected = _reference(case, **arrays)
-    if case.operation in _ORDER or (case.dtype == "uint8" and _is_sobel(case)):
+    if case.operation in _ORDER or (case.is_integer and _is_sobel(case)):
         return expected, np.zeros(expected.shape)
-    if case.dtype == "uint8":
+    if case.is_integer:
         return expected, np.ones(expected.shape)
     if case.arguments.get("method") == "recursive":
         return expected, np.full(expected.shape, RECURSIVE_ERROR * np.ptp(arrays["x"]))
@@ -93,7 +94,8 @@ def _is_sobel(case):
 
 
 def _reference(case, x, weight=None):
-    """Call the reference; an image filter band by band, each with the rows around it.
+    """Call the reference; an image filter image by image and band by band, each with the rows
+    around it.
 
     The truth is the same for every method.
     """
@@ -102,6 +104,8 @@ def _reference(case, x, weight=None):
     arguments = {name: value for name, value in case.arguments.items() if name != "method"}
     if not case.is_filter:
         return operation(x, *operands, **arguments)
+    if x.ndim == 4:
+        return np.stack([_reference(case, image, *operands) for image in x])
     bands = []
     for top in range(0, len(x), BAND):
         first = max(0, top - case.radius)
@@ -114,7 +118,8 @@ def _magnitude(case, arrays):
     """Give sum(|w| * |x|) for each element of the result."""
     arrays = {name: np.abs(array) for name, array in arrays.items()}
     if _is_sobel(case):
-        return reference.sep_filter2d(arrays["x"], [1, 2, 1], [1, 0, 1])
+        axis = case.arguments.get("channel_axis")
+        return reference.sep_filter2d(arrays["x"], [1, 2, 1], [1, 0, 1], channel_axis=axis)
     return _reference(case, **arrays)
 
 

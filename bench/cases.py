@@ -14,7 +14,7 @@ from . import BenchError
 
 # What a row's description leaves out.
 _USUAL = {"stride": 1, "dilation": 1, "groups": 1, "layout": "NCHW"}
-_UNSAID = "padding", "truncate", "dx", "dy"
+_UNSAID = "padding", "truncate", "dx", "dy", "channel_axis"
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,12 @@ class Case:
         return ", ".join(words)
 
     @property
+    def is_integer(self):
+        return np.dtype(self.dtype).kind in "iu"
+
+    @property
     def is_filter(self):
-        """Whether this is an image filter: of one image, whose result is as large."""
+        """Whether this is an image filter: of an image, or of some, whose result is as large."""
         return self.operation.startswith("filters.")
 
     @property
@@ -105,6 +109,29 @@ def _filter(name, operation, dtype, kernel=None, **arguments):
     name = f"{name}_{'u8' if dtype == 'uint8' else 'f32'}"
     return Case(name, "filters", f"filters.{operation}", (1080, 1920),
                 "Mpixel/s", 1080 * 1920 / 1e6, kernel, dtype, arguments)
+
+
+def _more_filters(name, shape, dtype, *operations, channels=False):
+    """Rows of image filters on another size or type; with channels these are the last axis."""
+    axis = {"channel_axis": -1} if channels else {}
+    return [
+        Case(f"{operation}_{name}", "filters_more", f"filters.{_MORE[operation][0]}", shape,
+             "Mpixel/s", math.prod(shape) / 1e6, _MORE[operation][1], dtype,
+             _MORE[operation][2] | axis)
+        for operation in operations or _MORE
+    ]  # fmt: skip
+
+
+# name: operation, kernel, arguments
+_MORE = {
+    "filter2d_3x3": ("filter2d", (3, 3), {}),
+    "filter2d_5x5": ("filter2d", (5, 5), {}),
+    "gaussian_1.5": ("gaussian", None, {"sigma": 1.5, "truncate": 4}),
+    "sobel_3x3": ("sobel", None, {"dx": 1, "dy": 0}),
+    "box_9x9": ("box", None, {"size": 9}),
+    "median_3x3": ("median", None, {"size": 3, "border": "edge"}),
+    "dilate_5x5": ("dilate", None, {"footprint": 5}),
+}
 
 
 def _pool(name, operation, shape, size, stride, padding=0, layout="NCHW"):
@@ -165,6 +192,21 @@ CASES = (
       for dtype in ("float32", "uint8") for k in (3, 5, 7)),
     *(_filter(f"dilate_{k}x{k}", "dilate", dtype, footprint=k)
       for dtype in ("float32", "uint8") for k in (5, 31)),
+    # Sizes that no vector divides, one that stays in a cache and one that does not, channels, other
+    # types; and batches, which peers filter image by image. A pixel of C channels counts C times.
+    *_more_filters("odd_u8", (1079, 1917), "uint8"),
+    *_more_filters("256_u8", (256, 256), "uint8", "filter2d_3x3", "box_9x9", "median_3x3"),
+    *_more_filters("256_f32", (256, 256), "float32", "gaussian_1.5"),
+    *_more_filters("48M_u8", (6000, 8000), "uint8", "sobel_3x3"),
+    *_more_filters("c3_u8", (360, 640, 3), "uint8", "filter2d_5x5", "sobel_3x3", "box_9x9",
+                   "dilate_5x5", channels=True),
+    *_more_filters("c4_f32", (360, 640, 4), "float32", "filter2d_3x3", "box_9x9", channels=True),
+    *_more_filters("c16_u8", (180, 320, 16), "uint8", "filter2d_3x3", "gaussian_1.5",
+                   channels=True),
+    *_more_filters("u16", (540, 960), "uint16", "box_9x9", "median_3x3", "dilate_5x5"),
+    *_more_filters("f64", (540, 960), "float64", "filter2d_5x5", "sobel_3x3"),
+    *(row for name, dtype in (("b64_u8", "uint8"), ("b64_f32", "float32"))
+      for row in _more_filters(name, (64, 512, 512, 3), dtype, "sobel_3x3", channels=True)),
     _pool("max2x2s2_112", "max_pool2d", (8, 64, 112, 112), 2, 2),
     _pool("max3x3s2_112", "max_pool2d", (8, 64, 112, 112), 3, 2, 1),
     _pool("avg2x2s2_112", "avg_pool2d", (8, 64, 112, 112), 2, 2),

@@ -137,6 +137,7 @@ FILTERS = {
     "filter_integer": "few integers on uint8: 16-bit sums, twice as many to a vector",
     "filter_integer_separable": "a column times a row, of integers on uint8: 16-bit sums",
     "filter_recursive": 'method="recursive" was asked for: a time that does not grow with sigma',
+    "filter_box": "sums of uint8 are integers: a row is added, and another subtracted",
     "filter_slide": f"at most {SLIDE_LARGEST} rows and columns: joined term by term",
     "filter_window": f"more than {SLIDE_LARGEST} rows or columns: runs of them are joined once for "
     "many windows",
@@ -471,6 +472,8 @@ def filter_type_and_why(g):
     """The type that an image filter computes in, and why."""
     if g.algorithm.startswith("filter_integer"):
         return "int16", "uint8 under a kernel of small integers: every sum stays in 16 bits"
+    if g.algorithm == "filter_box":
+        return "uint16", "sums of uint8 are integers; uint32 where they may leave 16 bits"
     if g.bits == 8:
         return "uint8", "pixels are compared, not summed"
     if g.bits == 32:
@@ -511,6 +514,7 @@ _FILTER_TERMS = {
     "filter_integer": lambda g: g.rows.k * g.cols.k,
     "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
     "filter_recursive": lambda g: 50,
+    "filter_box": lambda g: 2 + g.cols.k.bit_length(),
     "filter_slide": lambda g: g.rows.k + g.cols.k,
     "filter_window": lambda g: 4 + g.cols.k.bit_length(),
     "filter_footprint": lambda g: g.rows.k * g.cols.k,
@@ -595,7 +599,7 @@ def _filter2d(g, isa, threads):
     # see.
     network = g.algorithm == "filter_network"
     lines = _lists(g.rows.k, g.cols.k) if network else g.rows.k + 5
-    pixel = g.channels * g.bits // 8
+    pixel = g.channels * (2 if g.algorithm == "filter_box" else g.bits // 8)
     # A stride cuts lines into phases, as long as the outputs and what they see beside them.
     phases, seen = min(g.cols.stride, g.cols.k), _parts(g.cols.k, g.cols.stride)
     line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel // phases
@@ -604,7 +608,7 @@ def _filter2d(g, isa, threads):
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
         line = wide = HISTOGRAMS
     # Whose lines are many, or rows of outputs, or long.
-    if network or g.algorithm == "filter_window" or phases > 1:
+    if network or phases > 1 or g.algorithm in ("filter_window", "filter_box"):
         least = max(1, min(least, most))
     block_rows, block_cols = g.rows.o, max(line - seen, wide - seen, least)
     if g.algorithm == "filter_rank" and g.bits != 8:

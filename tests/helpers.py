@@ -390,6 +390,9 @@ OPERATIONS = {
         filters.box, PIXELS, lambda w: {"image": (2, 23, w, 3)},
         {"size": (11, 13), "channel_axis": -1, "border": ("constant", "wrap"), "cval": 3},
     ),
+    "box of large windows": Operation(
+        filters.box, PIXELS, lambda w: {"image": (2, 12, w)}, {"size": (19, 23), "border": "wrap"},
+    ),
     "dilate": Operation(filters.dilate, PIXELS, lambda w: {"image": (2, 7, w)}, {"footprint": 5}),
     "erode of groups": Operation(
         filters.erode, PIXELS, lambda w: {"image": (2, 30, w, 2)},

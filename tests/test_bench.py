@@ -212,6 +212,10 @@ def test_failures_are_reported_and_the_rest_goes_on(run):
             arguments=POOL.arguments | {"layout": "NHWC"}),
     replace(POOL, operation="avg_pool2d",
             arguments={"kernel_size": 3, "stride": 2, "padding": 1, "layout": "NCHW"}),
+    *(replace(case, name=f"tiny_{case.name}", shape=shape)
+      for case in CASES if case.group == "filters_more"
+      for shape in [(*(3, 9, 8)[-len(case.shape) + 1:], 4) if case.arguments.get("channel_axis")
+                    else (9, 8)]),
 ], ids=lambda case: case.description)
 def test_every_installed_peer_is_right(case, installed):
     results = runner.run_row(case, installed, SETTINGS)["results"]

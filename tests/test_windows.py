@@ -93,6 +93,75 @@ def test_box_of_integers_is_exact(isa, dtype, size):
         check("box", image, size=size, border=border, cval=7, out_dtype="float16")
 
 
+def test_means_of_every_sum_of_every_area(isa):
+    """All 16-bit sums, divided by a multiplication: ties go to the even number."""
+    for area in range(1, 258):
+        # From one window to the next a pixel leaves, and one more than it enters: sums rise by 1.
+        column = (np.arange(256 * area)[:, None] // area).astype(np.uint8)
+        sums = np.arange(255 * area + 1)
+        expected = np.rint(sums / area)
+        means = filters.box(column, (area, 1), border="valid", threads=1)[:, 0]
+        assert_array_equal(means, expected, f"{area} rows")
+        means = filters.box(column.T.copy(), (1, area), border="valid", threads=1)[0]
+        assert_array_equal(means, expected, f"{area} columns")
+
+
+def sums_of(image, size, anchor, border):
+    """The sum of each rectangle of (H, W, C) integers, by sums from the corner on."""
+    pads = [(a, k - a) for a, k in zip(anchor, size, strict=True)]  # and a first row and column
+    pads = [(before + 1, after - 1) for before, after in pads]
+    fill = {"constant_values": 255} if border == "constant" else {}
+    sums = np.pad(image.astype(np.int64), (*pads, (0, 0)), border, **fill).cumsum(0).cumsum(1)
+    down = sums[size[0] :] - sums[: -size[0]]
+    return down[:, size[1] :] - down[:, : -size[1]]
+
+
+def saturated(exact, dtype):
+    """Numbers in the dtype: where it holds integers rounded, half to even, within its range."""
+    if dtype.kind == "f":
+        return exact.astype(dtype)
+    return np.rint(exact).clip(0, np.iinfo(dtype).max).astype(dtype)
+
+
+@pytest.mark.parametrize(
+    "size",
+    [(3, 3), (16, 16), (257, 1), (1, 257), (1, 258), (2, 129), (17, 17), (31, 31), (40, 21),
+     (2, 257), (90, 10), (129, 127), (60, 258)],
+)  # fmt: skip
+def test_box_of_uint8_at_the_limits(isa, size):
+    """Sums of 16 and of 32 bits, of rows of 16 bits and of more, in any number of channels."""
+    rng = np.random.default_rng(size)
+    area = size[0] * size[1]
+    for seed, channels in enumerate((1, 2, 3, 4, 5, 8, 13, 17)):
+        shape = ((40, 150), (1, 1), (3, 300), (270, 4))[seed % 4]
+        image = rng.choice(np.array([0, 1, 127, 128, 254, 255], np.uint8), (*shape, channels))
+        image[: seed * 5] = 255
+        anchor = tuple(int(rng.integers(k)) for k in size)
+        border = list(BORDERS)[seed % len(BORDERS)]
+        sums = sums_of(image, size, anchor, border)
+        options = {"border": border, "cval": 255, "anchor": anchor, "channel_axis": -1}
+        for threads in (1, 2, 3):
+            for out_dtype in ("uint8", "uint16", "int16", "float32"):
+                out = poisoned(image.shape, out_dtype)
+                options |= {"out_dtype": out_dtype, "out": out, "threads": threads}
+                filters.box(image, size, **options)
+                assert_array_equal(out, saturated(sums / area, out.dtype))
+                filters.box(image, size, normalize=False, **options)
+                assert_array_equal(out, saturated(sums, out.dtype))
+
+
+def test_moving_windows_hold_what_windows_hold(isa):
+    """However far a window has moved, and wherever its block began, its sum is its own."""
+    image = np.random.default_rng(14).integers(0, 256, (3000, 5, 1), np.uint8)
+    for size in ((7, 3), (40, 30)):
+        expected = np.rint(sums_of(image, size, (0, 0), "wrap") / (size[0] * size[1]))
+        for threads in (1, 2, 3):
+            means = filters.box(
+                image, size, border="wrap", anchor=(0, 0), channel_axis=-1, threads=threads
+            )
+            assert_array_equal(means, expected)
+
+
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_box_of_floats(isa, dtype, size):
@@ -199,6 +268,14 @@ def test_expectations_worked_by_hand():
     assert filters.box(np.array([[1, 2, 4]], np.uint8), (1, 2), border="valid").tolist() == [[2, 3]]
     assert filters.box(np.array([[1, 2, 4]], np.uint8), (1, 2), border="valid", normalize=False,
                        out_dtype="int16").tolist() == [[3, 6]]  # fmt: skip
+    row = np.array([[0, 1, 2, 3, 255]], np.uint8)
+    assert filters.box(row, (1, 2), border="valid").tolist() == [[0, 2, 2, 129]]  # 0.5, 1.5, 2.5
+    assert filters.box(row, (1, 2), border="constant", cval=255).tolist() == [[128, 0, 2, 2, 129]]
+    assert filters.box(row, (1, 5), border="valid").tolist() == [[52]]  # 52.2
+    wide = np.full((20, 20), 255, np.uint8)  # of 400 pixels, 102000
+    for kind, sums in (("uint8", 255), ("int16", 32767), ("uint16", 65535), ("float32", 102e3)):
+        result = filters.box(wide, 20, border="valid", normalize=False, out_dtype=kind)
+        assert result.tolist() == [[sums]]
     image = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.int16)
     assert filters.dilate(image, CROSS, border="constant").tolist() == [
         [4, 5, 6], [7, 8, 9], [8, 9, 9],

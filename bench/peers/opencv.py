@@ -1,4 +1,4 @@
-"""OpenCV's image filters, into a result array made ahead."""
+"""OpenCV's image filters, into a result array made ahead; of a batch image by image."""
 
 from functools import partial
 
@@ -14,14 +14,31 @@ _BORDER = {"borderType": cv2.BORDER_REFLECT_101}
 
 def prepare(case, arrays, threads):
     cv2.setNumThreads(threads)
-    build = _plane if case.is_plane else _FILTERS.get(case.operation)
-    if build is _median and case.window > 5 and case.dtype != "uint8":
+    if case.is_plane:
+        return {"opencv": _plane(case, **arrays)}
+    build = _FILTERS.get(case.operation)
+    if build is None or (build is _median and case.window > 5 and case.dtype != "uint8"):
         return {}  # it has none
-    return {"opencv": build(case, **arrays)} if build else {}
+    return {"opencv": _filter(build, case, **arrays)}
 
 
-def _filter2d(case, x, weight):
-    return partial(cv2.filter2D, x, -1, weight, dst=result_like(x), **_BORDER)
+def _filter(build, case, x, **weight):
+    widened = case.operation == "filters.sobel" and case.is_integer
+    out = result_like(x, np.int16 if widened else None)
+    if x.ndim < 4:
+        return build(case, x, out, **weight)
+    calls = [build(case, image, result, **weight) for image, result in zip(x, out, strict=True)]
+
+    def run():
+        for call in calls:
+            call()
+        return out
+
+    return run
+
+
+def _filter2d(case, x, out, weight):
+    return partial(cv2.filter2D, x, -1, weight, dst=out, **_BORDER)
 
 
 def _plane(case, x, weight):
@@ -35,28 +52,28 @@ def _plane(case, x, weight):
     return run
 
 
-def _gaussian(case, x):
+def _gaussian(case, x, out):
     # GaussianBlur itself rounds the weights of uint8 to 1/256, ends up to 2 off, and is slower.
     kernel = cv2.getGaussianKernel(2 * case.radius + 1, case.arguments["sigma"])
-    return partial(cv2.sepFilter2D, x, -1, kernel, kernel, dst=result_like(x), **_BORDER)
+    return partial(cv2.sepFilter2D, x, -1, kernel, kernel, dst=out, **_BORDER)
 
 
-def _sobel(case, x):
-    dtype, depth = (np.int16, cv2.CV_16S) if case.dtype == "uint8" else (np.float32, cv2.CV_32F)
+def _sobel(case, x, out):
+    depth = {np.int16: cv2.CV_16S, np.float32: cv2.CV_32F, np.float64: cv2.CV_64F}[out.dtype.type]
     orders = case.arguments["dx"], case.arguments["dy"]
-    return partial(cv2.Sobel, x, depth, *orders, dst=result_like(x, dtype), ksize=3, **_BORDER)
+    return partial(cv2.Sobel, x, depth, *orders, dst=out, ksize=3, **_BORDER)
 
 
-def _box(case, x):
-    return partial(cv2.blur, x, (case.window,) * 2, result_like(x), **_BORDER)
+def _box(case, x, out):
+    return partial(cv2.blur, x, (case.window,) * 2, out, **_BORDER)
 
 
-def _median(case, x):
-    return partial(cv2.medianBlur, x, case.window, result_like(x))
+def _median(case, x, out):
+    return partial(cv2.medianBlur, x, case.window, out)
 
 
-def _dilate(case, x):
-    return partial(cv2.dilate, x, np.ones((case.window,) * 2, np.uint8), result_like(x))
+def _dilate(case, x, out):
+    return partial(cv2.dilate, x, np.ones((case.window,) * 2, np.uint8), out)
 
 
 _FILTERS = {

@@ -29,13 +29,16 @@ def reduce(
     image, windows, cval, out_dtype = _image.prepare(
         function, image, size, border, anchor, cval, channel_axis, out_dtype
     )
+    algorithm = _plan.window_filter(size)
     if reduction == "sum":
         bits = _sum_bits(function, image.dtype, out_dtype, size, cval, divisor)
+        if bits == 32 and _in_integers(image.dtype, out_dtype, size, cval):
+            algorithm, bits = "filter_box", 8
     else:
         bits = order_bits(image.dtype, out_dtype, cval)
     _image.check_holds(function, "cval", cval, bits)
     return _image.run(
-        function, image, windows, _plan.window_filter(size), bits,
+        function, image, windows, algorithm, bits,
         numbers=(float(divisor), 0.0, cval),
         channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
         reduction=reduction, key=key,
@@ -75,3 +78,9 @@ def _sum_bits(function, dtype, out_dtype, size, cval, divisor):
     if out_dtype == np.float16 and divisor >= EXACT[32] >> 11:
         return 64
     return 32 if bound < exact and cval.is_integer() and out_dtype != np.float64 else 64
+
+
+def _in_integers(dtype, out_dtype, size, cval):
+    """Are these sums of uint8, of 16 bits along a row, and cast from float32 at most?"""
+    types = np.uint8, np.uint16, np.int16, np.float32
+    return dtype == np.uint8 and out_dtype in types and 255 * size[1] < 2**16 and cval in range(256)

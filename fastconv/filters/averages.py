@@ -25,7 +25,7 @@ def box(
 
     ``y[p, q] = mean over i, j of image[p + i - anchor[0], q + j - anchor[1]]``, in a time that
     hardly grows with the rectangle (van Herk, 1992, along the columns; doubling spans along the
-    rows). Nothing is subtracted: a NaN stays inside its windows.
+    rows). Of numbers that may not be finite nothing is subtracted: a NaN stays inside its windows.
 
     Parameters
     ----------

@@ -1,5 +1,6 @@
 /* Every algorithm of a variant, and the table that dispatch.c finds it by. The stub that includes
  * this has set FC_ISA and FC_BITS and included the ISA's simd header. */
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -21,6 +22,7 @@
 #include "filter_rank.h"
 #if FC_BITS == 8
 #include "filter_integer.h"
+#include "filter_box.h"
 #else
 #include "transpose.h"
 #include "activation.h"
@@ -77,6 +79,7 @@ const struct fc_kernels FC_TABLE = {
         [FC_FILTER_INTEGER] = {filter_integer, filter_units, filter_integer_scratch, NULL, NULL},
         [FC_FILTER_INTEGER_SEPARABLE] = {filter_integer_separable, filter_units,
                                          filter_integer_separable_scratch, NULL, NULL},
+        [FC_FILTER_BOX] = {filter_box, filter_units, filter_box_scratch, NULL, NULL},
 #else
         [FC_CONV_DIRECT_PIXEL] = FC_CONV(conv_direct_pixel),
         [FC_CONV_WINOGRAD_4X4] = FC_CONV(conv_winograd_4x4),

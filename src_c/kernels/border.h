@@ -16,13 +16,13 @@ FC_INLINE ptrdiff_t border_index(ptrdiff_t i, ptrdiff_t n, int border)
         if (n == 1)
             return 0;
         period = 2 * (n - 1);
-        i %= period;
-        i = i < 0 ? i + period : i;
+        i = i < 0 ? -i : i;
+        i = i < period ? i : i % period; /* divisions are slow, and rarely needed */
         return i < n ? i : period - i;
     case FC_SYMMETRIC: /* b a | a b c d | d c */
         period = 2 * n;
-        i %= period;
-        i = i < 0 ? i + period : i;
+        i = i < 0 ? -1 - i : i;
+        i = i < period ? i : i % period;
         return i < n ? i : period - 1 - i;
     default:
         return -1;

@@ -1,5 +1,5 @@
 /* Sums, maxima and minima of a rectangle of pixels, in a time per pixel that hardly grows with it.
- * (Small ones: filter_slide.h)
+ * (Small ones: filter_slide.h; sums of uint8: filter_box.h)
  *
  * Along a row, spans double: of neighbouring results for s pixels, s apart, those for 2 s are made,
  * and so on (narrow windows go term by term). Down the columns van Herk's and Gil and Werman's

@@ -236,6 +236,10 @@ FC_INLINE void wide_store_8(uint8_t *p, wide v)
     _mm_storeu_si128((__m128i *)p, _mm_packus_epi16(_mm256_castsi256_si128(v), high));
 }
 FC_INLINE wide wide_add(wide a, wide b) { return _mm256_add_epi16(a, b); }
+FC_INLINE wide wide_sub(wide a, wide b) { return _mm256_sub_epi16(a, b); }
 FC_INLINE wide wide_mul(wide a, wide b) { return _mm256_mullo_epi16(a, b); }
+FC_INLINE wide wide_mul_high(wide a, wide b) { return _mm256_mulhi_epu16(a, b); }
+FC_INLINE wide wide_shift(wide a, int n) { return _mm256_srl_epi16(a, _mm_cvtsi32_si128(n)); }
+FC_INLINE wide wide_and(wide a, wide b) { return _mm256_and_si256(a, b); }
 
 #endif

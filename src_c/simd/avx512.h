@@ -225,6 +225,10 @@ FC_INLINE void wide_store_8(uint8_t *p, wide v)
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtusepi16_epi8(v));
 }
 FC_INLINE wide wide_add(wide a, wide b) { return _mm512_add_epi16(a, b); }
+FC_INLINE wide wide_sub(wide a, wide b) { return _mm512_sub_epi16(a, b); }
 FC_INLINE wide wide_mul(wide a, wide b) { return _mm512_mullo_epi16(a, b); }
+FC_INLINE wide wide_mul_high(wide a, wide b) { return _mm512_mulhi_epu16(a, b); }
+FC_INLINE wide wide_shift(wide a, int n) { return _mm512_srl_epi16(a, _mm_cvtsi32_si128(n)); }
+FC_INLINE wide wide_and(wide a, wide b) { return _mm512_and_si512(a, b); }
 
 #endif

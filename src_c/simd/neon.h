@@ -159,7 +159,20 @@ FC_INLINE wide wide_load_16(const int16_t *p) { return vld1q_s16(p); }
 FC_INLINE void wide_store(int16_t *p, wide v) { vst1q_s16(p, v); }
 FC_INLINE void wide_store_8(uint8_t *p, wide v) { vst1_u8(p, vqmovun_s16(v)); }
 FC_INLINE wide wide_add(wide a, wide b) { return vaddq_s16(a, b); }
+FC_INLINE wide wide_sub(wide a, wide b) { return vsubq_s16(a, b); }
 FC_INLINE wide wide_mul(wide a, wide b) { return vmulq_s16(a, b); }
+FC_INLINE wide wide_mul_high(wide a, wide b)
+{
+    const uint16x8_t x = vreinterpretq_u16_s16(a), y = vreinterpretq_u16_s16(b);
+    const uint16x8_t low = vreinterpretq_u16_u32(vmull_u16(vget_low_u16(x), vget_low_u16(y)));
+    const uint16x8_t high = vreinterpretq_u16_u32(vmull_high_u16(x, y));
+    return vreinterpretq_s16_u16(vuzp2q_u16(low, high));
+}
+FC_INLINE wide wide_shift(wide a, int n)
+{
+    return vreinterpretq_s16_u16(vshlq_u16(vreinterpretq_u16_s16(a), vdupq_n_s16((int16_t)-n)));
+}
+FC_INLINE wide wide_and(wide a, wide b) { return vandq_s16(a, b); }
 
 #endif
 

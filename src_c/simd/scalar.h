@@ -9,7 +9,9 @@
  *   v_key(x)                             for 32 alone: the float as an integer of the same order, -0 below
  *                                        0, and back; v_key_max v_key_min(a, b) compare such integers
  *   wide, WIDE_LANES, wide_*             for 8 alone: 16-bit integers that uint8 widens to, and narrows
- *                                        to, saturated (wide_store_8)
+ *                                        to, saturated (wide_store_8); modulo 2**16, and without a
+ *                                        sign in wide_mul_high (of the product, the upper half) and
+ *                                        wide_shift (to the right)
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_shift_in(before, v)                the last element of before, then all but the last of v
@@ -119,7 +121,14 @@ FC_INLINE wide wide_load_16(const int16_t *p) { return *p; }
 FC_INLINE void wide_store(int16_t *p, wide v) { *p = v; }
 FC_INLINE void wide_store_8(uint8_t *p, wide v) { *p = (uint8_t)(v < 0 ? 0 : v > 255 ? 255 : v); }
 FC_INLINE wide wide_add(wide a, wide b) { return (wide)(a + b); }
+FC_INLINE wide wide_sub(wide a, wide b) { return (wide)(a - b); }
 FC_INLINE wide wide_mul(wide a, wide b) { return (wide)(a * b); }
+FC_INLINE wide wide_mul_high(wide a, wide b)
+{
+    return (wide)((uint32_t)(uint16_t)a * (uint16_t)b >> 16);
+}
+FC_INLINE wide wide_shift(wide a, int n) { return (wide)((uint16_t)a >> n); }
+FC_INLINE wide wide_and(wide a, wide b) { return (wide)(a & b); }
 FC_INLINE vec v_max(vec acc, vec x) { return x > acc ? x : acc; }
 FC_INLINE vec v_min(vec acc, vec x) { return x < acc ? x : acc; }
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
