@@ -273,9 +273,10 @@ FC_INLINE void pool_by_size(const struct fc_pool2d *p, ptrdiff_t begin, ptrdiff_
                             const int max)
 {
     const ptrdiff_t dilation = p->dilation_w;
-    if (p->stride_w == 2 && p->kh == 2 && p->kw == 2 && dilation == 1)
+    const int usual = FC_BITS == 32 && LANES > 1 && p->stride_w == 2 && dilation == 1;
+    if (usual && p->kh == 2 && p->kw == 2)
         pool_run(p, begin, end, widths, max, 2, 2, 1, 2);
-    else if (p->stride_w == 2 && p->kh == 3 && p->kw == 3 && dilation == 1)
+    else if (usual && p->kh == 3 && p->kw == 3)
         pool_run(p, begin, end, widths, max, 3, 3, 1, 2);
     else if (p->stride_w == 2)
         pool_run(p, begin, end, widths, max, p->kh, p->kw, dilation, 2);
