@@ -15,6 +15,7 @@
 #define FILTER_VECTORS 2
 #endif
 #define FILTER_TILE (FILTER_VECTORS * LANES)
+#define FILTER_PART (8 * FILTER_TILE) /* of a row, on its way out through the L1 cache */
 #define FILTER_PIECE 2048 /* numbers of a source line that are cut into phases at once */
 #define FILTER_COPY 4     /* channels of a pixel that are copied at once */
 
@@ -159,15 +160,15 @@ struct filter_lines {
     struct filter_inside in;
 };
 
-/* Whole tiles of the columns [0, count). */
+/* Whole tiles of the columns [x, end). */
 FC_INLINE void filter_columns(filter_tiles_function *tiles, const struct filter_lines *from,
-                              ptrdiff_t count, const struct filter_taps *t, real *out, ptrdiff_t pitch)
+                              ptrdiff_t x, ptrdiff_t end, const struct filter_taps *t, real *out,
+                              ptrdiff_t pitch)
 {
-    if (from->in.first < from->in.end) {
-        tiles(from->around, 0, from->in.first, t, out, pitch);
-        tiles(from->inside, from->in.first, from->in.end, t, out, pitch);
-    }
-    tiles(from->around, from->in.end, count, t, out, pitch);
+    const struct filter_inside in = from->in;
+    tiles(from->around, x, FC_MIN(in.first, end), t, out, pitch);
+    tiles(from->inside, FC_MAX(in.first, x), FC_MIN(in.end, end), t, out, pitch);
+    tiles(from->around, FC_MAX(in.end, x), end, t, out, pitch);
 }
 
 /* Correlate `rows` output rows (of filter_tile_rows) of `count` numbers; out points at the first.
@@ -178,19 +179,15 @@ static void filter_outputs(const struct fc_filter2d *p, const struct filter_taps
 {
     filter_tiles_function *const tiles = filter_tiles_of(t, rows);
     const ptrdiff_t size = (ptrdiff_t)dtype_size(p->out_dtype), pitch = p->ow * p->c;
-    ptrdiff_t direct = 0;
+    const ptrdiff_t direct = p->out_dtype == REAL_DTYPE ? count - count % FILTER_TILE : 0;
 
-    if (p->out_dtype == REAL_DTYPE) {
-        direct = count - count % FILTER_TILE;
-        filter_columns(tiles, from, direct, t, (real *)out, pitch);
-        tiles(from->around, direct, count, t, line - direct, line_pitch);
-    } else {
-        filter_columns(tiles, from, count, t, line, line_pitch);
-    }
-    if (direct < count)
+    filter_columns(tiles, from, 0, direct, t, (real *)(void *)out, pitch);
+    for (ptrdiff_t x = direct, n; x < count; x += n) {
+        n = FC_MIN(count - x, FILTER_PART);
+        filter_columns(tiles, from, x, x + n, t, line - x, line_pitch);
         for (int o = 0; o < rows; o++)
-            store_from_real(out + (o * pitch + direct) * size, line + o * line_pitch, p->out_dtype,
-                            count - direct);
+            store_from_real(out + (o * pitch + x) * size, line + o * line_pitch, p->out_dtype, n);
+    }
 }
 
 struct filter_strip {
@@ -216,7 +213,7 @@ FC_INLINE struct filter_strip filter_strip(const struct fc_filter2d *p)
         s.piece = FC_MAX(FILTER_PIECE, s.phases * p->c) + FILTER_COPY;
     }
     s.pitch = odd_lines(s.phases * s.phase + FILTER_TILE);
-    s.line_pitch = odd_lines(p->block_cols * p->c + FILTER_TILE);
+    s.line_pitch = odd_lines(FILTER_PART + FILTER_TILE);
     return s;
 }
 
@@ -319,7 +316,7 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
                 if (s.phases > 1)
                     filter_tiles_phases(&source_line, 0, cols * p->c, &along, slot, 0);
                 else
-                    filter_columns(filter_tiles_flat, &lines, cols * p->c, &along, slot, 0);
+                    filter_columns(filter_tiles_flat, &lines, 0, cols * p->c, &along, slot, 0);
             }
         }
         for (ptrdiff_t i = 0; i < p->kh - 1 + step; i++) {
