@@ -201,5 +201,7 @@ def sweep_guarded():
 
 @needs_guards
 def test_nothing_is_touched_outside_the_arrays(isa):
-    printed = run_python("import test_arrays; test_arrays.sweep_guarded()", FASTCONV_ISA=isa)
+    printed = run_python(
+        "import test_arrays; test_arrays.sweep_guarded()", timeout=600, FASTCONV_ISA=isa
+    )
     assert printed.splitlines()[-1].startswith(CALLS[-1][0])

@@ -11,7 +11,7 @@
  * them of pointers, and reads and writes 28 vectors (70 cycles or more from an L3 cache). */
 
 #define DEPTHWISE_ROWS 2
-#define DEPTHWISE_LARGE (FC_BITS == 32 && LANES > 1)
+#define DEPTHWISE_UNROLLED (FC_BITS == 32 && LANES > 1)
 #if VEC_REGS == 32
 #define DEPTHWISE_PIXELS 7
 #else
@@ -19,9 +19,9 @@
 #endif
 
 /* Square kernels and strides with a loop of their own, and its pixels: their sums, a row of input
- * and a weight fit the registers. Those of 5x5 are large code, kept for float32 in vectors. */
-#if !DEPTHWISE_LARGE
-#define DEPTHWISE_KERNELS(X) X(3, 1, DEPTHWISE_PIXELS) X(3, 2, (DEPTHWISE_PIXELS + 1) / 2)
+ * and a weight fit the registers. They are large code, kept for float32 in vectors. */
+#if !DEPTHWISE_UNROLLED
+#define DEPTHWISE_KERNELS(X)
 #elif VEC_REGS == 32
 #define DEPTHWISE_KERNELS(X) X(3, 1, 7) X(3, 2, 4) X(5, 1, 7) X(5, 2, 4)
 #else

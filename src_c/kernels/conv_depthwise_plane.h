@@ -116,10 +116,10 @@ FC_INLINE void plane_any(const struct plane_strip *t, const int nv)
     FC_MIN(PLANE_VECTORS, (VEC_REGS - 1) / (((k) + (stride) - 1) / (stride) + 1))
 
 /* Kernel rows and row strides with a loop of their own; up to five rows are for as many columns. */
-#if DEPTHWISE_LARGE
+#if DEPTHWISE_UNROLLED
 #define PLANE_KERNELS(X) X(3, 1) X(3, 2) X(5, 1) X(5, 2) X(7, 1)
 #else
-#define PLANE_KERNELS(X) X(3, 1) X(3, 2)
+#define PLANE_KERNELS(X)
 #endif
 
 #define PLANE_FUNCTION(k, stride)                                                              \
