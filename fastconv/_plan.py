@@ -32,11 +32,15 @@ SLIDE_LARGEST = 9
 WHOLE_BLOCKS = ("filter_slide", "filter_median", "filter_rolling")
 # The sums of so many live rows stay in registers; 3 rows are no faster that way.
 ROLLING_ROWS = (5, 7)
-# Winograd's F(4, 4) down the columns: rows of a tile and of a kernel's part; its points; what its
+# Winograd's F(3, 3) down the columns: rows of a tile and of a kernel's part; its points; what its
 # transforms cost, in terms of each output. Smaller kernels round worse than direct sums do, and
 # the weights of a bank have to stay in the caches.
-WINOGRAD_DOWN, WINOGRAD_DOWN_POINTS, WINOGRAD_DOWN_TERMS = 4, 7, 24
-WINOGRAD_DOWN_LEAST, WINOGRAD_DOWN_WEIGHTS = 15, 2**17
+WINOGRAD_DOWN_ELEMENTS = 600
+WINOGRAD_DOWN, WINOGRAD_DOWN_POINTS, WINOGRAD_DOWN_TERMS = 3, 5, 24
+WINOGRAD_DOWN_LEAST, WINOGRAD_DOWN_WEIGHTS = 20, 2**17
+# Kernels whose weight sits in few elements are summed with hardly a rounding error: a kernel is as
+# large as (sum of abs(w))**2 / sum of w**2 equal weights, and this part of its elements at least.
+WINOGRAD_DOWN_SPREAD = 0.25
 # Its transformed source rows: a part of an L2 cache.
 WINOGRAD_DOWN_BYTES = 256 * 1024
 # Histograms of columns that a thread keeps, of one channel: 1 MB of them.
@@ -132,7 +136,8 @@ CORRELATIONS = (
 FILTERS = {
     "filter2d": "every element of the kernel is a term, in one pass over the image",
     "filter_rolling": "5 or 7 rows: the sums of all that are begun stay in registers",
-    "filter_winograd": "15 rows or more: Winograd's F(4, 4) down them leaves 7 of 16 products",
+    "filter_winograd": f"{WINOGRAD_DOWN_ELEMENTS} elements or more: Winograd's F(3, 3) down the "
+    "columns leaves 5 of 9 products",
     "filter_separable": "a column times a row: kh + kw terms do the work of kh * kw, in one pass",
     "filter_integer": "few integers on uint8: 16-bit sums, twice as many to a vector",
     "filter_integer_separable": "a column times a row, of integers on uint8: 16-bit sums",
@@ -510,7 +515,7 @@ _FILTER_TERMS = {
     "filter2d": lambda g: g.rows.k * g.cols.k,
     "filter_rolling": lambda g: g.rows.k * g.cols.k,
     "filter_separable": lambda g: g.rows.k + g.cols.k,
-    "filter_winograd": lambda g: g.rows.k * g.cols.k / 2 + WINOGRAD_DOWN_TERMS,
+    "filter_winograd": lambda g: _winograd_down_terms(g.rows.k, g.cols.k),
     "filter_integer": lambda g: g.rows.k * g.cols.k,
     "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
     "filter_recursive": lambda g: 50,
@@ -524,24 +529,32 @@ _FILTER_TERMS = {
 }
 
 
-def dense_filter(size, stride, kernels, may_round, in_place):
-    """The algorithm for a kernel, or a bank of so many.
+def dense_filter(size, stride, kernels, pixel, may_round, in_place):
+    """The algorithm for a kernel, or a bank of so many, on pixels of so many bytes.
 
     May sums be rounded otherwise, and are lines read where they are, as the numbers they are?
     """
     rows, cols = size
     if stride != (1, 1):
         return "filter2d"
-    if may_round and _is_winograd_down(rows, cols, kernels):
+    if may_round and _is_winograd_down(rows, cols, kernels, pixel):
         return "filter_winograd"
     return "filter_rolling" if rows in ROLLING_ROWS and in_place else "filter2d"
 
 
-def _is_winograd_down(rows, cols, kernels):
-    weights = WINOGRAD_DOWN_POINTS * _parts(rows, WINOGRAD_DOWN) * cols
-    if rows < WINOGRAD_DOWN_LEAST or kernels * weights > WINOGRAD_DOWN_WEIGHTS:
+def _is_winograd_down(rows, cols, kernels, pixel):
+    lines = WINOGRAD_DOWN_POINTS * (_parts(rows, WINOGRAD_DOWN) + 5)
+    least = (max(LEAST_COLUMNS, cols) + cols) * lines * pixel
+    weights = WINOGRAD_DOWN * kernels * _winograd_down_terms(rows, cols)
+    few = rows < WINOGRAD_DOWN_LEAST or rows * cols < WINOGRAD_DOWN_ELEMENTS
+    if few or weights > WINOGRAD_DOWN_WEIGHTS or least > RING_BYTES:
         return False
-    return weights / WINOGRAD_DOWN + WINOGRAD_DOWN_TERMS < rows * cols
+    return _winograd_down_terms(rows, cols) + WINOGRAD_DOWN_TERMS < rows * cols
+
+
+def _winograd_down_terms(rows, cols):
+    """The products of an output."""
+    return WINOGRAD_DOWN_POINTS * _parts(rows, WINOGRAD_DOWN) * cols / WINOGRAD_DOWN
 
 
 def is_faster_dense(size):
@@ -624,7 +637,9 @@ def _filter2d(g, isa, threads):
     sizes |= {"planes": g.planes, "c": g.channels, "m": g.kernels}
     sizes |= {"block_cols": block_cols, "block_c": g.channels, "span_rows": g.rows.o}
     if g.algorithm in WHOLE_BLOCKS:
-        block_rows = max(1, BLOCK_BYTES // ((block_cols + g.cols.k) * pixel) - g.rows.k)
+        # Each comes with a part of a strip, pointers and an odd number of cache lines.
+        row = (block_cols + g.cols.k) * pixel + 12 * VECTOR_BYTES
+        block_rows = max(1, BLOCK_BYTES // row - g.rows.k)
     sizes |= {"block_rows": _even_rows(g.rows.o, block_rows, others, threads, multiple)}
     if g.algorithm == "filter_recursive":
         sizes |= _recursive_blocks(g)

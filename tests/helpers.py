@@ -342,7 +342,7 @@ OPERATIONS = {
         {"channel_axis": -1, "border": "edge"},
     ),
     "filter2d of many rows": Operation(
-        filters.filter2d, PIXELS, lambda w: {"image": (2, 21, w), "kernel": (15, 9)},
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 21, w), "kernel": (20, 30)},
         {"border": ("wrap", "edge"), "delta": 2},
     ),
     "filter2d of rows": Operation(

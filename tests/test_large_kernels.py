@@ -1,4 +1,4 @@
-"""Kernels of many rows: Winograd's F(4, 4) down the columns beside direct sums."""
+"""Kernels of many rows: Winograd's F(3, 3) down the columns beside direct sums."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from fastconv import _plan, filters, reference
 
 nan, inf = np.nan, np.inf
-SIZES = [(15, 15), (16, 9), (17, 40), (31, 31), (63, 21)]
+SIZES = [(20, 30), (30, 20), (22, 40), (31, 31), (63, 21)]
 
 
 def errors(image, kernel, **options):
@@ -21,12 +21,13 @@ def errors(image, kernel, **options):
 
 
 def test_which_kernels_are_large():
-    def algorithm(size, stride=(1, 1), kernels=1, may_round=True, in_place=False):
-        return _plan.dense_filter(size, stride, kernels, may_round, in_place)
+    def algorithm(size, stride=(1, 1), kernels=1, pixel=4, may_round=True, in_place=False):
+        return _plan.dense_filter(size, stride, kernels, pixel, may_round, in_place)
 
-    assert algorithm((15, 15)) == algorithm((31, 31)) == "filter_winograd"
-    assert algorithm((14, 15)) == algorithm((15, 2)) == algorithm((3, 63)) == "filter2d"
+    assert algorithm((20, 30)) == algorithm((31, 31)) == "filter_winograd"
+    assert algorithm((19, 40)) == algorithm((24, 24)) == algorithm((3, 255)) == "filter2d"
     assert algorithm((31, 31), may_round=False) == "filter2d"
+    assert algorithm((31, 31), pixel=4 * 300) == algorithm((20, 8000)) == "filter2d"
     assert algorithm((31, 31), kernels=2**10) == algorithm((31, 31), (2, 1)) == "filter2d"
     assert algorithm((5, 3), in_place=True) == algorithm((7, 7), in_place=True) == "filter_rolling"
     assert algorithm((5, 5)) == algorithm((3, 3), in_place=True) == "filter2d"
@@ -43,10 +44,15 @@ def test_errors_beside_those_of_direct_sums(isa, size):
             (image, rng.standard_normal(size)), (abs(image), bell / bell.sum()),
             (255 * rng.random(image.shape), rng.standard_normal(size)),
             (np.cumsum(image, 0), bell - bell.mean()),
+            (image, rng.standard_normal(size) * (rng.random(size) < 0.5)),
         ):  # fmt: skip
             fast, direct = errors(pixels.astype(np.float32), kernel.astype(np.float32))
             assert np.sqrt((fast**2).mean()) <= 2 * np.sqrt((direct**2).mean())
             assert fast.max() <= 4 * direct.max()
+        for kernel in (bell, np.ones(size), np.tri(*size)):  # smooth ones of noise
+            fast, direct = errors(image, kernel.astype(np.float32))
+            assert np.sqrt((fast**2).mean()) <= 3 * np.sqrt((direct**2).mean())
+            assert fast.max() <= 6 * direct.max()
 
 
 @pytest.mark.parametrize("border", [*BORDERS, ("wrap", "constant"), "valid"])
@@ -55,8 +61,8 @@ def test_every_shape(isa, dtype, border):
     """Small whole numbers, whose transforms are exact to a part of the last place of any sum."""
     rng = np.random.default_rng(1)
     for seed, (shape, size, axis) in enumerate((
-        ((1, 1), (15, 15), None), ((3, 40), (16, 6), None), ((2, 33, 129), (15, 30), None),
-        ((21, 17, 3), (19, 7), -1), ((2, 9, 5, 17), (15, 15), -1), ((5, 300), (40, 3), None),
+        ((1, 1), (20, 30), None), ((3, 40), (101, 6), None), ((2, 33, 129), (20, 30), None),
+        ((21, 17, 3), (97, 7), -1), ((2, 9, 5, 17), (20, 31), -1), ((5, 300), (40, 16), None),
     )):  # fmt: skip
         if border == "valid":
             shape = list(shape)
@@ -78,7 +84,7 @@ def test_every_shape(isa, dtype, border):
 def test_integers_stay_exact(dtype):
     rng = np.random.default_rng(2)
     image = rng.integers(0, 256, (40, 50)).astype(dtype)
-    kernel = rng.integers(-9, 10, (15, 15))
+    kernel = rng.integers(-9, 10, (21, 15))
     expected = reference.filter2d(image, kernel, scale=2**-9)
     assert_array_equal(filters.filter2d(image, kernel, scale=2**-9), expected)
 
@@ -86,7 +92,7 @@ def test_integers_stay_exact(dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_what_is_not_finite_reaches_its_windows_alone(isa, dtype):
     rng = np.random.default_rng(3)
-    kernel = rng.standard_normal((16, 15)).astype(dtype)
+    kernel = rng.standard_normal((22, 30)).astype(dtype)
     for at, value in (((0, 0), nan), ((37, 80), inf), ((20, 131), -inf), ((59, 5), nan)):
         image = rng.standard_normal((60, 140)).astype(dtype)
         plain = filters.filter2d(image, kernel)
@@ -100,10 +106,19 @@ def test_what_is_not_finite_reaches_its_windows_alone(isa, dtype):
         assert tile.max() <= 1e-4 * np.abs(plain).max()
 
 
+def test_kernels_of_few_weights_are_summed_directly():
+    image = np.random.default_rng(5).standard_normal((60, 70)).astype(np.float32)
+    at = np.arange(31) - 15
+    for kernel in (np.eye(31), np.pad([[1.0]], 15), np.exp(-(at**2 + at[:, None] ** 2) / 8)):
+        kernel = kernel.astype(np.float32)
+        direct = filters.filter2d(image, kernel, algorithm="direct")
+        assert_same_bits(filters.filter2d(image, kernel), direct)
+
+
 def test_sums_that_overflow_in_between(isa):
     image = np.full((20, 40), 1e37, np.float32)
     image[::2] *= -1
-    kernel = np.ones((16, 15), np.float32)
+    kernel = np.ones((22, 30), np.float32)
     direct = filters.filter2d(image, kernel, algorithm="direct")
     fast = filters.filter2d(image, kernel)
     assert_array_equal(np.isfinite(fast), np.isfinite(direct))
@@ -112,7 +127,7 @@ def test_sums_that_overflow_in_between(isa):
 def test_bits_of_a_bank_of_threads_and_of_samples(isa):
     rng = np.random.default_rng(4)
     images = rng.standard_normal((3, 45, 70)).astype(np.float32)
-    bank = rng.standard_normal((4, 17, 15)).astype(np.float32)
+    bank = rng.standard_normal((4, 23, 27)).astype(np.float32)
     whole = filters.filter2d(images, bank, threads=1)
     for threads in (2, 3):
         assert_same_bits(filters.filter2d(images, bank, threads=threads), whole)
@@ -122,6 +137,6 @@ def test_bits_of_a_bank_of_threads_and_of_samples(isa):
 
 
 def test_an_algorithm_that_there_is_not():
-    image, kernel = np.ones((20, 20), np.float32), np.ones((15, 15))
+    image, kernel = np.ones((20, 20), np.float32), np.ones((21, 30))
     with pytest.raises(ValueError, match="filter2d: algorithm is 'fft', expected one of 'auto', "):
         filters.filter2d(image, kernel, algorithm="fft")

@@ -165,12 +165,18 @@ static void box_down(const struct box_lines *lines, int32_t *sum, const struct f
         box_store(t.out, sum, (float)p->scale, p->out_dtype, t.n);
 }
 
+/* From one line of the ring, of outputs, to the next. */
+FC_INLINE ptrdiff_t box_pitch(const struct fc_filter2d *p)
+{
+    return odd_lines(p->block_cols * p->c + BOX_STEP);
+}
+
 static size_t filter_box_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     const ptrdiff_t pitch = filter_pitch(p, BOX_STEP);
-    return taken(pitch, sizeof(uint8_t)) + taken((p->kh + 1) * pitch, sizeof(int16_t)) +
-           taken(pitch, sizeof(int32_t));
+    return taken(pitch, sizeof(uint8_t)) + taken(p->kh * box_pitch(p), sizeof(int16_t)) +
+           taken(pitch, sizeof(int16_t)) + taken(pitch, sizeof(int32_t));
 }
 
 static void filter_box(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
@@ -181,21 +187,21 @@ static void filter_box(const void *params, ptrdiff_t begin, ptrdiff_t end, void 
     const struct box_divisor divisor = box_divisor(narrow ? (int)p->scale : 1);
     char *area = scratch;
     uint8_t *const line = take(&area, pitch, sizeof *line);
-    int16_t *const ring = take(&area, (p->kh + 1) * pitch, sizeof *ring);
-    int16_t *const along = ring + p->kh * pitch;
+    int16_t *const ring = take(&area, p->kh * box_pitch(p), sizeof *ring);
+    int16_t *const along = take(&area, pitch, sizeof *along);
     void *const sum = take(&area, pitch, sizeof(int32_t));
 
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
         const ptrdiff_t n = b.cols * p->c;
-        memset(ring, 0, (size_t)(p->kh * pitch) * sizeof *ring);
+        memset(ring, 0, (size_t)(p->kh * box_pitch(p)) * sizeof *ring);
         memset(sum, 0, (size_t)pitch * sizeof(int32_t));
         for (ptrdiff_t i = 0; i < pitch && divisor.add; i++)
             ((int16_t *)sum)[i] = (int16_t)divisor.add;
         for (ptrdiff_t s = b.y0; s < b.y1 + p->kh - 1; s++) {
             const ptrdiff_t y = s - (p->kh - 1), at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
             const ptrdiff_t size = (ptrdiff_t)dtype_size(p->out_dtype);
-            const struct box_lines lines = {ring + s % p->kh * pitch, along, n,
+            const struct box_lines lines = {ring + s % p->kh * box_pitch(p), along, n,
                                             y < b.y0 ? NULL : (char *)p->out + at * size};
             filter_fetch(p, line, &b, s - p->top);
             box_along(along, line, p->kw, p->c, n);

@@ -1,109 +1,96 @@
-/* Correlation with large kernels by Winograd's F(4, 4) down the columns: of 16 multiplications for 4 output
- * rows and 4 kernel rows 7 are left.
+/* Correlation with large kernels by Winograd's F(3, 3) down the columns: of 9 multiplications for 3
+ * output rows and 3 kernel rows 5 are left.
  *
- * Each 7 source rows that begin at a multiple of 4 become the values of a polynomial at the points +-1/4,
- * +-7/8, +-7/4 and infinity, 4 kernel rows likewise; both are planes of a quarter of the rows. Plane by
- * plane they are correlated by the tiles of filter_strip.h, and 7 rows of sums become 4 rows of outputs.
- * Of the points tried these round least: rms 1.0 to 1.7 times that of direct sums on normal data from 15x15
- * on, less on smooth data.
+ * Each 5 source rows that begin at a multiple of 3 become the values of a polynomial at the points 0,
+ * +-3/4, 3/2 and infinity, 3 kernel rows likewise; both are planes of a third of the rows. Plane by
+ * plane they are correlated by the tiles of filter_strip.h, and 5 rows of sums become 3 rows of
+ * outputs. F(4, 4) has 7 products for 16, but an rms error of 2.2 times that of direct sums.
  *
- * What is not finite reaches other outputs of its tile, too: results that are not are summed directly.
- * Each is replaced by itself, so it does not matter what else is computed at a time.
+ * What is not finite reaches other outputs of its tile, too: results that are not are summed
+ * directly. Each is replaced by itself, so it does not matter what else is computed at a time.
  *
- * Bound by arithmetic: 7 / 4 * ceil(kh / 4) * kw multiply-adds for each output. */
+ * Bound by arithmetic: 5 / 3 * ceil(kh / 3) * kw multiply-adds for each output. */
 
-#define DOWN_ROWS 4                           /* of outputs, and of a kernel's part */
-#define DOWN_POINTS 7
-#define DOWN_SEEN (2 * DOWN_ROWS - 1)     /* source rows of a tile */
-#define DOWN_PAIRS 3                          /* of points, p and -p */
+#define DOWN_ROWS 3 /* of outputs, and of a kernel's part */
+#define DOWN_POINTS 5
+#define DOWN_SEEN (2 * DOWN_ROWS - 1) /* source rows of a tile */
 
-static const double down_point[DOWN_PAIRS] = {0.25, 0.875, 1.75};
+/* The finite points p; all coefficients below are exact in a float. */
+#define DOWN_A 0.75
+#define DOWN_B 1.5
+static const double down_point[DOWN_POINTS - 1] = {0, DOWN_A, -DOWN_A, DOWN_B};
 
-/* (x^2 - b^2)(x^2 - c^2) = x^4 - down_middle x^2 + down_last, of the other two points. */
-FC_INLINE double down_middle(int pair)
-{
-    const double b = down_point[(pair + 1) % 3], c = down_point[(pair + 2) % 3];
-    return b * b + c * c;
-}
-FC_INLINE double down_last(int pair)
-{
-    const double b = down_point[(pair + 1) % 3], c = down_point[(pair + 2) % 3];
-    return b * b * c * c;
-}
+/* Row p: the coefficients, lowest first, of the product of all (x - q), q another point; infinity last. */
+#define DOWN_A2 (DOWN_A * DOWN_A)
+static const double down_values[DOWN_POINTS][DOWN_SEEN] = {
+    {DOWN_A2 * DOWN_B, -DOWN_A2, -DOWN_B, 1, 0},
+    {0, -DOWN_A * DOWN_B, DOWN_A - DOWN_B, 1, 0},
+    {0, DOWN_A * DOWN_B, -DOWN_A - DOWN_B, 1, 0},
+    {0, -DOWN_A2, 0, 1, 0},
+    {0, DOWN_A2 * DOWN_B, -DOWN_A2, -DOWN_B, 1},
+};
 
-/* Parts of 4 rows of a kernel, and the weights of a plane for each point. */
+/* Parts of a kernel's rows, and the weights of a plane for each point. */
 FC_INLINE ptrdiff_t down_parts(const struct fc_filter2d *p) { return ceil_div(p->kh, DOWN_ROWS); }
 FC_INLINE ptrdiff_t down_weights(const struct fc_filter2d *p) { return down_parts(p) * p->kw; }
 
-/* The polynomial of rows w, of which there are `rows`, at a point; n is the interpolation's divisor. */
-FC_INLINE real down_weight(const real *w, ptrdiff_t rows, ptrdiff_t kw, double point, double n)
-{
-    double value = 0;
-    for (ptrdiff_t r = rows - 1; r >= 0; r--)
-        value = value * point + (double)w[r * kw];
-    return (real)(value / n);
-}
-
-/* The planes of a kernel: points p and -p of each pair, infinity last. */
+/* The planes of a kernel: its polynomials, divided by that of down_values at the point. */
 static void down_kernel(const struct fc_filter2d *p, real *planes, const real *kernel)
 {
     const ptrdiff_t size = down_weights(p), kw = p->kw;
     for (ptrdiff_t i = 0; i < size; i++) {
         const ptrdiff_t y = i / kw * DOWN_ROWS, rows = FC_MIN(p->kh - y, DOWN_ROWS);
         const real *const w = kernel + y * kw + i % kw;
-        for (int pair = 0; pair < DOWN_PAIRS; pair++) {
-            const double a = down_point[pair], a2 = a * a;
-            const double n = 2 * a * (a2 * a2 - down_middle(pair) * a2 + down_last(pair));
-            planes[2 * pair * size + i] = down_weight(w, rows, kw, a, n);
-            planes[(2 * pair + 1) * size + i] = down_weight(w, rows, kw, -a, -n);
+        for (int j = 0; j < DOWN_POINTS - 1; j++) {
+            const double point = down_point[j];
+            double value = 0, divisor = 0;
+            for (ptrdiff_t r = rows - 1; r >= 0; r--)
+                value = value * point + (double)w[r * kw];
+            for (int r = DOWN_SEEN - 1; r >= 0; r--)
+                divisor = divisor * point + down_values[j][r];
+            planes[j * size + i] = (real)(value / divisor);
         }
         planes[(DOWN_POINTS - 1) * size + i] = rows == DOWN_ROWS ? w[(rows - 1) * kw] : 0;
     }
 }
 
-/* n numbers of 7 source rows, at all points: line j of `values` is pitch * j numbers away. */
+/* n numbers of a tile's source rows, at all points: line j of `values` is pitch * j numbers away. */
 static void down_source(real *values, ptrdiff_t pitch, const real *const *row, ptrdiff_t n)
 {
-    const double a = down_point[0] * down_point[0], b = down_point[1] * down_point[1];
-    const double c = down_point[2] * down_point[2];
     for (ptrdiff_t x = 0; x < n; x += LANES) {
         vec d[DOWN_SEEN];
         FC_UNROLL for (int r = 0; r < DOWN_SEEN; r++) {
             d[r] = v_load(row[r] + x);
             FC_KEEP(d[r]);
         }
-        FC_UNROLL for (int pair = 0; pair < DOWN_PAIRS; pair++) {
-            const vec middle = v_set1((real)-down_middle(pair));
-            const vec last = v_set1((real)down_last(pair)), point = v_set1((real)down_point[pair]);
-            const vec even = v_fma(last, d[0], v_fma(middle, d[2], d[4]));
-            const vec odd = v_fma(last, d[1], v_fma(middle, d[3], d[5])), low = v_mul(point, even);
-            v_store(values + 2 * pair * pitch + x, v_add(odd, low));
-            v_store(values + (2 * pair + 1) * pitch + x, v_sub(odd, low));
+        FC_UNROLL for (int j = 0; j < DOWN_POINTS; j++) {
+            const int last = j == DOWN_POINTS - 1 ? DOWN_SEEN - 1 : DOWN_SEEN - 2;
+            vec value = d[last]; /* whose coefficient is 1 */
+            FC_UNROLL for (int r = last - 1; r >= 0; r--)
+                if (down_values[j][r] != 0)
+                    value = v_fma(v_set1((real)down_values[j][r]), d[r], value);
+            v_store(values + j * pitch + x, value);
         }
-        v_store(values + (DOWN_POINTS - 1) * pitch + x,
-                v_fma(v_set1((real)(-a * b * c)), d[0],
-                      v_fma(v_set1((real)(a * b + a * c + b * c)), d[2],
-                            v_fma(v_set1((real)(-a - b - c)), d[4], d[6]))));
     }
 }
 
-/* 4 rows of outputs from the sums at all points. Is one of them not finite? */
+/* The rows of outputs of a tile from the sums at all points. Is one of them not finite? */
 static int down_result(const struct filter_taps *t, real *out, ptrdiff_t out_pitch,
-                           const real *sums, ptrdiff_t pitch, ptrdiff_t n)
+                       const real *sums, ptrdiff_t pitch, ptrdiff_t n)
 {
     const vec scale = v_set1(t->scale), delta = v_set1(t->delta);
     vec wild = v_set1(0);
     for (ptrdiff_t x = 0; x < n; x += LANES) {
-        vec y[DOWN_ROWS] = {v_set1(0), v_set1(0), v_set1(0),
-                                load_up_to(sums + (DOWN_POINTS - 1) * pitch, x, n)};
-        FC_UNROLL for (int pair = 0; pair < DOWN_PAIRS; pair++) {
-            const vec plus = load_up_to(sums + 2 * pair * pitch, x, n);
-            const vec minus = load_up_to(sums + (2 * pair + 1) * pitch, x, n);
-            const vec even = v_add(plus, minus), odd = v_sub(plus, minus);
+        vec y[DOWN_ROWS];
+        y[0] = load_up_to(sums, x, n); /* of the point 0 */
+        y[1] = v_set1(0);
+        y[2] = load_up_to(sums + (DOWN_POINTS - 1) * pitch, x, n);
+        FC_UNROLL for (int j = 1; j < DOWN_POINTS - 1; j++) {
+            const vec sum = load_up_to(sums + j * pitch, x, n);
             double power = 1;
             FC_UNROLL for (int r = 0; r < DOWN_ROWS; r++) {
-                y[r] = v_fma(v_set1((real)power), r % 2 ? odd : even, y[r]);
-                power *= down_point[pair];
+                y[r] = v_fma(v_set1((real)power), sum, y[r]);
+                power *= down_point[j];
             }
         }
         FC_UNROLL for (int r = 0; r < DOWN_ROWS; r++) {
@@ -115,8 +102,8 @@ static int down_result(const struct filter_taps *t, real *out, ptrdiff_t out_pit
 }
 
 struct down_strip {
-    ptrdiff_t slots;               /* tiles of the source that are kept */
-    ptrdiff_t source, values, out; /* numbers from one line to the next */
+    ptrdiff_t slots;       /* tiles of the source that are kept */
+    ptrdiff_t source, out; /* numbers from one line to the next */
 };
 
 static struct down_strip down_strip(const struct fc_filter2d *p)
@@ -124,7 +111,6 @@ static struct down_strip down_strip(const struct fc_filter2d *p)
     struct down_strip s;
     s.slots = down_parts(p) + FILTER_ROWS - 1;
     s.source = odd_lines((p->block_cols + p->kw - 1) * p->c + FILTER_TILE);
-    s.values = s.source;
     s.out = odd_lines(p->block_cols * p->c + FILTER_TILE);
     return s;
 }
@@ -139,7 +125,7 @@ static size_t filter_winograd_scratch(const void *params)
     const struct down_strip s = down_strip(p);
     return taken(p->m * DOWN_POINTS * down_weights(p), sizeof(real)) +
            taken(down_lines(p), sizeof(real *)) + taken(down_lines(p) * s.source, sizeof(real)) +
-           taken(DOWN_POINTS * s.slots * s.values, sizeof(real)) +
+           taken(DOWN_POINTS * s.slots * s.source, sizeof(real)) +
            taken(DOWN_POINTS * FILTER_ROWS * s.out, sizeof(real)) +
            taken(2 * DOWN_ROWS * s.out, sizeof(real));
 }
@@ -155,7 +141,7 @@ struct down_work {
     ptrdiff_t n; /* numbers of a row of outputs */
 };
 
-/* Outputs y to y + 3 that are not finite become direct sums. */
+/* Outputs of a tile from row y on that are not finite become direct sums. */
 static void down_direct(const struct down_work *w, struct filter_taps taps, ptrdiff_t y)
 {
     const struct fc_filter2d *const p = w->p;
@@ -166,7 +152,8 @@ static void down_direct(const struct down_work *w, struct filter_taps taps, ptrd
         w->row[i] = line;
     }
     taps.kh = p->kh;
-    filter_tiles_low(w->row, 0, w->n, &taps, direct, w->s.out);
+    for (ptrdiff_t r = 0; r < DOWN_ROWS; r++)
+        filter_tiles_flat(w->row + r, 0, w->n, &taps, direct + r * w->s.out, 0);
     for (ptrdiff_t r = 0; r < DOWN_ROWS * w->s.out; r += w->s.out)
         for (ptrdiff_t i = r; i < r + w->n; i++)
             if (!isfinite(w->out[i]))
@@ -178,14 +165,14 @@ static void down_fetch(const struct down_work *w, ptrdiff_t i)
 {
     const struct fc_filter2d *const p = w->p;
     const ptrdiff_t first = w->b->y0 + i * DOWN_ROWS;
-    /* The last three rows of a tile are the first of the next. */
+    /* The last rows of a tile are the first of the next. */
     for (ptrdiff_t r = 0; r < DOWN_SEEN; r++) {
         real *const line = w->lines + (first + r) % DOWN_KEPT * w->s.source;
         if (i == 0 || r >= DOWN_SEEN - DOWN_ROWS)
             filter_fetch(p, line, w->b, first - p->top + r);
         w->row[r] = line;
     }
-    down_source(w->values + i % w->s.slots * w->s.values, w->s.slots * w->s.values, w->row,
+    down_source(w->values + i % w->s.slots * w->s.source, w->s.slots * w->s.source, w->row,
                     (w->b->cols + p->kw - 1) * p->c);
 }
 
@@ -195,7 +182,7 @@ static void down_sums(const struct down_work *w, struct filter_taps taps, ptrdif
 {
     const ptrdiff_t size = down_weights(w->p);
     for (ptrdiff_t r = 0; r < rows + taps.kh - 1; r++)
-        w->row[r] = w->values + (point * w->s.slots + (i + r) % w->s.slots) * w->s.values;
+        w->row[r] = w->values + (point * w->s.slots + (i + r) % w->s.slots) * w->s.source;
     taps.weight = w->planes + (m * DOWN_POINTS + point) * size;
     taps.scale = 1;
     taps.delta = 0;
@@ -246,7 +233,7 @@ static void filter_winograd(const void *params, ptrdiff_t begin, ptrdiff_t end, 
     real *const planes = take(&area, p->m * weights, sizeof(real));
     const real **const row = take(&area, down_lines(p), sizeof *row);
     real *const lines = take(&area, down_lines(p) * s.source, sizeof(real));
-    real *const values = take(&area, DOWN_POINTS * s.slots * s.values, sizeof(real));
+    real *const values = take(&area, DOWN_POINTS * s.slots * s.source, sizeof(real));
     real *const sums = take(&area, DOWN_POINTS * FILTER_ROWS * s.out, sizeof(real));
     real *const out = take(&area, 2 * DOWN_ROWS * s.out, sizeof(real));
 
