@@ -47,8 +47,7 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
     return in;
 }
 
-/* dst[i] = the pixel at position first + i of a line, outside it; [a, b) of dst are there already.
- * */
+/* dst[i] = the pixel at position first + i of a line, outside it; [a, b) of dst are there already. */
 FC_INLINE void filter_border(const struct fc_filter2d *p, real *dst, const char *line, ptrdiff_t first,
                              ptrdiff_t a, ptrdiff_t b, ptrdiff_t i)
 {
@@ -130,8 +129,7 @@ struct filter_rows {
     ptrdiff_t count;
 };
 
-/* From one source line to the next: steps read, or write, up to `step` numbers past the end of one.
- * */
+/* From one source line to the next: steps read, or write, up to `step` numbers past the end of one. */
 FC_INLINE ptrdiff_t filter_pitch(const struct fc_filter2d *p, ptrdiff_t step)
 {
     return odd_lines((p->block_cols + p->kw - 1) * p->c + step);
@@ -163,11 +161,16 @@ static struct filter_rows filter_rows(const struct fc_filter2d *p, const struct 
 }
 
 #if FC_BITS == 8
+FC_INLINE void filter_mark(vec *wild, vec x) { (void)wild, (void)x; }
+FC_INLINE int filter_marked(vec wild) { return (void)wild, 0; }
 static int filter_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t n)
 {
     return (void)p, (void)line, (void)n, 0;
 }
 #else
+/* *wild becomes a NaN where x is no finite number. */
+FC_INLINE void filter_mark(vec *wild, vec x) { *wild = v_fma(x, v_set1(0), *wild); }
+
 /* Is there a NaN in a vector? */
 FC_INLINE int filter_marked(vec wild)
 {
@@ -187,7 +190,7 @@ static int filter_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t 
         return 0;
     for (ptrdiff_t i = 0; i < n; i += VECTORS * LANES)
         FC_UNROLL for (int v = 0; v < VECTORS; v++)
-            any[v] = v_fma(load_up_to(line, i + v * LANES, n), v_set1(0), any[v]);
+            filter_mark(any + v, load_up_to(line, i + v * LANES, n));
     return filter_marked(v_add(v_add(any[0], any[1]), v_add(any[2], any[3])));
 }
 #endif

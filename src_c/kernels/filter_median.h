@@ -62,17 +62,7 @@ FC_INLINE vec median_of(vec *v, const int n)
     return v[1];
 }
 
-/* Where a NaN may be: *wild becomes a NaN where x is no finite number. */
-#if FC_BITS == 8
-FC_INLINE void median_mark(vec *wild, vec x) { (void)wild, (void)x; }
-FC_INLINE int median_marked(vec wild) { return (void)wild, 0; }
-#else
-FC_INLINE void median_mark(vec *wild, vec x) { *wild = v_fma(x, v_set1(0), *wild); }
-FC_INLINE int median_marked(vec wild) { return filter_marked(wild); }
-#endif
-
-/* Where results go, which begin at column x: the first `direct` of a row to out, others to a line.
- * */
+/* Where results go, which begin at column x: the first `direct` of a row to out, others to a line. */
 struct median_row {
     ptrdiff_t direct, c;
     real *out[2], *line[2];
@@ -105,7 +95,7 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, c
             FC_UNROLL for (int r = 0; r < 2 + rows; r++) {
                 FC_KEEP(v[r]);
                 if (s != 1)
-                    median_mark(&wild[s][r], v[r]);
+                    filter_mark(&wild[s][r], v[r]);
                 v[r] = v_key(v[r]);
             }
             median_order(v, v + 1);
@@ -131,12 +121,11 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, c
     int marked = 0;
     FC_UNROLL for (int s = 0; s < 3; s++)
         FC_UNROLL for (int r = 0; r < 2 + rows; r++)
-            marked |= median_marked(wild[s][r]);
+            marked |= filter_marked(wild[s][r]);
     return marked;
 }
 
-/* Columns of 5 source rows, sorted, as integers: line r of `rank` is that of their r-th smallest.
- * */
+/* Columns of 5 source rows, sorted, as integers: line r of `rank` is that of their r-th smallest. */
 FC_INLINE int median_columns(const struct median_row *m, const real *const *row, real *const *rank,
                              ptrdiff_t x, ptrdiff_t end)
 {
@@ -151,7 +140,7 @@ FC_INLINE int median_columns(const struct median_row *m, const real *const *row,
         FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++) {
             v[r] = v_load(row[r] + x);
             FC_KEEP(v[r]);
-            median_mark(wild + r, v[r]);
+            filter_mark(wild + r, v[r]);
             v[r] = v_key(v[r]);
         }
         median_sort5(v);
@@ -159,7 +148,7 @@ FC_INLINE int median_columns(const struct median_row *m, const real *const *row,
             v_store(rank[r] + x, v[r]);
     }
     FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++)
-        marked |= median_marked(wild[r]);
+        marked |= filter_marked(wild[r]);
     return marked;
 }
 

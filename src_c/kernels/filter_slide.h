@@ -4,16 +4,13 @@
  * once, in registers; a few lines that stay in the L1 cache keep it for the windows below, which
  * join their rows from the first to the last.
  *
- * Bound by loads: kw along a row, most of which cross a cache line and so count twice, and kh down.
- * */
+ * Bound by loads: kw along a row, most of which cross a cache line and so count twice, and kh down. */
 
 #define SLIDE_VECTORS 4
 #define SLIDE_STEP (SLIDE_VECTORS * LANES)
 
 #if FC_BITS == 8
 FC_INLINE vec slide_mean(vec sum, double n, const int mean) { return (void)n, (void)mean, sum; }
-FC_INLINE void slide_mark(vec *wild, const vec *x, const int join) { (void)wild, (void)x, (void)join; }
-FC_INLINE int slide_marked(const vec *wild) { return (void)wild, 0; }
 #else
 
 /* The mean of n numbers, or their sum. The quotient by a rounded 1 / n and what it lacks give the
@@ -26,20 +23,15 @@ FC_INLINE vec slide_mean(vec sum, double n, const int mean)
         return sum;
     return v_if_less(v_abs(rest), v_set1((real)INFINITY), v_fma(rest, inverse, q), q);
 }
+#endif
 
-/* wild becomes a NaN where x is no finite number. */
+/* Where numbers are compared, mark those that are not finite. */
 FC_INLINE void slide_mark(vec wild[SLIDE_VECTORS], const vec x[SLIDE_VECTORS], const int join)
 {
     if (join & WINDOW_NUMBERS)
         FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
-            wild[v] = v_fma(x[v], v_set1(0), wild[v]);
+            filter_mark(wild + v, x[v]);
 }
-
-FC_INLINE int slide_marked(const vec wild[SLIDE_VECTORS])
-{
-    return filter_marked(v_add(v_add(wild[0], wild[1]), v_add(wild[2], wild[3])));
-}
-#endif
 
 struct slide_strip {
     const struct fc_filter2d *p;
@@ -104,7 +96,10 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join, const 
         if (!direct)
             store_from_real(out, last, p.out_dtype, t.count);
     }
-    return slide_marked(wild);
+    int marked = 0;
+    FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+        marked |= filter_marked(wild[v]);
+    return marked;
 }
 
 static int slide(const struct slide_strip *t, int numbers)

@@ -171,8 +171,7 @@ FC_INLINE void filter_columns(filter_tiles_function *tiles, const struct filter_
     tiles(from->around, FC_MAX(in.end, x), end, t, out, pitch);
 }
 
-/* Correlate `rows` output rows (of filter_tile_rows) of `count` numbers; out points at the first.
- * */
+/* Correlate `rows` output rows (of filter_tile_rows) of `count` numbers; out points at the first. */
 static void filter_outputs(const struct fc_filter2d *p, const struct filter_taps *t,
                            const struct filter_lines *from, int rows, ptrdiff_t count, char *out,
                            real *line, ptrdiff_t line_pitch)

@@ -118,8 +118,7 @@ struct window_work {
     ptrdiff_t wild;     /* the last source row with what may not be a number, or -1 */
 };
 
-/* How to join rows from s on. Only maxima and minima that meet a NaN take more than one operation.
- * */
+/* How to join rows from s on. Only maxima and minima that meet a NaN take more than one operation. */
 FC_INLINE int window_how(const struct window_work *w, ptrdiff_t s)
 {
     const int numbers = w->p->reduction != FC_SUM && (FC_BITS == 8 || s > w->wild);

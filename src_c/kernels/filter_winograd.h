@@ -94,7 +94,7 @@ static int down_result(const struct filter_taps *t, real *out, ptrdiff_t out_pit
             }
         }
         FC_UNROLL for (int r = 0; r < DOWN_ROWS; r++) {
-            wild = v_fma(y[r], v_set1(0), wild);
+            filter_mark(&wild, y[r]);
             v_store(out + r * out_pitch + x, v_fma(y[r], scale, delta));
         }
     }
@@ -173,12 +173,12 @@ static void down_fetch(const struct down_work *w, ptrdiff_t i)
         w->row[r] = line;
     }
     down_source(w->values + i % w->s.slots * w->s.source, w->s.slots * w->s.source, w->row,
-                    (w->b->cols + p->kw - 1) * p->c);
+                (w->b->cols + p->kw - 1) * p->c);
 }
 
 /* The sums of `rows` tiles, from tile i of the block on, at a point. */
 static void down_sums(const struct down_work *w, struct filter_taps taps, ptrdiff_t i, int rows,
-                          ptrdiff_t m, int point)
+                      ptrdiff_t m, int point)
 {
     const ptrdiff_t size = down_weights(w->p);
     for (ptrdiff_t r = 0; r < rows + taps.kh - 1; r++)
@@ -209,7 +209,7 @@ static void down_block(const struct down_work *w)
             for (ptrdiff_t r = 0; r < rows; r++) {
                 const ptrdiff_t y = w->b->y0 + (i + r) * DOWN_ROWS;
                 const int wild = down_result(&taps, w->out, w->s.out, w->sums + r * w->s.out,
-                                                 FILTER_ROWS * w->s.out, w->n);
+                                             FILTER_ROWS * w->s.out, w->n);
                 taps.weight = (const real *)p->kernel + m * p->kh * p->kw;
                 if (wild)
                     down_direct(w, taps, y);
