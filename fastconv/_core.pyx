@@ -1,4 +1,5 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, freethreading_compatible=True
+# cython: binding=False, auto_pickle=False
 """The door to the C core: arrays and sizes in, one call with the GIL released.
 
 Nothing is checked here. Arrays arrive as the bytes of contiguous, aligned, native memory from

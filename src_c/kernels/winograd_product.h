@@ -42,8 +42,10 @@ FC_INLINE void winograd_run_product(const struct winograd_product *t, const int 
             vec weight[CHANNEL_VECTORS];
             FC_PREFETCH_L2(ahead);
             ahead += ahead_step;
-            FC_UNROLL for (int v = 0; v < nv; v++)
+            FC_UNROLL for (int v = 0; v < nv; v++) {
                 weight[v] = v_load(w + v * LANES);
+                FC_KEEP(weight[v]);
+            }
             FC_UNROLL for (int i = 0; i < n; i++) {
                 /* By threes, as in conv_direct_channel.h. */
                 const vec each = v_set1(at[i % 3 * tile]);
