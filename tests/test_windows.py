@@ -216,6 +216,27 @@ def test_medians_near_what_is_no_number(isa, dtype, size):
         assert_array_equal(filters.median(column, size), expected)
 
 
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_medians_of_positive_numbers_but_one(isa, dtype, size):
+    """Numbers without a sign are compared in another way, until one turns out to have one."""
+    rng, tiny = np.random.default_rng(14), -(2.0**-99)
+    some = rng.choice([0, 0.5, 1, 3, inf], (5, 131)).astype(dtype)
+    for axis, shape in ((None, (5, 131)), (-1, (1, 131, 5))):
+        for odd in (-0.0, -1, -inf, nan, -nan):
+            for at in (*range(0, 655, 7), 650, 651, 652, 653, 654):
+                image = some.copy()
+                image.flat[at] = odd
+                image = image.reshape(shape)
+                result = filters.median(image, size, channel_axis=axis, threads=1)
+                image[np.signbit(image) & (image == 0)] = tiny  # float32: -0 is below 0
+                expected = reference.median(image, size, channel_axis=axis)
+                assert_array_equal(result, np.where(expected == tiny, 0, expected).astype(dtype))
+                if dtype == "float32":
+                    zero = result == 0
+                    assert_array_equal(np.signbit(result[zero]), np.signbit(expected[zero]))
+
+
 @pytest.mark.parametrize("border", SCIPY_BORDERS)
 @pytest.mark.parametrize("dtype", PIXELS)
 def test_as_scipy(border, dtype):

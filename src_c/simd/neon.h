@@ -67,6 +67,10 @@ FC_INLINE vec v_key_min(vec a, vec b)
 {
     return vreinterpretq_f32_s32(vminq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)));
 }
+FC_INLINE vec v_bits_max(vec a, vec b)
+{
+    return vreinterpretq_f32_u32(vmaxq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
+}
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return vbslq_f32(vcltq_f32(a, b), x, y); }
 FC_INLINE vec v_abs(vec x) { return vabsq_f32(x); }
 FC_INLINE vec v_copysign(vec x, vec sign)

@@ -8,6 +8,7 @@
  *   v_larger* v_smaller*(acc, x)         the same where neither is NaN, else either
  *   v_key(x)                             for 32 alone: the float as an integer of the same order, -0 below
  *                                        0, and back; v_key_max v_key_min(a, b) compare such integers
+ *   v_bits_max(a, b)                     for 32 alone: the larger of their bits, as unsigned integers
  *   wide, WIDE_LANES, wide_*             for 8 alone: 16-bit integers that uint8 widens to, and narrows
  *                                        to, saturated (wide_store_8); modulo 2**16, and without a
  *                                        sign in wide_mul_high (of the product, the upper half) and
@@ -77,6 +78,10 @@ FC_INLINE real v_key(real x)
 }
 FC_INLINE real v_key_max(real a, real b) { return v_key_bits(a) > v_key_bits(b) ? a : b; }
 FC_INLINE real v_key_min(real a, real b) { return v_key_bits(a) < v_key_bits(b) ? a : b; }
+FC_INLINE real v_bits_max(real a, real b)
+{
+    return (uint32_t)v_key_bits(a) > (uint32_t)v_key_bits(b) ? a : b;
+}
 #elif FC_BITS == 64
 typedef double real;
 FC_INLINE real v_fma(real a, real b, real c) { return fma(a, b, c); }
