@@ -44,6 +44,44 @@ FC_INLINE void filter_tap(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x, c
     }
 }
 
+/* Add a row of kw taps to one output row. */
+FC_INLINE void filter_taps_flat(vec acc[FILTER_VECTORS], const real *x, const real *weight, ptrdiff_t kw,
+                                ptrdiff_t step)
+{
+    ptrdiff_t s = 0;
+#if V_PART
+    /* Loads that cross a cache line are what bounds this: every other tap's pixels are taken from
+     * registers. Groups of taps begin where their pixels are held, no further than the windows reach. */
+    while (2 * step < LANES && (kw - 1 - s) * step >= LANES) {
+        vec held[FILTER_VECTORS + 1];
+        ptrdiff_t shift = step;
+        vec w = v_set1(weight[s]);
+        FC_UNROLL for (int v = 0; v <= FILTER_VECTORS; v++) {
+            held[v] = v_load(x + v * LANES);
+            FC_KEEP(held[v]);
+        }
+        FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+            acc[v] = v_fma(w, held[v], acc[v]);
+        for (s++; shift + step <= LANES; s++, shift += step) {
+            w = v_set1(weight[s++]);
+            FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+                acc[v] = v_fma(w, v_load(x + shift + v * LANES), acc[v]);
+            shift += step;
+            const v_places places = v_places_from((int)shift);
+            w = v_set1(weight[s]);
+            FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+                acc[v] = v_fma(w, v_part(held[v], held[v + 1], places), acc[v]);
+        }
+        x += shift;
+    }
+#endif
+    for (; s < kw; s++, x += step) {
+        const vec w = v_set1(weight[s]);
+        FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+            acc[v] = v_fma(w, v_load(x + v * LANES), acc[v]);
+    }
+}
+
 /* Add input row i to them. */
 FC_INLINE void filter_row(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x,
                           const struct filter_taps *t, ptrdiff_t i, ptrdiff_t kw, const int unrolled,
@@ -87,7 +125,7 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                 filter_row_phases(acc, row[i] + x, t, i, kw, nv);
         } else if (rows == 1) {
             for (ptrdiff_t i = 0; i < kh; i++)
-                filter_row(acc, row[i] + x, t, i, kw, 0, 0, 1, nv);
+                filter_taps_flat(acc[0], row[i] + x, t->weight + i * kw, kw, t->step);
         } else {
             /* Only the output rows whose window holds an input row take part in it. */
             FC_UNROLL for (int i = 0; i < rows - 1; i++)

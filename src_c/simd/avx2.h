@@ -5,6 +5,7 @@
 #include "../platform.h"
 
 #define VEC_REGS 16
+#define V_PART 0
 
 FC_INLINE void v_stream_end(void) { _mm_sfence(); }
 

@@ -4,6 +4,8 @@
 #include "../platform.h"
 
 #define VEC_REGS 32
+#define V_PART (FC_BITS != 8)
+typedef __m512i v_places;
 
 FC_INLINE void v_stream_end(void) { _mm_sfence(); }
 
@@ -84,6 +86,12 @@ FC_INLINE vec v_pow2(vec n)
     const __m512i biased = _mm512_castps_si512(_mm512_add_ps(n, _mm512_set1_ps(0x1.8p23f + 127)));
     return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
 }
+FC_INLINE v_places v_places_from(int n)
+{
+    const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_add_epi32(first, _mm512_set1_epi32(n));
+}
+FC_INLINE vec v_part(vec a, vec b, v_places n) { return _mm512_permutex2var_ps(a, n, b); }
 FC_INLINE vec v_even(vec a, vec b)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -157,6 +165,11 @@ FC_INLINE vec v_pow2(vec n)
     const __m512i biased = _mm512_castpd_si512(_mm512_add_pd(n, _mm512_set1_pd(0x1.8p52 + 1023)));
     return _mm512_castsi512_pd(_mm512_slli_epi64(biased, 52));
 }
+FC_INLINE v_places v_places_from(int n)
+{
+    return _mm512_add_epi64(_mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7), _mm512_set1_epi64(n));
+}
+FC_INLINE vec v_part(vec a, vec b, v_places n) { return _mm512_permutex2var_pd(a, n, b); }
 FC_INLINE vec v_even(vec a, vec b)
 {
     return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);

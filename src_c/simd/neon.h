@@ -5,6 +5,7 @@
 #include "../platform.h"
 
 #define VEC_REGS 32
+#define V_PART 0
 
 FC_INLINE void v_stream_end(void) {} /* v_stream is a plain store */
 

@@ -15,6 +15,8 @@
  *                                        wide_shift (to the right)
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
+ *   v_part(a, b, v_places_from(n))       elements n, n + 1, ... of a followed by b, n <= LANES: where V_PART
+ *                                        is 1, and that is faster than a load across two cache lines
  *   v_shift_in(before, v)                the last element of before, then all but the last of v
  *   within_16*(p, from, n)               bit i of 16: is p[i] - from, modulo 2**16, less than n?
  *   v_add v_sub v_mul v_div              as the operators
@@ -40,6 +42,7 @@
 
 #define LANES 1
 #define VEC_REGS 16
+#define V_PART 0
 
 FC_INLINE uint32_t within_16(const uint16_t *p, uint16_t from, uint16_t n)
 {
