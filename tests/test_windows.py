@@ -237,6 +237,22 @@ def test_medians_of_positive_numbers_but_one(isa, dtype, size):
                     assert_array_equal(np.signbit(result[zero]), np.signbit(expected[zero]))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_no_number_changes_no_bits_elsewhere(isa, dtype):
+    """Not even the signs of zeros of other windows."""
+    image = np.random.default_rng(15).choice([-1, -0.0, 0, 1], (30, 300)).astype(dtype)
+    spoilt = image.copy()
+    spoilt[28, 290] = nan
+    for name, size in (
+        ("median", 3), ("median", 5), ("median", (3, 4)), ("median", 7), ("median", 21),
+        ("maximum", 3), ("minimum", 21), ("box", 9), ("box", 21),
+    ):  # fmt: skip
+        result, other = (getattr(filters, name)(x, size, threads=1) for x in (image, spoilt))
+        seen = np.isnan(reference.maximum(spoilt, size))
+        assert np.isnan(other[seen]).all() and seen.any()
+        assert result[~seen].tobytes() == other[~seen].tobytes(), name
+
+
 @pytest.mark.parametrize("border", SCIPY_BORDERS)
 @pytest.mark.parametrize("dtype", PIXELS)
 def test_as_scipy(border, dtype):

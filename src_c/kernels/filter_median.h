@@ -214,23 +214,6 @@ static void median_5x5(const struct median_row *to, real *const *rank, ptrdiff_t
     }
 }
 
-/* The medians [x, end) of windows that hold a NaN become one. */
-static void median_nans(const struct median_row *m, int result, const real *const *row, ptrdiff_t k,
-                        ptrdiff_t x, ptrdiff_t end)
-{
-#if FC_BITS == 8
-    (void)m, (void)result, (void)row, (void)k, (void)x, (void)end;
-#else
-    for (; x < end; x += LANES) {
-        real *const to = x < m->direct ? m->out[result] + x : m->line[result] + x - m->direct;
-        vec nan = v_set1(0);
-        for (ptrdiff_t i = 0; i < k * k; i++)
-            nan = v_min(nan, v_load(row[i / k] + x + i % k * m->c));
-        v_store(to, v_if_less(nan, v_set1(1), v_load(to), nan)); /* it is no larger than 0, or a NaN */
-    }
-#endif
-}
-
 /* The source rows, k lines of sorted columns, two rows on their way out. */
 static size_t filter_median_scratch(const void *params)
 {
@@ -271,8 +254,9 @@ FC_INLINE int median_parts(const struct median_row *m, const struct median_part 
 /* Medians of the source rows from `first` on, of two rows if there are as many and they are a pair:
  * one of an even row of the image and the next. How many rows is the answer. */
 static int median_rows(struct median_row *m, const struct filter_rows *source, real *const *rank,
-                       const struct filter_block *b, ptrdiff_t first, ptrdiff_t n, ptrdiff_t k)
+                       const struct fc_filter2d *p, const struct filter_block *b, ptrdiff_t first)
 {
+    const ptrdiff_t k = p->kh, n = b->cols * p->c;
     const struct filter_inside in = source->in;
     const struct median_part part[] = {{(const real *const *)source->around + first, 0, in.first},
                                        {source->inside + first, in.first, in.end},
@@ -283,8 +267,12 @@ static int median_rows(struct median_row *m, const struct filter_rows *source, r
         m->plain = 0;
     if (!m->plain)
         marked = median_parts(m, part, rank, k, 1 + two, even, 0);
-    for (int i = 0; i < 3 * (1 + two) && marked; i++)
-        median_nans(m, i / 3, part[i % 3].row + i / 3, k, part[i % 3].x, part[i % 3].end);
+    for (int i = 0; i < 3 && marked; i++)
+        for (int r = 0; r < 1 + two; r++) {
+            const ptrdiff_t direct = FC_MIN(part[i].end, m->direct), x = FC_MAX(part[i].x, m->direct);
+            filter_nans(p, m->out[r], part[i].row + r, part[i].x, direct);
+            filter_nans(p, m->line[r] - m->direct, part[i].row + r, x, part[i].end);
+        }
     return 1 + two;
 }
 
@@ -311,7 +299,7 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
             m.out[0] = (real *)(void *)out;
             m.out[1] = (real *)(void *)(out + row);
             m.ahead = source.inside[FC_MIN(ahead, source.count - 1)];
-            rows = median_rows(&m, &source, rank, &b, y - b.y0, n, p->kh);
+            rows = median_rows(&m, &source, rank, p, &b, y - b.y0);
             for (int r = 0; r < rows; r++)
                 store_from_real(out + r * row + direct * size, m.line[r], p->out_dtype, n - direct);
         }
