@@ -1,5 +1,7 @@
 """Box, rank and morphological filters against the reference and SciPy: exact but for float sums."""
 
+import itertools
+
 import numpy as np
 import pytest
 from helpers import (
@@ -262,6 +264,39 @@ def test_local_mean_std():
     left = filters.local_mean_std(step, 5)[1][..., :27]
     assert_allclose(left, reference.local_mean_std(step[..., :30], 5)[1][..., :27], rtol=1e-9)
     assert np.isnan(filters.local_mean_std(np.full((4, 4), 1e200), 3)[1]).all()
+
+
+@pytest.mark.parametrize("border", ["reflect", "symmetric", "edge", "wrap", "constant", "valid"])
+@pytest.mark.parametrize("footprint", [3, (2, 3), (5, 1), CROSS])
+@pytest.mark.parametrize("name", ["dilate", "erode"])
+def test_iterations(name, footprint, border):
+    rng = np.random.default_rng(11)
+    for shape in ((23, 19), (1, 2), (3, 4)):
+        if border == "valid" and shape != (23, 19):
+            continue
+        for dtype, anchor in itertools.product(("uint8", "float16", "float32"), (None, (0, 0))):
+            image = (rng.random(shape) * 200).astype(dtype)
+            options = {"border": border, "cval": 77, "anchor": anchor}
+            for iterations in (1, 2, 3):
+                result = getattr(filters, name)(image, footprint, iterations=iterations, **options)
+                expected = getattr(reference, name)(
+                    image, footprint, iterations=iterations, **options
+                )
+                assert result.dtype == dtype
+                assert_array_equal(result, expected)
+
+
+def test_iterations_by_hand():
+    image = np.array([[0, 0, 0, 9, 0, 0, 0]], np.uint8)
+    assert filters.dilate(image, (1, 3), iterations=2).tolist() == [[0, 9, 9, 9, 9, 9, 0]]
+    dome = {"structure": np.array([[0, 1, 0]]), "iterations": 300}
+    assert filters.dilate(image, **dome)[0, :4].tolist() == [255] * 4  # saturated
+    assert filters.dilate(image, **{**dome, "iterations": 2}).tolist() == [[2, 9, 10, 11, 10, 9, 2]]
+    out = np.empty((1, 7), np.int16)
+    assert filters.erode(image, (1, 2), iterations=3, out_dtype=out.dtype, out=out) is out
+    for iterations, kind in ((0, ValueError), (1.0, TypeError), (2**15, ValueError)):
+        with pytest.raises(kind, match=r"erode: .*iterations"):
+            filters.erode(image, iterations=iterations)
 
 
 def test_expectations_worked_by_hand():

@@ -9,6 +9,7 @@ from fastconv import _arrays, _config, _core, _geometry, _plan, _threads
 
 DTYPES = ("uint8", "uint16", "int16", "float16", "float32", "float64")
 FLOATS = tuple(name for name in DTYPES if name.startswith("float"))
+BORDERS = (*_geometry.BORDERS, "valid")
 # A sum of integers is exact in a float while it stays below this.
 EXACT = {32: 2**24, 64: 2**53}
 # Longer kernels want another algorithm, and a mistaken sigma soon asks for one.
@@ -76,24 +77,37 @@ def shape_of(function, image, channel_axis):
 
 def windows(function, image_size, kernel_size, border, anchor, stride=(1, 1)):
     """The border and both axes of the window."""
-    if anchor is None:
-        anchor = (kernel_size[0] // 2, kernel_size[1] // 2)
-    else:
-        anchor = _geometry.pair(function, "anchor", anchor, 0)
-        if anchor[0] >= kernel_size[0] or anchor[1] >= kernel_size[1]:
-            raise ValueError(
-                f"{function}: anchor is {anchor}, expected an element of the {kernel_size} kernel"
-            )
-    if isinstance(border, str) and border == "valid":
-        border, pads = "constant", "valid"
-    else:
+    anchor = checked_anchor(function, anchor, kernel_size)
+    borders, is_valid = checked_border(function, border)
+    pads = "valid"
+    if not is_valid:
         pads = tuple((a, k - 1 - a) for a, k in zip(anchor, kernel_size, strict=True))
-    borders = _geometry.borders(function, "border", border)
     if 0 in image_size:
         raise ValueError(f"{function}: image has {image_size} pixels, expected at least (1, 1)")
     return borders, *_geometry.windows(
         function, image_size, kernel_size, stride, pads, (1, 1), name="image"
     )
+
+
+def checked_anchor(function, anchor, kernel_size):
+    """The row and the column of the kernel over the output pixel."""
+    if anchor is None:
+        return kernel_size[0] // 2, kernel_size[1] // 2
+    anchor = _geometry.pair(function, "anchor", anchor, -(2**62))
+    if not all(0 <= a < k for a, k in zip(anchor, kernel_size, strict=True)):
+        raise ValueError(
+            f"{function}: anchor is {anchor}, expected None (the centre) or the (row, column) of "
+            f"an element of the {kernel_size} kernel, from (0, 0) on"
+        )
+    return anchor
+
+
+def checked_border(function, border):
+    """What lies outside along both axes, and whether nothing does."""
+    if isinstance(border, str) and border not in _geometry.BORDERS:
+        _geometry.choice(function, "border", border, BORDERS)
+        return ("constant", "constant"), True
+    return _geometry.borders(function, "border", border), False
 
 
 def checked_out_dtype(function, dtype, dtypes=DTYPES):

@@ -140,6 +140,7 @@ def _recursive_sigmas(sigma, orders, truncate, radius, border, stride):
                 f"gaussian: {name} is {_arrays.shown(value)}, expected {expected} with "
                 'method="recursive"'
             )
+    _geometry.borders("gaussian", "border", border)
     sigmas = _sigmas("gaussian", "sigma", sigma)
     if max(sigmas) > LARGEST_RECURSIVE_SIGMA:
         raise ValueError(
