@@ -10,6 +10,9 @@ KERNEL is
   NAME                  from the library, see: fastconv kernels
   NAME:key=value,...    with parameters: gaussian:sigma=2
   FILE                  .npy, or text with rows of numbers (# starts a comment)
+  FILTER:key=value,...  median, minimum, maximum, erode, dilate, opening, closing, top_hat,
+                        black_hat, morphological_gradient (size=3; erode and dilate also take
+                        iterations), percentile:q=90 and rank:rank=0 (also with size)
   A,B,C                 several; each writes into its own folder OUTDIR/A, OUTDIR/B, ...
 
 Outputs keep their place below the folders given, or below the part of a quoted pattern
@@ -20,6 +23,7 @@ refused. The exit code is 0, or 1 if a file failed, 2 if nothing was started, 13
 examples
   fastconv filter sharpen photo.jpg -o out
   fastconv filter gaussian:sigma=2,emboss photos -r -o out
+  fastconv filter median:size=5 scans -o clean
   fastconv filter sobel --magnitude 'photos/**/*.png' -o edges
   fastconv filter sobel_x --delta 128 photos -o slopes --format png
 """

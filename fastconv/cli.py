@@ -18,6 +18,8 @@ from fastconv._options import build_parsers
 
 __all__ = ["main"]
 
+_PATIENCE = 0.5  # seconds that an interrupted run waits for images that are nearly done
+
 
 def main(arguments=None):
     """Run the command with these arguments (sys.argv's by default) and give its exit code."""
@@ -71,6 +73,7 @@ def _run_filter(options):
                 print(f"{task.source} -> {path}")
         return 0
     _prepare_readers(options)
+    batch.prepare(tasks, options.output)
     with _stopping_on_signals() as stopped:
         return _filter_all(tasks, options, stopped)
 
@@ -78,19 +81,30 @@ def _run_filter(options):
 def _filter_all(tasks, options, stopped):
     progress = _Progress(len(tasks))
     results = batch.run(tasks, jobs=options.jobs, threads=options.threads,
-                        quality=options.quality, stop=stopped.event)
+                        quality=options.quality, stop=stopped.event, patience=_PATIENCE)
     for result in results:
         if result.error is not None:
             progress.clear()
             print(f"fastconv filter: {result.source}: {result.error}", file=sys.stderr)
         progress.advance(failed=result.error is not None)
     progress.clear()
-    print(f"{options.output}: {progress.summary()}")
+    hidden = f", {tasks.hidden} hidden files or folders passed over" if tasks.hidden else ""
+    print(f"{options.output}: {progress.summary()}{hidden}")
     if stopped.signal is not None:
         print("fastconv filter: interrupted; the same command with --skip-existing goes on",
               file=sys.stderr)
+        _end_if_running(128 + stopped.signal)
         return 128 + stopped.signal
     return 1 if progress.failed else 0
+
+
+def _end_if_running(code):
+    """End the process with its threads, which a filter may keep busy for minutes."""
+    if batch.is_running():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        images.discard_partial()
+        os._exit(code)
 
 
 def _prepare_readers(options):

@@ -1,5 +1,7 @@
 """Reading and writing one image: what survives, what is refused, what is never cut in silence."""
 
+import os
+import sys
 import threading
 
 import numpy as np
@@ -278,6 +280,22 @@ def test_failed_writing_leaves_the_old_file(tmp_path):
     with pytest.raises(ValueError):
         images.write(picture, tmp_path / "a.webp")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed there")
+def test_files_being_written_are_not_stale(tmp_path):
+    with images._replacing(tmp_path / "a.png") as file:
+        os.utime(file.name, (1e9, 1e9))
+        images.remove_stale(tmp_path)
+        assert os.path.exists(file.name)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed there")
+def test_partial_files_are_discarded(tmp_path):
+    with pytest.raises(FileNotFoundError), images._replacing(tmp_path / "a.png"):
+        images.discard_partial()
+        assert not list(tmp_path.iterdir())
 
 
 def test_new_files_have_ordinary_permissions(tmp_path):
