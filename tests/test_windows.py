@@ -286,6 +286,50 @@ def test_iterations(name, footprint, border):
                 assert_array_equal(result, expected)
 
 
+PICKED = [
+    ("median", (5,)), ("rank", (2,)), ("percentile", (30,)), ("minimum", ()), ("maximum", ()),
+    ("dilate", ()), ("erode", (CROSS,)), ("opening", ()), ("closing", ()), ("top_hat", ()),
+    ("morphological_gradient", ()), ("black_hat", ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "arguments"), PICKED)
+def test_bool_images(name, arguments):
+    function = getattr(filters, name)
+    image = np.random.default_rng(12).random((20, 30)) < 0.5
+    for each in (image, image[::2, ::-1]):
+        expected = function(each.astype(np.uint8), *arguments, border="constant", cval=1)
+        result = function(each, *arguments, border="constant", cval=True)
+        assert result.dtype == bool
+        assert_array_equal(result.view(np.uint8), expected)
+    out = np.zeros((20, 30), bool)
+    assert function(image, *arguments, out=out, out_dtype="bool") is out
+    assert_array_equal(function(image.tolist(), *arguments), out)
+    counts = function(image, *arguments, out_dtype="float32")
+    assert counts.dtype == "float32"
+    assert_array_equal(counts, out)
+    for options, message in (
+        ({"cval": 2}, "cval is 2, expected 0 or 1 for a bool image"),
+        ({"out": out.view(np.uint8)}, "out has dtype uint8, expected bool"),
+        ({"out": out[1:]}, r"out has shape \(19, 30\), expected \(20, 30\)"),
+        ({"out": 1}, "out is a int"),
+        ({"out_dtype": "int64"}, "out_dtype is int64, expected bool, uint8, "),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"^{name}: {message}"):
+            function(image, *arguments, **options)
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'sigma'"):
+        function(image, *arguments, sigma=1)
+
+
+def test_what_is_no_bool_image():
+    with pytest.raises(TypeError, match=r"box: image has dtype bool, .*np.asarray\(image, np.uint8"):
+        filters.box(np.ones((3, 3), bool), 3)
+    with pytest.raises(TypeError, match=r"median: image is a masked array"):
+        filters.median(np.ma.ones((3, 3), bool))
+    with pytest.raises(ValueError, match=r"dilate: structure has heights, expected none"):
+        filters.dilate(np.ones((3, 3), bool), structure=CROSS)
+
+
 def test_iterations_by_hand():
     image = np.array([[0, 0, 0, 9, 0, 0, 0]], np.uint8)
     assert filters.dilate(image, (1, 3), iterations=2).tolist() == [[0, 9, 9, 9, 9, 9, 0]]

@@ -1,6 +1,7 @@
 """What the image filters share: an image's shape, the windows over it, the type of a result."""
 
 import contextvars
+import functools
 import math
 
 import numpy as np
@@ -57,6 +58,35 @@ def planned_call(function, image, out, kernel, *options):
     if call is None or (call.shared and call.threads != _threads.get_num_threads()):
         return key, None
     return key, call(image, out)
+
+
+def takes_bool(function):
+    """Let a filter that picks pixels, never sums them, take a bool image as uint8 and give bool."""
+    name = function.__name__
+
+    @functools.wraps(function)
+    def call(image, *arguments, **options):
+        array = image if type(image) is np.ndarray else _arrays.as_array(name, "image", image)
+        if array.dtype != bool:
+            return function(image, *arguments, **options)
+        pixels = array.view(np.uint8)
+        out_dtype = checked_out_dtype(name, options.get("out_dtype") or bool, call.dtypes)
+        if out_dtype != bool:
+            return function(pixels, *arguments, **options)
+        if options.get("structure") is not None:
+            raise ValueError(f"{name}: structure has heights, expected none for a bool image")
+        cval, out = options.get("cval", 0), options.get("out")
+        if _arrays.number(name, "cval", cval) not in (0, 1):
+            raise ValueError(f"{name}: cval is {cval}, expected 0 or 1 for a bool image")
+        if out is not None:
+            shape = out.shape if isinstance(out, np.ndarray) else ()  # is checked by the function
+            _arrays.check_out(name, out, shape, out_dtype)
+            options["out"] = out.view(np.uint8)
+        result = function(pixels, *arguments, **options | {"out_dtype": None})
+        return result.view(bool) if out is None else out
+
+    call.dtypes = ("bool", *DTYPES)
+    return call
 
 
 def shape_of(function, image, channel_axis):
@@ -128,9 +158,20 @@ def prepare(
     image = _arrays.readable(function, "image", image, DTYPES)
     h, w = shape_of(function, image, channel_axis)[-3:-1]
     out_dtype = checked_out_dtype(function, image.dtype if out_dtype is None else out_dtype)
-    cval = _arrays.number(function, "cval", cval)
+    cval = checked_cval(function, cval, image.dtype)
     found = windows(function, (h, w), size, border, anchor, stride)
     return image, found, cval if "constant" in found[0] else 0.0, out_dtype
+
+
+def checked_cval(function, cval, dtype):
+    """The value outside of an image: any number around floats, a finite one around integers."""
+    cval = _arrays.number(function, "cval", cval, finite=False)
+    if dtype.kind != "f" and not math.isfinite(cval):
+        raise ValueError(
+            f"{function}: cval is {cval}, expected a finite number for a {dtype} image; convert "
+            "the image to floats first"
+        )
+    return cval
 
 
 def largest_pixel(dtype, cval):
@@ -141,7 +182,7 @@ def largest_pixel(dtype, cval):
 
 def check_holds(function, name, value, bits):
     """Is a number within the range of the floats (or uint8) that are computed in?"""
-    if bits > 8 and abs(value) > float(np.finfo(f"float{bits}").max):
+    if bits > 8 and float(np.finfo(f"float{bits}").max) < abs(value) < math.inf:
         raise ValueError(f"{function}: {name} is {value}, expected what float{bits} can hold")
 
 

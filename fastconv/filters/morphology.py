@@ -13,6 +13,7 @@ LONGEST_SIDE = 2**12
 _REFLECTIONS = ("reflect", "symmetric")
 
 
+@_image.takes_bool
 def dilate(
     image,
     footprint=3,
@@ -36,7 +37,8 @@ def dilate(
     Parameters
     ----------
     image, border, cval, anchor, channel_axis, out, threads
-        As in `filter2d`. "reflect", "symmetric" and "edge" bring nothing new into a window that is
+        As in `filter2d`; the image may be bool, too, if there is no `structure`, and `cval` is then
+        0 or 1. "reflect", "symmetric" and "edge" bring nothing new into a window that is
         centred on its pixel: there they act as if nothing were outside.
     footprint : int, (rows, columns) or (kh, kw) array
         A rectangle, in a time that hardly grows with it; or the elements of an array that are not
@@ -76,6 +78,7 @@ def dilate(
     )
 
 
+@_image.takes_bool
 def erode(
     image,
     footprint=3,
@@ -123,6 +126,7 @@ def erode(
     )
 
 
+@_image.takes_bool
 def opening(
     image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
     channel_axis=None, out_dtype=None, out=None, threads=None,
@@ -164,6 +168,7 @@ def opening(
     )
 
 
+@_image.takes_bool
 def closing(
     image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
     channel_axis=None, out_dtype=None, out=None, threads=None,
@@ -196,6 +201,7 @@ def closing(
     )
 
 
+@_image.takes_bool
 def morphological_gradient(
     image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
     channel_axis=None, out_dtype=None, out=None, threads=None,
@@ -231,6 +237,7 @@ def morphological_gradient(
     )  # fmt: skip
 
 
+@_image.takes_bool
 def top_hat(
     image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
     channel_axis=None, out_dtype=None, out=None, threads=None,
@@ -266,6 +273,7 @@ def top_hat(
     )  # fmt: skip
 
 
+@_image.takes_bool
 def black_hat(
     image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
     channel_axis=None, out_dtype=None, out=None, threads=None,
