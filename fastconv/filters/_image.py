@@ -71,7 +71,7 @@ def takes_bool(function):
             return function(image, *arguments, **options)
         pixels = array.view(np.uint8)
         out_dtype = checked_out_dtype(name, options.get("out_dtype") or bool, call.dtypes)
-        if out_dtype != bool:
+        if out_dtype.kind != "b":
             return function(pixels, *arguments, **options)
         if options.get("structure") is not None:
             raise ValueError(f"{name}: structure has heights, expected none for a bool image")
