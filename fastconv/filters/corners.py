@@ -35,7 +35,8 @@ def harris(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`; each channel has corners of its own.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
+        Each channel has corners of its own.
     sigma : float or (rows, columns)
         Standard deviation of the Gaussian in pixels; it ends at 4 of them.
     k : float
@@ -105,7 +106,8 @@ def shi_tomasi(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`; each channel has corners of its own.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
+        Each channel has corners of its own.
     sigma, ksize, out_dtype
         As in `harris`.
 

@@ -135,7 +135,7 @@ def sep_filter2d(
     Parameters
     ----------
     image, border, cval, anchor, stride, scale, delta, channel_axis, out_dtype, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     kernel_y : (kh,) array
     kernel_x : (kw,) array
 

@@ -37,9 +37,10 @@ def dilate(
     Parameters
     ----------
     image, border, cval, anchor, channel_axis, out, threads
-        As in `filter2d`; the image may be bool, too, if there is no `structure`, and `cval` is then
-        0 or 1. "reflect", "symmetric" and "edge" bring nothing new into a window that is
-        centred on its pixel: there they act as if nothing were outside.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``. The
+        image may be bool, too, if there is no `structure`; `cval` is then 0 or 1. "reflect",
+        "symmetric" and "edge" bring nothing new into a window that is centred on its pixel: there
+        they act as if nothing were outside.
     footprint : int, (rows, columns) or (kh, kw) array
         A rectangle, in a time that hardly grows with it; or the elements of an array that are not
         0, at most 2**16 of them in all.

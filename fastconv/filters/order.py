@@ -31,7 +31,8 @@ def median(
     Parameters
     ----------
     image, border, cval, anchor, channel_axis, out, threads
-        As in `filter2d`; the image may be bool, too, and `cval` is then 0 or 1.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``. The
+        image may be bool, too; `cval` is then 0 or 1.
     size : int or (rows, columns)
         Of the rectangle: less than 2**16 pixels.
     out_dtype : dtype, optional

@@ -50,7 +50,7 @@ def gaussian(
     Parameters
     ----------
     image, border, cval, stride, channel_axis, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     sigma : float or (rows, columns)
         Standard deviation in pixels; 0 leaves that axis as it is.
     order : int or (rows, columns)
