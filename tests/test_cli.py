@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -132,6 +133,22 @@ def test_broken_files_are_named_and_the_rest_goes_on(fastconv, here):
     assert files(here / "out") == ["coffee.png"]
 
 
+def test_failures_that_are_alike_are_counted(fastconv, here):
+    for i in range(15):
+        (here / f"photos/text{i}.png").write_text("hello")
+        Image.fromarray(data.logo()[:9, :9]).save(here / f"photos/clear{i}.png")
+    code, _, err = fastconv("filter", "sharpen", "photos", "-o", "out", "--format", "jpg")
+    assert code == 1
+    lines = err.splitlines()
+    assert len(lines) == 22
+    clear, text = sorted(lines[-2:])
+    assert clear.startswith(f"fastconv filter: 5 more like {Path('photos/clear')}")
+    assert text.startswith(f"fastconv filter: 5 more like {Path('photos/text')}")
+    assert clear.endswith("; --skip-existing --dry-run lists all that is left")
+    options = ("--skip-existing", "--dry-run", "--format", "jpg")
+    assert fastconv("filter", "sharpen", "photos", "-o", "out", *options)[1].count("\n") == 30
+
+
 def test_a_file_that_is_no_image_by_name(fastconv, here):
     (here / "notes.txt").write_text("hello")
     code, _, err = fastconv("filter", "sharpen", "notes.txt", "photos/coffee.png", "-o", "out")
@@ -178,7 +195,7 @@ def test_an_output_folder_that_cannot_be_made(fastconv, here):
 def test_what_is_hidden_is_in_the_summary(fastconv, here):
     (here / "photos/.thumbs").mkdir()
     code, out, _ = fastconv("filter", "sharpen", "photos", "-r", "-o", "out")
-    assert code == 0 and out.endswith(" per second), 1 hidden files or folders passed over\n")
+    assert code == 0 and out.endswith(" per second); hidden files and folders passed over: 1\n")
 
 
 def test_overwriting_is_refused(fastconv, here):
