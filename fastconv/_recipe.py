@@ -29,6 +29,7 @@ FILTERS = {
 }  # fmt: skip
 # A column times a row, or a sum of two such products: unsharp, log, dog, an upright gabor.
 _MOST_PRODUCTS = 2
+_MOST_CANCELLED = 4  # times what is left
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +136,7 @@ def _columns_and_rows(kernel):
 
     Each step takes a column and a row away, and one from the rank (Wedderburn, 1934): sums over the
     column and the row of the largest element, so that no rounded element weighs much. In the end
-    no more is left than rounding may leave in as many terms.
+    no more is left than rounding may leave in as many terms, and products do not cancel each other.
     """
     if kernel.dtype.kind != "f":  # its sums are exact
         return None
@@ -143,16 +144,19 @@ def _columns_and_rows(kernel):
     # Lines of sums are written and read again, too.
     most = min(_MOST_PRODUCTS, height * width // (2 * (height + width)))
     rest, products = kernel.astype(np.float64), []
+    total = abs(rest).sum()
     # Of each element, and of all of them in the centre (kernels.get lets that take what it leaves).
-    rounding = 4 * kernel.size * np.finfo(np.float64).eps * abs(rest).sum()
-    while abs(rest).sum() > rounding:
-        if len(products) == most:
-            return None
-        i, j = np.unravel_index(abs(rest).argmax(), rest.shape)
-        column, row = (rest * rest[i]).sum(axis=1), (rest * rest[:, j, None]).sum(axis=0)
-        products.append((column / (column * rest[:, j]).sum(), row))
-        rest -= np.outer(*products[-1])
-    return products or None
+    rounding = 4 * kernel.size * np.finfo(np.float64).eps * total
+    with np.errstate(all="ignore"):  # of what is NaN nothing is small enough
+        while not abs(rest).sum() <= rounding:
+            if len(products) == most:
+                return None
+            i, j = np.unravel_index(abs(rest).argmax(), rest.shape)
+            column, row = (rest * rest[i]).sum(axis=1), (rest * rest[:, j, None]).sum(axis=0)
+            products.append((column / (column * rest[:, j]).sum(), row))
+            rest -= np.outer(*products[-1])
+    sizes = [abs(column).sum() * abs(row).sum() for column, row in products]
+    return products if 0 < sum(sizes) <= _MOST_CANCELLED * total else None
 
 
 def parse_recipes(text, response="signed", **options):

@@ -41,6 +41,19 @@ def test_zeros_have_no_products():
     assert _recipe._columns_and_rows(np.zeros((9, 9))) is None
 
 
+def test_products_that_do_not_serve():
+    wave = np.cos(np.arange(20))
+    turn = np.outer(wave, np.ones(20)) + 1e-5 * np.outer(np.ones(20), np.arange(20))
+    assert len(_recipe._columns_and_rows(turn)) == 2
+    for kernel in (turn * 1e200, turn * 1e-200):  # cubes are infinite or 0
+        assert _recipe._columns_and_rows(kernel) is None
+    # The sums over the largest element's column and row are orthogonal: (R**3)[0, 1] is 0.
+    eye = np.zeros((20, 20))
+    eye[:2, :2] = [[1, 2], [2, -5]]
+    found = _recipe._columns_and_rows(eye)
+    assert found is None or abs(eye - sum(np.outer(*each) for each in found)).max() < 1e-12
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])
 @pytest.mark.parametrize("border", ["reflect", "wrap", "constant"])
 @pytest.mark.parametrize("text", ["gaussian:sigma=2", "unsharp:sigma=2", "log:sigma=3"])
