@@ -116,6 +116,8 @@ def shown(value):
     if isinstance(value, np.ndarray) and value.ndim:
         return f"an array of shape {value.shape}"
     text = " ".join(repr(value).split())
+    if isinstance(value, tuple | list) and any(isinstance(each, np.ndarray) for each in value):
+        text = f"({', '.join(map(shown, value))})"
     return text if len(text) <= 80 else text[:77] + "..."
 
 

@@ -431,6 +431,8 @@ def test_errors_show_shapes_of_arrays():
             filter2d(image, np.ones((3, 3)), **{name: mistaken})
         assert f"filter2d: {name} is an array of shape (40, 50), expected" in str(caught.value)
         assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"border is \(1, an array of shape \(40, 50\), 2\), exp"):
+        filter2d(image, np.ones((3, 3)), border=(1, mistaken, 2))
 
 
 def test_errors_about_borders_and_anchors():
