@@ -132,6 +132,8 @@ PRODUCT = "a matrix product, so all pixels count as one row; "
 CORRELATIONS = (
     "filter2d", "filter_rolling", "filter_separable", "filter_integer", "filter_integer_separable",
 )  # fmt: skip
+# Those that put pixels in order.
+RANKS = ("filter_median", "filter_network", "filter_rank")
 # Why an image filter got its algorithm.
 FILTERS = {
     "filter2d": "every element of the kernel is a term, in one pass over the image",
@@ -479,8 +481,9 @@ def filter_type_and_why(g):
         return "int16", "uint8 under a kernel of small integers: every sum stays in 16 bits"
     if g.algorithm == "filter_box":
         return "uint16", "sums of uint8 are integers; uint32 where they may leave 16 bits"
-    if g.bits == 8:
-        return "uint8", "pixels are compared, not summed"
+    if g.reduction != "sum" or g.algorithm in RANKS:
+        dtype, why = "uint8" if g.bits == 8 else f"float{g.bits}", "pixels are compared, not summed"
+        return dtype, why if dtype == g.dtype else f"{why}; it holds all numbers of {g.dtype}"
     if g.bits == 32:
         return "float32", "it holds what goes in, and integers' sums exactly where they must be"
     if "float64" in (g.dtype, g.out_dtype):

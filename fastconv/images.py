@@ -8,8 +8,9 @@ and BMP, tifffile does TIFF; both come with the extra "cli" and are imported whe
 
 import importlib.util
 import os
+import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,15 @@ import numpy as np
 from fastconv import _pillow, _tiff
 from fastconv._picture import ImageError, Picture
 
-__all__ = ["SUFFIXES", "ImageError", "Picture", "read", "require_readers", "write"]
+try:
+    import fcntl
+except ImportError:  # Windows keeps others from removing a file that is open
+    fcntl = None
+
+__all__ = [
+    "SUFFIXES", "ImageError", "Picture", "discard_partial", "read", "remove_stale",
+    "require_readers", "write",
+]  # fmt: skip
 
 SUFFIXES = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",
@@ -43,8 +52,9 @@ def read(path):
     """Read one image file; its content decides the format, not its name.
 
     16-bit grey PNG and 16-bit and floating TIFF keep their type, EXIF orientation is applied,
-    palettes become RGB or RGBA. Raises ImageError for what cannot be kept exactly (16-bit colour
-    PNG, CMYK, several pages) and whatever Pillow or tifffile raise for a broken file.
+    palettes become RGB or RGBA, and CMYK becomes sRGB, by its colour profile if it has one. Raises
+    ImageError for what cannot be kept exactly (16-bit colour PNG, several pages) and whatever
+    Pillow or tifffile raise for a broken file.
     """
     with open(path, "rb") as file:
         header = file.read(64)
@@ -81,13 +91,48 @@ def _refuse_loss(picture, image_format, path):
         raise ImageError(f"{image_format} cannot hold transparency; use --format png")
 
 
+_PARTIAL = ".fastconv-{}.tmp"
+# A file this new may be between its creation and its lock, or its closing and its renaming.
+_YOUNG_SECONDS = 1
+_partial = set()  # the temporary files of this process
+
+
 @contextmanager
 def _replacing(path):
     """Open a temporary file that becomes `path` if the block ends well, and else disappears."""
-    partial = path.with_name(f".fastconv-{uuid.uuid4().hex}.tmp")
+    partial = path.with_name(_PARTIAL.format(uuid.uuid4().hex))
+    _partial.add(partial)
     try:
         with open(partial, "x+b") as file:
+            with suppress(OSError):  # a file system without locks
+                _lock(file)
             yield file
         os.replace(partial, path)
     finally:
         partial.unlink(missing_ok=True)
+        _partial.discard(partial)
+
+
+def discard_partial():
+    """Remove the temporary files of all threads: before the process ends and they with it."""
+    for partial in tuple(_partial):
+        partial.unlink(missing_ok=True)
+
+
+def remove_stale(folder):
+    """Remove the temporary files of processes that were killed: nobody has a lock on them."""
+    for partial in Path(folder).glob(_PARTIAL.format("*")):
+        try:
+            if abs(time.time() - partial.stat().st_mtime) < _YOUNG_SECONDS:
+                continue
+            with open(partial, "r+b") as file:
+                _lock(file)
+            partial.unlink()
+        except OSError:  # in use, already gone, or not ours
+            continue
+
+
+def _lock(file):
+    """Lock an open file for this process until it is closed, or raise OSError."""
+    if fcntl is not None:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

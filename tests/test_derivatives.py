@@ -276,7 +276,9 @@ def test_corners(isa, dtype, name, options, border):
     options = {**options, "border": border, "cval": 7}
     image = anything(np.random.default_rng(9), (2, 13, 17, 3), dtype)
     y = getattr(filters, name)(image, channel_axis=-1, **options)
-    assert y.dtype == options.get("out_dtype", floats_of(dtype))
+    # float16 has no room for fourth powers
+    usual = "float32" if dtype == "float16" else floats_of(dtype)
+    assert y.dtype == options.get("out_dtype", usual)
     exact = getattr(reference, name)(image, channel_axis=-1, **options)
     assert_close(y, exact, corner_bound(name, image, **options))
     for channel in range(3):
@@ -293,6 +295,8 @@ def test_the_largest_responses_are_finite(name, dtype):
     y = getattr(filters, name)(image.astype(dtype), ksize=9)
     assert np.isfinite(y).all()
     assert abs(y).max() > 1e16
+    half = (image // 2**8).astype(np.float16)
+    assert_same_bits(getattr(filters, name)(half), getattr(filters, name)(half.astype("float32")))
 
 
 # Worked out by hand.
@@ -587,7 +591,7 @@ def test_the_reach_of_what_is_not_a_number(isa, dtype):
 
 
 @pytest.mark.parametrize(("bad", "error", "message"), [
-    ({"out": np.ones((5, 6))}, TypeError, "out is array"),
+    ({"out": np.ones((5, 6))}, TypeError, "out is an array of shape (5, 6), "),
     ({"out": {"dx": None}}, TypeError, "out is {'dx': None}, expected a tuple or list of 2 arrays"),
     ({"out": ()}, ValueError, "out has 0 arrays, expected 2, as outputs has"),
     ({"out": (None, 3)}, TypeError, "out is a int, expected a NumPy array"),

@@ -98,7 +98,11 @@ MEDIAN, SQUARE, RED = wide(9, 90), np.ones((3, 3), int), wide(99, 99, dtype="uin
     ("median", RED, (3,), {}, "filter_median: the median of 3x3 or 5x5", "uint8: pixels"),
     ("median", RED, (7,), {}, "filter_network: a small window", "uint8: pixels"),
     ("median", RED, (21,), {}, "filter_rank: a large window of uint8: hist", "uint8: pixels"),
-    ("median", MEDIAN, (21,), {}, "filter_rank: a large window: pixels are", "float32: "),
+    ("median", MEDIAN, (21,), {}, "filter_rank: a large window: pixels are", "float32: pixels are"),
+    ("median", wide(9, 9, dtype="int16"), (3,), {}, "filter_median: ",
+     "float32: pixels are compared, not summed; it holds all numbers of int16"),
+    ("dilate", wide(9, 9, dtype="float64"), (3,), {}, "filter_slide: ", "float64: pixels are"),
+    ("median", wide(9, 9, dtype="bool"), (3,), {}, "filter_median: ", "uint8: pixels are"),
 ])  # fmt: skip
 def test_reasons(name, image, arguments, options, algorithm, dtype):
     lines = dict(said(name, image, *arguments, **options))

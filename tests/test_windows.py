@@ -1,5 +1,7 @@
 """Box, rank and morphological filters against the reference and SciPy: exact but for float sums."""
 
+import itertools
+
 import numpy as np
 import pytest
 from helpers import (
@@ -299,6 +301,83 @@ def test_local_mean_std():
     left = filters.local_mean_std(step, 5)[1][..., :27]
     assert_allclose(left, reference.local_mean_std(step[..., :30], 5)[1][..., :27], rtol=1e-9)
     assert np.isnan(filters.local_mean_std(np.full((4, 4), 1e200), 3)[1]).all()
+
+
+@pytest.mark.parametrize("border", ["reflect", "symmetric", "edge", "wrap", "constant", "valid"])
+@pytest.mark.parametrize("footprint", [3, (2, 3), (5, 1), CROSS])
+@pytest.mark.parametrize("name", ["dilate", "erode"])
+def test_iterations(name, footprint, border):
+    rng = np.random.default_rng(11)
+    for shape in ((23, 19), (1, 2), (3, 4)):
+        if border == "valid" and shape != (23, 19):
+            continue
+        for dtype, anchor in itertools.product(("uint8", "float16", "float32"), (None, (0, 0))):
+            image = (rng.random(shape) * 200).astype(dtype)
+            options = {"border": border, "cval": 77, "anchor": anchor}
+            for iterations in (1, 2, 3):
+                result = getattr(filters, name)(image, footprint, iterations=iterations, **options)
+                expected = getattr(reference, name)(
+                    image, footprint, iterations=iterations, **options
+                )
+                assert result.dtype == dtype
+                assert_array_equal(result, expected)
+
+
+PICKED = [
+    ("median", (5,)), ("rank", (2,)), ("percentile", (30,)), ("minimum", ()), ("maximum", ()),
+    ("dilate", ()), ("erode", (CROSS,)), ("opening", ()), ("closing", ()), ("top_hat", ()),
+    ("morphological_gradient", ()), ("black_hat", ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "arguments"), PICKED)
+def test_bool_images(name, arguments):
+    function = getattr(filters, name)
+    image = np.random.default_rng(12).random((20, 30)) < 0.5
+    for each in (image, image[::2, ::-1]):
+        expected = function(each.astype(np.uint8), *arguments, border="constant", cval=1)
+        result = function(each, *arguments, border="constant", cval=True)
+        assert result.dtype == bool
+        assert_array_equal(result.view(np.uint8), expected)
+    out = np.zeros((20, 30), bool)
+    assert function(image, *arguments, out=out, out_dtype="bool") is out
+    assert_array_equal(function(image.tolist(), *arguments), out)
+    counts = function(image, *arguments, out_dtype="float32")
+    assert counts.dtype == "float32"
+    assert_array_equal(counts, out)
+    for options, message in (
+        ({"cval": 2}, "cval is 2, expected 0 or 1 for a bool image"),
+        ({"out": out.view(np.uint8)}, "out has dtype uint8, expected bool"),
+        ({"out": out[1:]}, r"out has shape \(19, 30\), expected \(20, 30\)"),
+        ({"out": 1}, "out is a int"),
+        ({"out_dtype": "int64"}, "out_dtype is int64, expected bool, uint8, "),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"^{name}: {message}"):
+            function(image, *arguments, **options)
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'sigma'"):
+        function(image, *arguments, sigma=1)
+
+
+def test_what_is_no_bool_image():
+    with pytest.raises(TypeError, match=r"box: image has dtype bool, .*, np\.uint8\)$"):
+        filters.box(np.ones((3, 3), bool), 3)
+    with pytest.raises(TypeError, match=r"median: image is a masked array"):
+        filters.median(np.ma.ones((3, 3), bool))
+    with pytest.raises(ValueError, match=r"dilate: structure has heights, expected none"):
+        filters.dilate(np.ones((3, 3), bool), structure=CROSS)
+
+
+def test_iterations_by_hand():
+    image = np.array([[0, 0, 0, 9, 0, 0, 0]], np.uint8)
+    assert filters.dilate(image, (1, 3), iterations=2).tolist() == [[0, 9, 9, 9, 9, 9, 0]]
+    dome = {"structure": np.array([[0, 1, 0]]), "iterations": 300}
+    assert filters.dilate(image, **dome)[0, :4].tolist() == [255] * 4  # saturated
+    assert filters.dilate(image, **{**dome, "iterations": 2}).tolist() == [[2, 9, 10, 11, 10, 9, 2]]
+    out = np.empty((1, 7), np.int16)
+    assert filters.erode(image, (1, 2), iterations=3, out_dtype=out.dtype, out=out) is out
+    for iterations, kind in ((0, ValueError), (1.0, TypeError), (2**15, ValueError)):
+        with pytest.raises(kind, match=r"erode: .*iterations"):
+            filters.erode(image, iterations=iterations)
 
 
 def test_expectations_worked_by_hand():

@@ -1,6 +1,7 @@
 """What the image filters share: an image's shape, the windows over it, the type of a result."""
 
 import contextvars
+import functools
 import math
 
 import numpy as np
@@ -9,6 +10,7 @@ from fastconv import _arrays, _config, _core, _geometry, _plan, _threads
 
 DTYPES = ("uint8", "uint16", "int16", "float16", "float32", "float64")
 FLOATS = tuple(name for name in DTYPES if name.startswith("float"))
+BORDERS = (*_geometry.BORDERS, "valid")
 # A sum of integers is exact in a float while it stays below this.
 EXACT = {32: 2**24, 64: 2**53}
 # Longer kernels want another algorithm, and a mistaken sigma soon asks for one.
@@ -58,6 +60,35 @@ def planned_call(function, image, out, kernel, *options):
     return key, call(image, out)
 
 
+def takes_bool(function):
+    """Let a filter that picks pixels, never sums them, take a bool image as uint8 and give bool."""
+    name = function.__name__
+
+    @functools.wraps(function)
+    def call(image, *arguments, **options):
+        array = image if type(image) is np.ndarray else _arrays.as_array(name, "image", image)
+        if array.dtype != bool:
+            return function(image, *arguments, **options)
+        pixels = array.view(np.uint8)
+        out_dtype = checked_out_dtype(name, options.get("out_dtype") or bool, call.dtypes)
+        if out_dtype.kind != "b":
+            return function(pixels, *arguments, **options)
+        if options.get("structure") is not None:
+            raise ValueError(f"{name}: structure has heights, expected none for a bool image")
+        cval, out = options.get("cval", 0), options.get("out")
+        if _arrays.number(name, "cval", cval) not in (0, 1):
+            raise ValueError(f"{name}: cval is {cval}, expected 0 or 1 for a bool image")
+        if out is not None:
+            shape = out.shape if isinstance(out, np.ndarray) else ()  # is checked by the function
+            _arrays.check_out(name, out, shape, out_dtype)
+            options["out"] = out.view(np.uint8)
+        result = function(pixels, *arguments, **options | {"out_dtype": None})
+        return result.view(bool) if out is None else out
+
+    call.dtypes = ("bool", *DTYPES)
+    return call
+
+
 def shape_of(function, image, channel_axis):
     """(..., H, W, C) of the image."""
     if channel_axis is not None:
@@ -76,24 +107,37 @@ def shape_of(function, image, channel_axis):
 
 def windows(function, image_size, kernel_size, border, anchor, stride=(1, 1)):
     """The border and both axes of the window."""
-    if anchor is None:
-        anchor = (kernel_size[0] // 2, kernel_size[1] // 2)
-    else:
-        anchor = _geometry.pair(function, "anchor", anchor, 0)
-        if anchor[0] >= kernel_size[0] or anchor[1] >= kernel_size[1]:
-            raise ValueError(
-                f"{function}: anchor is {anchor}, expected an element of the {kernel_size} kernel"
-            )
-    if isinstance(border, str) and border == "valid":
-        border, pads = "constant", "valid"
-    else:
+    anchor = checked_anchor(function, anchor, kernel_size)
+    borders, is_valid = checked_border(function, border)
+    pads = "valid"
+    if not is_valid:
         pads = tuple((a, k - 1 - a) for a, k in zip(anchor, kernel_size, strict=True))
-    borders = _geometry.borders(function, "border", border)
     if 0 in image_size:
         raise ValueError(f"{function}: image has {image_size} pixels, expected at least (1, 1)")
     return borders, *_geometry.windows(
         function, image_size, kernel_size, stride, pads, (1, 1), name="image"
     )
+
+
+def checked_anchor(function, anchor, kernel_size):
+    """The row and the column of the kernel over the output pixel."""
+    if anchor is None:
+        return kernel_size[0] // 2, kernel_size[1] // 2
+    anchor = _geometry.pair(function, "anchor", anchor, -(2**62))
+    if not all(0 <= a < k for a, k in zip(anchor, kernel_size, strict=True)):
+        raise ValueError(
+            f"{function}: anchor is {anchor}, expected None (the centre) or the (row, column) of "
+            f"an element of the {kernel_size} kernel, from (0, 0) on"
+        )
+    return anchor
+
+
+def checked_border(function, border):
+    """What lies outside along both axes, and whether nothing does."""
+    if isinstance(border, str) and border not in _geometry.BORDERS:
+        _geometry.choice(function, "border", border, BORDERS)
+        return ("constant", "constant"), True
+    return _geometry.borders(function, "border", border), False
 
 
 def checked_out_dtype(function, dtype, dtypes=DTYPES):
@@ -114,9 +158,20 @@ def prepare(
     image = _arrays.readable(function, "image", image, DTYPES)
     h, w = shape_of(function, image, channel_axis)[-3:-1]
     out_dtype = checked_out_dtype(function, image.dtype if out_dtype is None else out_dtype)
-    cval = _arrays.number(function, "cval", cval)
+    cval = checked_cval(function, cval, image.dtype)
     found = windows(function, (h, w), size, border, anchor, stride)
     return image, found, cval if "constant" in found[0] else 0.0, out_dtype
+
+
+def checked_cval(function, cval, dtype):
+    """The value outside of an image: any number around floats, a finite one around integers."""
+    cval = _arrays.number(function, "cval", cval, finite=False)
+    if dtype.kind != "f" and not math.isfinite(cval):
+        raise ValueError(
+            f"{function}: cval is {cval}, expected a finite number for a {dtype} image; convert "
+            "the image to floats first"
+        )
+    return cval
 
 
 def largest_pixel(dtype, cval):
@@ -127,7 +182,7 @@ def largest_pixel(dtype, cval):
 
 def check_holds(function, name, value, bits):
     """Is a number within the range of the floats (or uint8) that are computed in?"""
-    if bits > 8 and abs(value) > float(np.finfo(f"float{bits}").max):
+    if bits > 8 and float(np.finfo(f"float{bits}").max) < abs(value) < math.inf:
         raise ValueError(f"{function}: {name} is {value}, expected what float{bits} can hold")
 
 

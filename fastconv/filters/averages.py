@@ -24,13 +24,12 @@ def box(
     """Average every rectangle of pixels, or sum it.
 
     ``y[p, q] = mean over i, j of image[p + i - anchor[0], q + j - anchor[1]]``, in a time that
-    hardly grows with the rectangle (van Herk, 1992, along the columns; doubling spans along the
-    rows). Of numbers that may not be finite nothing is subtracted: a NaN stays inside its windows.
+    hardly grows with the rectangle.
 
     Parameters
     ----------
     image, border, cval, anchor, channel_axis, out_dtype, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     size : int or (rows, columns)
         Of the rectangle, at least 1.
     normalize : bool
@@ -48,6 +47,11 @@ def box(
     Notes
     -----
     Sums of integers are exact, and the mean is rounded once.
+
+    Rectangles of at most 9 rows and columns are summed term by term. Larger ones sum along the rows
+    in spans that double, then down the columns by the algorithm of van Herk (1992) and of Gil and
+    Werman (1993); nothing is subtracted, so a NaN stays inside its windows. Of uint8 images sums
+    are integers where they can be: down the columns one row is added and one subtracted.
 
     Examples
     --------
@@ -78,7 +82,7 @@ def local_mean_std(
     Parameters
     ----------
     image, border, cval, anchor, channel_axis, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     size : int or (rows, columns)
         Of the rectangle, at least 1.
 

@@ -35,7 +35,8 @@ def harris(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`; each channel has corners of its own.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
+        Each channel has corners of its own.
     sigma : float or (rows, columns)
         Standard deviation of the Gaussian in pixels; it ends at 4 of them.
     k : float
@@ -43,8 +44,8 @@ def harris(
     ksize : int
         Of the Sobel kernels, which are not normalised: odd, from 3 to 9.
     out_dtype : float16, float32 or float64, optional
-        The image's by default; of integers float32. Responses are fourth powers of slopes: float16
-        has no room for those beyond 65504, which become infinite.
+        float32 by default, of float64 images float64. Responses are fourth powers of slopes:
+        float16 has no room for those beyond 65504, which become infinite.
 
     Returns
     -------
@@ -105,7 +106,8 @@ def shi_tomasi(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`; each channel has corners of its own.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
+        Each channel has corners of its own.
     sigma, ksize, out_dtype
         As in `harris`.
 
@@ -146,7 +148,10 @@ def shi_tomasi(
     )  # fmt: skip
 
 
-def _corners(function, image, sigma, ksize, response, **options):
+def _corners(function, image, sigma, ksize, response, *, out_dtype, **options):
+    if out_dtype is None:
+        is_half = getattr(getattr(image, "dtype", None), "name", None) == "float16"
+        out_dtype = "float32" if is_half else None
     ksize = _geometry.integer(function, "ksize", ksize, 3)
     if ksize % 2 == 0 or ksize > LARGEST_KSIZE:
         raise ValueError(
@@ -166,5 +171,6 @@ def _corners(function, image, sigma, ksize, response, **options):
 
     size = [ksize - 1 + len(kernel) for kernel in window]
     return _blocks.compute(
-        function, image, size, make, 6, dtypes=_image.FLOATS, nested=True, **options
-    )[0]
+        function, image, size, make, 6, dtypes=_image.FLOATS, nested=True, out_dtype=out_dtype,
+        **options,
+    )[0]  # fmt: skip

@@ -45,7 +45,8 @@ def filter2d(
         ("circular"), "constant" ("zeros"; its value is `cval`). With "valid" the result shrinks to
         the outputs whose window lies inside.
     cval : float
-        The value outside with ``border="constant"``.
+        The value outside with ``border="constant"``; for images of floats NaN or an infinity, too,
+        which reaches the outputs whose window lies partly outside.
     anchor : (row, column), optional
         The kernel element over the output pixel; (kh // 2, kw // 2) by default.
     stride : int or (rows, columns)
@@ -134,7 +135,7 @@ def sep_filter2d(
     Parameters
     ----------
     image, border, cval, anchor, stride, scale, delta, channel_axis, out_dtype, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     kernel_y : (kh,) array
     kernel_x : (kw,) array
 

@@ -31,7 +31,7 @@ def gradient(
     Parameters
     ----------
     image, border, cval, channel_axis, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     operator : "sobel", "scharr" or "prewitt"
         The 3x3 kernels, as in the function of that name; not normalised.
     outputs : str or sequence of str
