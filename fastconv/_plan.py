@@ -29,7 +29,7 @@ LINE_BYTES = 16 * 1024
 # Windows of at most so many rows and columns are joined term by term.
 SLIDE_LARGEST = 9
 # What holds all source rows of a block.
-WHOLE_BLOCKS = ("filter_slide", "filter_median", "filter_rolling")
+WHOLE_BLOCKS = ("filter_slide", "filter_median", "filter_rolling", "filter_gradient")
 # The sums of so many live rows stay in registers; 3 rows are no faster that way.
 ROLLING_ROWS = (5, 7)
 # Winograd's F(3, 3) down the columns: rows of a tile and of a kernel's part; its points; what its
@@ -142,6 +142,7 @@ FILTERS = {
     "filter_integer": "few integers on uint8: 16-bit sums, twice as many to a vector",
     "filter_integer_separable": "a column times a row, of integers on uint8: 16-bit sums",
     "filter_recursive": 'method="recursive" was asked for: a time that does not grow with sigma',
+    "filter_gradient": "both slopes, and what follows from them, in one pass",
     "filter_box": "sums of uint8 are integers: a row is added, and another subtracted",
     "filter_slide": f"at most {SLIDE_LARGEST} rows and columns: joined term by term",
     "filter_window": f"more than {SLIDE_LARGEST} rows or columns: runs of them are joined once for "
@@ -519,6 +520,7 @@ _FILTER_TERMS = {
     "filter_integer": lambda g: g.rows.k * g.cols.k,
     "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
     "filter_recursive": lambda g: 50,
+    "filter_gradient": lambda g: 36,
     "filter_box": lambda g: 2 + g.cols.k.bit_length(),
     "filter_slide": lambda g: g.rows.k + g.cols.k,
     "filter_window": lambda g: 4 + g.cols.k.bit_length(),

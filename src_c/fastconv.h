@@ -34,6 +34,7 @@ enum fc_algorithm_id {
     FC_FILTER_INTEGER,
     FC_FILTER_INTEGER_SEPARABLE,
     FC_FILTER_RECURSIVE,
+    FC_FILTER_GRADIENT,
     FC_FILTER_BOX,
     FC_FILTER_SLIDE,
     FC_FILTER_WINDOW,
@@ -64,10 +65,13 @@ struct fc_conv2d {
 /* FC_FILTER_INTEGER takes kernels of at most so many elements that are not 0. */
 enum { FC_INTEGER_TERMS = 9 };
 
+enum { FC_MORE = 3 };
+
 /* planes images of (h, w, c); out holds m results per plane. */
 struct fc_filter2d {
     const void *x, *kernel; /* (m, kh, kw); separable: kh down the rows, then kw along; or NULL */
     void *out;
+    void *more[FC_MORE]; /* the other results of filters that give several; NULL: not wanted */
     ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left;
     ptrdiff_t stride_h, stride_w; /* other than 1 for FC_FILTER2D and FC_FILTER_SEPARABLE alone */
     ptrdiff_t block_rows, block_cols;

@@ -52,6 +52,7 @@ FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return _mm256_sqrt_ps(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
@@ -134,6 +135,7 @@ FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_pd(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_pd(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_pd(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm256_div_pd(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return _mm256_sqrt_pd(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {

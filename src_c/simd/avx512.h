@@ -40,6 +40,7 @@ FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return _mm512_sqrt_ps(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
@@ -128,6 +129,7 @@ FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_pd(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return _mm512_sqrt_pd(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {

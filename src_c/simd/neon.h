@@ -39,6 +39,7 @@ FC_INLINE vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f32(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f32(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return vdivq_f32(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return vsqrtq_f32(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
@@ -104,6 +105,7 @@ FC_INLINE vec v_add(vec a, vec b) { return vaddq_f64(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f64(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f64(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return vdivq_f64(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return vsqrtq_f64(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f64(c, a, b); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
