@@ -21,7 +21,8 @@ cdef extern from "fastconv.h" nogil:
         FC_CONV_DEPTHWISE_PLANE, FC_CONV_DEPTHWISE_ROWS
         FC_FILTER2D, FC_FILTER_ROLLING, FC_FILTER_SEPARABLE, FC_FILTER_WINOGRAD
         FC_FILTER_INTEGER, FC_FILTER_INTEGER_SEPARABLE
-        FC_FILTER_RECURSIVE, FC_FILTER_GRADIENT, FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW
+        FC_FILTER_RECURSIVE, FC_FILTER_GRADIENT, FC_FILTER_HARRIS, FC_FILTER_SHI_TOMASI
+        FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW
         FC_FILTER_FOOTPRINT, FC_FILTER_MEDIAN, FC_FILTER_NETWORK, FC_FILTER_RANK, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
         FC_PEAK_STEPS, FC_PEAK_CHAINS, FC_INTEGER_TERMS, FC_MORE
         FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
@@ -56,7 +57,7 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t block_rows, block_cols
         double cval, scale, delta
         int border_h, border_w, dtype, out_dtype, reduction
-        ptrdiff_t rank, span_rows, block_c
+        ptrdiff_t rank, span_rows, block_c, ksize
 
     ctypedef long long int64_t
     ctypedef struct fc_pool2d "struct fc_pool2d":
@@ -109,6 +110,8 @@ ALGORITHMS = {
     "filter_integer_separable": FC_FILTER_INTEGER_SEPARABLE,
     "filter_recursive": FC_FILTER_RECURSIVE,
     "filter_gradient": FC_FILTER_GRADIENT,
+    "filter_harris": FC_FILTER_HARRIS,
+    "filter_shi_tomasi": FC_FILTER_SHI_TOMASI,
     "filter_box": FC_FILTER_BOX,
     "filter_slide": FC_FILTER_SLIDE,
     "filter_window": FC_FILTER_WINDOW,

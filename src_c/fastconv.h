@@ -35,6 +35,8 @@ enum fc_algorithm_id {
     FC_FILTER_INTEGER_SEPARABLE,
     FC_FILTER_RECURSIVE,
     FC_FILTER_GRADIENT,
+    FC_FILTER_HARRIS,
+    FC_FILTER_SHI_TOMASI,
     FC_FILTER_BOX,
     FC_FILTER_SLIDE,
     FC_FILTER_WINDOW,
@@ -80,6 +82,7 @@ struct fc_filter2d {
     int reduction;  /* of FC_FILTER_SLIDE, FC_FILTER_WINDOW and FC_FILTER_FOOTPRINT */
     ptrdiff_t rank; /* of FC_FILTER_NETWORK and FC_FILTER_RANK: 0 is the smallest */
     ptrdiff_t span_rows, block_c; /* of FC_FILTER_RECURSIVE: rows from run-in to run-in; channels */
+    ptrdiff_t ksize; /* of FC_FILTER_HARRIS and FC_FILTER_SHI_TOMASI: taps of a slope */
 };
 
 /* planes images of (h, w, c): NCHW has c = 1 and n * channels planes, NHWC has n planes. */

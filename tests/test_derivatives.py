@@ -481,7 +481,7 @@ def test_as_scikit_image(isa):
 
 # Blocks.
 
-# (name, options) of a call of every function of several passes.
+# (name, options) of a call of every function of several steps; the first two are those in blocks.
 SEVERAL = [
     ("laplacian_of_gaussian", {"sigma": (0.5, 0.8)}),
     ("difference_of_gaussians", {"low_sigma": (0, 0.5), "out_dtype": "int16"}),
@@ -507,7 +507,7 @@ def blocks(monkeypatch):
 
 
 @pytest.mark.parametrize("border", BORDER_CHOICES, ids=str)
-@pytest.mark.parametrize(("name", "options"), [each for each in SEVERAL if each[0] != "gradient"])
+@pytest.mark.parametrize(("name", "options"), SEVERAL[:2])
 @pytest.mark.parametrize(
     ("dtype", "channels"), [("uint8", 1), ("float16", 1), ("float32", 2), ("float64", 1)]
 )
@@ -526,24 +526,38 @@ def test_blocks(isa, threads, request, dtype, channels, name, options, border):
         assert_same_bits(out, expected)
 
 
+@pytest.mark.parametrize("border", BORDER_CHOICES, ids=str)
+@pytest.mark.parametrize(("name", "options"), SEVERAL[2:])
+@pytest.mark.parametrize(
+    ("dtype", "channels"), [("uint8", 1), ("float16", 1), ("float32", 2), ("float64", 1)]
+)
+def test_blocks_of_the_kernels(isa, request, dtype, channels, name, options, border):
+    """The same, of those that are one pass."""
+    options = {**options, "border": border, "cval": 0.3, "channel_axis": -1}
+    image = anything(np.random.default_rng(12), (2, 43, 90, channels), dtype)
+    expected = getattr(filters, name)(image, threads=1, **options)
+    request.getfixturevalue("small_blocks")
+    assert_same_bits(getattr(filters, name)(image, threads=2, **options), expected)
+    if name != "gradient" and dtype == expected.dtype and border != "valid":
+        out = image.copy()
+        assert getattr(filters, name)(out, out=out, threads=2, **options) is out
+        assert_same_bits(out, expected)
+
+
 @pytest.mark.parametrize(("rows", "cols", "k", "area"), [
     (1, 1, 1, 1), (7, 5, 3, 0), (40, 3, 3, 100), (3, 900, 5, 300), (100, 100, 41, 500),
     (9, 9, 1, 3),
 ])
-@pytest.mark.parametrize("make", [_blocks._strip_size, _blocks._block_size])
-def test_every_result_is_in_one_block(rows, cols, k, area, make):
+def test_every_result_is_in_one_block(rows, cols, k, area):
     windows = [_geometry.Window(n, k, 1, 1, k // 2, k // 2, n) for n in (rows, cols)]
-    size = make(*windows, area)
+    size = _blocks._strip_size(*windows, area)
     count = np.zeros((5, rows, cols), int)
     for part in _blocks._parts((*count.shape, 1), size):
         count[part] += 1
     assert_array_equal(count, 1)
     # Blocks keep to the area, unless they would mostly be margin.
-    height, width = (n + k - 1 for n in size[1:])
-    if make is _blocks._strip_size:
-        assert min(height, rows) * cols <= area or height <= 5 * k
-    else:
-        assert height * width <= area or min(height, width) <= 2 * k
+    height = size[1] + k - 1
+    assert min(height, rows) * cols <= area or height <= 5 * k
 
 
 @pytest.mark.parametrize("channels", [1, 4])
@@ -668,10 +682,11 @@ def test_nothing_is_written_for_bad_arguments(name, options):
 
 
 @pytest.mark.parametrize("name", ["harris", "shi_tomasi"])
-def test_windows_that_no_memory_holds(name):
-    """The blocks of a nested filter are at least as large as what a pixel sees."""
-    with pytest.raises(MemoryError, match=rf"^{name}: a block for each pass of shape"):
-        getattr(filters, name)(np.ones((5, 6)), sigma=4000)
+def test_scratch_of_corners(tasks, name):
+    """Three rings of lines, however wide the window."""
+    for width, sigma, most in ((6000, 1, 2**20), (600, 30, 2**22), (6, 500, 2**23)):
+        getattr(filters, name)(np.ones((9, width)), sigma=sigma)
+        assert tasks[-1].scratch_bytes < most
 
 
 def test_sobel_of_any_size_holds_its_slopes():

@@ -22,7 +22,6 @@ ARGUMENTS = {
 SEVERAL = {
     "closing": 2, "opening": 2, "top_hat": 2, "black_hat": 2, "morphological_gradient": 2,
     "difference_of_gaussians": 2, "laplacian_of_gaussian": 2, "local_mean_std": 2,
-    "harris": 5, "shi_tomasi": 5,
 }  # fmt: skip
 
 

@@ -149,6 +149,7 @@ def check_holds(function, name, value, bits):
 def run(
     function, image, windows, algorithm, bits, weights=None, *, numbers, channel_axis, out_dtype,
     out, threads, bank=(), reduction="sum", rank=0, sources=(), key=None, why=None, places=None,
+    ksize=0,
 ):  # fmt: skip
     """Check what is left, `out` and `threads`, and compute.
 
@@ -175,7 +176,7 @@ def run(
     if result.size or question is not None:
         geometry = _geometry.Filter2d(
             planes, channels, math.prod(bank) * len(targets), rows, cols, border, image.dtype.name,
-            out_dtype.name, algorithm, bits, *numbers, reduction, rank,
+            out_dtype.name, algorithm, bits, *numbers, reduction, rank, ksize,
         )  # fmt: skip
     if question is not None:
         question.passes.append((geometry, why, threads))

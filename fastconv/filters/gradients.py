@@ -84,8 +84,8 @@ def gradient(
         smoothing = np.array(OPERATORS[operator][:2], f"float{bits}")
         results = _image.run(
             "gradient", image, windows, "filter_gradient", bits, smoothing,
-            numbers=(1.0, 0.0, cval), channel_axis=channel_axis, out_dtype=out_dtype, out=outs, threads=threads, key=key,
-            places=tuple(map(OUTPUTS.index, names)),
+            numbers=(1.0, 0.0, cval), channel_axis=channel_axis, out_dtype=out_dtype,
+            out=outs, threads=threads, key=key, places=tuple(map(OUTPUTS.index, names)),
         )  # fmt: skip
     return results[0] if isinstance(outputs, str) else results
 
