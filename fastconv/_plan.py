@@ -144,6 +144,7 @@ FILTERS = {
     "filter_integer": "few integers on uint8: 16-bit sums, twice as many to a vector",
     "filter_integer_separable": "a column times a row, of integers on uint8: 16-bit sums",
     "filter_recursive": 'method="recursive" was asked for: a time that does not grow with sigma',
+    "filter_moments": "sums of the pixels and of their squares, as filter_window's, in one pass",
     "filter_gradient": "both slopes, and what follows from them, in one pass",
     **dict.fromkeys(
         CORNERS, "slopes, their products and the means of those, in one pass over the image"
@@ -487,6 +488,8 @@ def filter_type_and_why(g):
         return "uint16", "sums of uint8 are integers; uint32 where they may leave 16 bits"
     if g.bits == 8:
         return "uint8", "pixels are compared, not summed"
+    if g.algorithm == "filter_moments" and g.bits == 64:
+        return "float64", "float32 would not hold every sum of squares"
     if g.bits == 32:
         return "float32", "it holds what goes in, and integers' sums exactly where they must be"
     if "float64" in (g.dtype, g.out_dtype):
@@ -525,6 +528,7 @@ _FILTER_TERMS = {
     "filter_integer": lambda g: g.rows.k * g.cols.k,
     "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
     "filter_recursive": lambda g: 50,
+    "filter_moments": lambda g: 8 + g.cols.k.bit_length(),
     "filter_gradient": lambda g: 36,
     **dict.fromkeys(CORNERS, lambda g: 3 * (g.rows.k + g.cols.k)),
     "filter_box": lambda g: 2 + g.cols.k.bit_length(),
@@ -623,6 +627,8 @@ def _filter2d(g, isa, threads):
     if g.algorithm in CORNERS:
         lines *= 3
     pixel = g.channels * (2 if g.algorithm == "filter_box" else g.bits // 8)
+    if g.algorithm == "filter_moments":  # each comes with its square
+        pixel *= 2
     # A stride cuts lines into phases, as long as the outputs and what they see beside them.
     phases, seen = min(g.cols.stride, g.cols.k), _parts(g.cols.k, g.cols.stride)
     line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel // phases
@@ -631,7 +637,7 @@ def _filter2d(g, isa, threads):
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
         line = wide = HISTOGRAMS
     # Whose lines are many, or rows of outputs, or long.
-    if network or phases > 1 or g.algorithm in ("filter_window", "filter_box"):
+    if network or phases > 1 or g.algorithm in ("filter_window", "filter_moments", "filter_box"):
         least = max(1, min(least, most))
     block_rows, block_cols = g.rows.o, max(line - seen, wide - seen, least)
     if g.algorithm == "filter_rank" and g.bits != 8:

@@ -10,7 +10,16 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers import BORDERS, PIXELS, anything, assert_same_bits, integers, poisoned, rounded
+from helpers import (
+    BORDERS,
+    PIXELS,
+    anything,
+    assert_same_bits,
+    clear_plans,
+    integers,
+    poisoned,
+    rounded,
+)
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 from skimage import feature
@@ -18,7 +27,7 @@ from skimage import filters as skimage_filters
 from test_filters import BORDER_CHOICES, assert_close
 from test_reference import SCIPY_BORDERS
 
-from fastconv import _geometry, filters, reference
+from fastconv import _geometry, _plan, filters, reference
 from fastconv.filters import (
     _blocks,
     difference_of_gaussians,
@@ -531,17 +540,20 @@ def test_blocks(isa, threads, request, dtype, channels, name, options, border):
 @pytest.mark.parametrize(
     ("dtype", "channels"), [("uint8", 1), ("float16", 1), ("float32", 2), ("float64", 1)]
 )
-def test_blocks_of_the_kernels(isa, request, dtype, channels, name, options, border):
+def test_blocks_of_the_kernels(isa, monkeypatch, dtype, channels, name, options, border):
     """The same, of those that are one pass."""
     options = {**options, "border": border, "cval": 0.3, "channel_axis": -1}
     image = anything(np.random.default_rng(12), (2, 43, 90, channels), dtype)
     expected = getattr(filters, name)(image, threads=1, **options)
-    request.getfixturevalue("small_blocks")
+    for size in ("BLOCK_BYTES", "LINE_BYTES"):
+        monkeypatch.setattr(_plan, size, 5000)
+    clear_plans()
     assert_same_bits(getattr(filters, name)(image, threads=2, **options), expected)
     if name != "gradient" and dtype == expected.dtype and border != "valid":
         out = image.copy()
         assert getattr(filters, name)(out, out=out, threads=2, **options) is out
         assert_same_bits(out, expected)
+    clear_plans()
 
 
 @pytest.mark.parametrize(("rows", "cols", "k", "area"), [

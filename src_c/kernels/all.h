@@ -48,6 +48,7 @@
 #include "filter_winograd.h"
 #include "filter_rolling.h"
 #include "polar.h"
+#include "filter_moments.h"
 #include "filter_gradient.h"
 #include "filter_corners.h"
 #include "recursive_lines.h"
@@ -98,6 +99,7 @@ const struct fc_kernels FC_TABLE = {
         [FC_FILTER_ROLLING] = {filter_rolling, filter_units, filter_rolling_scratch, NULL, NULL},
         [FC_FILTER_WINOGRAD] = {filter_winograd, filter_units, filter_winograd_scratch, NULL, NULL},
         [FC_FILTER_SEPARABLE] = {filter_separable, filter_units, filter_scratch, NULL, NULL},
+        [FC_FILTER_MOMENTS] = {filter_moments, filter_units, filter_moments_scratch, NULL, NULL},
         [FC_FILTER_GRADIENT] = {filter_gradient, filter_units, filter_gradient_scratch, NULL, NULL},
         [FC_FILTER_HARRIS] = {filter_harris, filter_units, filter_corners_scratch, NULL, NULL},
         [FC_FILTER_SHI_TOMASI] = {filter_shi_tomasi, filter_units, filter_corners_scratch, NULL, NULL},
