@@ -101,6 +101,8 @@ FC_INLINE vec v_load_half(const uint16_t *p)
     memcpy(&two, p, sizeof two);
     return vcvt_f64_f32(vget_low_f32(vcvt_f32_f16(vreinterpret_f16_u32(vdup_n_u32(two)))));
 }
+FC_INLINE vec v_load_float(const float *p) { return vcvt_f64_f32(vld1_f32(p)); }
+FC_INLINE void v_store_float(float *p, vec v) { vst1_f32(p, vcvt_f32_f64(v)); }
 FC_INLINE vec v_add(vec a, vec b) { return vaddq_f64(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f64(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f64(a, b); }

@@ -24,6 +24,7 @@
  *   v_pow2(n)                            2**n of a whole n whose power is normal; of a NaN anything
  *   v_load_half(p)                       of float16, exact
  *   v_store_half(p, v)                   to float16, rounded half to even; for 32 alone
+ *   v_load_float(p) v_store_float(p, v)  of float, exact, and rounded to it; for 64 alone
  *   v_stream(p, v) v_stream_end()        store past the caches, p aligned to the vector; and what to
  *                                        call after the last of them
  */
@@ -81,6 +82,8 @@ FC_INLINE real v_key_max(real a, real b) { return v_key_bits(a) > v_key_bits(b) 
 FC_INLINE real v_key_min(real a, real b) { return v_key_bits(a) < v_key_bits(b) ? a : b; }
 #elif FC_BITS == 64
 typedef double real;
+FC_INLINE real v_load_float(const float *p) { return *p; }
+FC_INLINE void v_store_float(float *p, real v) { *p = (float)v; }
 FC_INLINE real v_fma(real a, real b, real c) { return fma(a, b, c); }
 FC_INLINE real v_sqrt(real x) { return sqrt(x); }
 FC_INLINE real v_abs(real x) { return fabs(x); }
