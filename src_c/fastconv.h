@@ -78,7 +78,8 @@ struct fc_filter2d {
     ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left;
     ptrdiff_t stride_h, stride_w; /* other than 1 for FC_FILTER2D and FC_FILTER_SEPARABLE alone */
     ptrdiff_t block_rows, block_cols;
-    double cval, scale, delta; /* FC_FILTER_SLIDE, _WINDOW, _BOX and _MOMENTS divide by scale */
+    /* FC_FILTER_SLIDE, _WINDOW, _BOX and _MOMENTS divide by scale; of FC_FILTER_HARRIS it is k. */
+    double cval, scale, delta;
     int border_h, border_w, dtype, out_dtype;
     int reduction;  /* of FC_FILTER_SLIDE, FC_FILTER_WINDOW and FC_FILTER_FOOTPRINT */
     ptrdiff_t rank; /* of FC_FILTER_NETWORK and FC_FILTER_RANK: 0 is the smallest */

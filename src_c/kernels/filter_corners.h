@@ -1,5 +1,5 @@
-/* How much every pixel is a corner (Harris; Shi and Tomasi), in one pass: slopes of the image, their
- * products, the means of those under a Gaussian, the response.
+/* How much every pixel is a corner (Harris; Shi and Tomasi), in one pass: slopes of the image,
+ * their products, the means of those under a Gaussian, the response.
  *
  * Each row of slopes is made from a ring of source lines, down the columns first. Its products are
  * averaged along the row as they enter three rings, and those down their columns a few rows at a

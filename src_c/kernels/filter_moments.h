@@ -1,5 +1,5 @@
-/* The mean and the standard deviation of a rectangle of pixels, in one pass: rows of sums are joined
- * by filter_window.h, those of the squares behind those of the pixels.
+/* The mean and the standard deviation of a rectangle of pixels, in one pass: rows of sums are
+ * joined by filter_window.h, those of the squares behind those of the pixels.
  *
  * The deviation is sqrt(n * sum of squares - sum**2) / n. Both products are kept in full, as a
  * number and what it lacks, so the difference is as good as the sums; those of small windows of
