@@ -4,6 +4,7 @@ ALGORITHMS: dict[str, int]
 ACTIVATIONS: dict[str | None, int]
 INTEGER_TERMS: int
 REDUCTIONS: dict[str, int]
+MORE: int
 POOLINGS: dict[str, int]
 BORDERS: dict[str, int]
 DTYPES: dict[str, int]
@@ -41,12 +42,13 @@ class Filter2d(Task):
     def __init__(self, isa: str, bits: int, algorithm: str, sizes: dict[str, Any]) -> None: ...
     @property
     def blocks(self) -> tuple[int, int]: ...
-    def __call__(self, x: Any, kernel: Any, out: Any, threads: int) -> None: ...
+    def __call__(self, x: Any, kernel: Any, outs: tuple[Any, ...], threads: int) -> None: ...
 
 class Filter2dCall:
     def __init__(
         self, task: Filter2d, threads: int, shared: bool, image_shape: tuple[int, ...],
         image_dtype: Any, shape: tuple[int, ...], dtype: Any, kernel: Any,
+        places: tuple[int, ...] | None,
     ) -> None: ...
     def __call__(self, image: Any, out: Any) -> Any: ...
 

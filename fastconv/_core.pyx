@@ -21,9 +21,11 @@ cdef extern from "fastconv.h" nogil:
         FC_CONV_DEPTHWISE_PLANE, FC_CONV_DEPTHWISE_ROWS
         FC_FILTER2D, FC_FILTER_ROLLING, FC_FILTER_SEPARABLE, FC_FILTER_WINOGRAD
         FC_FILTER_INTEGER, FC_FILTER_INTEGER_SEPARABLE
-        FC_FILTER_RECURSIVE, FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW, FC_FILTER_FOOTPRINT
-        FC_FILTER_MEDIAN, FC_FILTER_NETWORK, FC_FILTER_RANK, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
-        FC_PEAK_STEPS, FC_PEAK_CHAINS, FC_INTEGER_TERMS
+        FC_FILTER_RECURSIVE, FC_FILTER_GRADIENT, FC_FILTER_HARRIS, FC_FILTER_SHI_TOMASI
+        FC_FILTER_MOMENTS
+        FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW
+        FC_FILTER_FOOTPRINT, FC_FILTER_MEDIAN, FC_FILTER_NETWORK, FC_FILTER_RANK, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
+        FC_PEAK_STEPS, FC_PEAK_CHAINS, FC_INTEGER_TERMS, FC_MORE
         FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
         FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
         FC_MAX_POOL, FC_AVG_POOL, FC_SUM, FC_MAXIMUM, FC_MINIMUM
@@ -49,13 +51,14 @@ cdef extern from "fastconv.h" nogil:
         const void *x
         const void *kernel
         void *out
+        void *more[3]
 
     ctypedef struct filter2d_sizes "struct fc_filter2d":
         ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left, stride_h, stride_w
         ptrdiff_t block_rows, block_cols
         double cval, scale, delta
         int border_h, border_w, dtype, out_dtype, reduction
-        ptrdiff_t rank, span_rows, block_c
+        ptrdiff_t rank, span_rows, block_c, ksize
 
     ctypedef long long int64_t
     ctypedef struct fc_pool2d "struct fc_pool2d":
@@ -107,6 +110,10 @@ ALGORITHMS = {
     "filter_integer": FC_FILTER_INTEGER,
     "filter_integer_separable": FC_FILTER_INTEGER_SEPARABLE,
     "filter_recursive": FC_FILTER_RECURSIVE,
+    "filter_moments": FC_FILTER_MOMENTS,
+    "filter_gradient": FC_FILTER_GRADIENT,
+    "filter_harris": FC_FILTER_HARRIS,
+    "filter_shi_tomasi": FC_FILTER_SHI_TOMASI,
     "filter_box": FC_FILTER_BOX,
     "filter_slide": FC_FILTER_SLIDE,
     "filter_window": FC_FILTER_WINDOW,
@@ -129,6 +136,7 @@ ACTIVATIONS = {
     "gelu": FC_GELU,
 }
 INTEGER_TERMS = FC_INTEGER_TERMS
+MORE = FC_MORE
 REDUCTIONS = {"sum": FC_SUM, "maximum": FC_MAXIMUM, "minimum": FC_MINIMUM}
 POOLINGS = {"max": FC_MAX_POOL, "avg": FC_AVG_POOL}
 BORDERS = {
@@ -356,6 +364,13 @@ cdef class Conv2dCall:
         return out
 
 
+cdef void set_result(fc_filter2d *params, int i, void *out) noexcept:
+    if i == 0:
+        params.out = out
+    else:
+        params.more[i - 1] = out
+
+
 cdef class Filter2d(Task):
     cdef fc_filter2d sizes
 
@@ -370,14 +385,17 @@ cdef class Filter2d(Task):
         cdef const filter2d_sizes *s = <filter2d_sizes *>&self.sizes
         return s.block_rows, s.block_cols
 
-    def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel,
-                 unsigned char[::1] out, int threads):
+    def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel, tuple outs,
+                 int threads):
+        # outs: the result, or the place of each of several; None where it is not wanted.
         cdef fc_filter2d params = self.sizes
+        cdef unsigned char[::1] out
         params.x = &x[0]
         params.kernel = NULL
         if kernel is not None:
             params.kernel = &kernel[0]
-        params.out = &out[0]
+        for i, out in enumerate(outs):
+            set_result(&params, i, &out[0] if out is not None else NULL)
         self.run(&params, threads)
 
 
@@ -392,9 +410,13 @@ cdef class Filter2dCall:
     cdef Py_ssize_t out_bytes
     cdef readonly int threads
     cdef readonly bint shared  # between as many threads as calls use when they are not told
+    cdef int count  # of results
+    cdef int places[FC_MORE + 1]
+    cdef bint several
 
     def __init__(self, Filter2d task, int threads, bint shared, tuple image_shape, image_dtype,
-                 tuple shape, dtype, const unsigned char[::1] kernel):
+                 tuple shape, dtype, const unsigned char[::1] kernel, tuple places):
+        # places: None of a filter that gives one result
         from numpy import empty, ndarray
 
         self.empty, self.ndarray = empty, ndarray
@@ -404,33 +426,50 @@ cdef class Filter2dCall:
         self.threads, self.shared, self.out_bytes = threads, shared, dtype.itemsize
         for size in shape:
             self.out_bytes *= size
+        self.several, self.count = places is not None, len(places or (0,))
+        for i, place in enumerate(places or (0,)):
+            self.places[i] = place
 
     def __call__(self, image, out):
-        # Gives the result, or None.
-        cdef Py_buffer views[2]
+        # Gives the result, or a tuple of several, or None.
+        cdef Py_buffer views[FC_MORE + 2]
         cdef fc_filter2d params = self.task.sizes
-        cdef int i, taken = 0
-        if out is not None and type(out) is not self.ndarray:
+        cdef int i, j, taken = 0
+        if not self.several:
+            outs = [out]
+        elif out is None:
+            outs = [None] * self.count
+        elif type(out) in (tuple, list) and len(out) == self.count:
+            outs = list(out)
+        else:
             return None
-        if out is None and self.out_bytes >= RESULT_BYTES:
-            return None
+        for each in outs:
+            if type(each) is not self.ndarray and (
+                each is not None or self.out_bytes >= RESULT_BYTES
+            ):
+                return None
         try:
             if not take(image, &views[0], &self.image, 0):
                 return None
             taken = 1
-            if out is None:
-                out = self.empty(self.shape, self.dtype)
-            if not take(out, &views[1], &self.out, PyBUF_WRITABLE):
-                return None
-            taken = 2
-            if overlap(&views[0], &views[1]):
-                return None
-            params.x, params.out, params.kernel = views[0].buf, views[1].buf, self.kernel_data
+            params.x, params.kernel = views[0].buf, self.kernel_data
+            for i in range(FC_MORE + 1):
+                set_result(&params, i, NULL)
+            for i in range(self.count):
+                if outs[i] is None:
+                    outs[i] = self.empty(self.shape, self.dtype)
+                if not take(outs[i], &views[taken], &self.out, PyBUF_WRITABLE):
+                    return None
+                taken += 1
+                for j in range(taken - 1):
+                    if overlap(&views[j], &views[taken - 1]):
+                        return None
+                set_result(&params, self.places[i], views[taken - 1].buf)
             self.task.run(&params, self.threads)
         finally:
             for i in range(taken):
                 PyBuffer_Release(&views[i])
-        return out
+        return tuple(outs) if self.several else outs[0]
 
 
 cdef class Pool2d(Task):

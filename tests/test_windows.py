@@ -18,7 +18,7 @@ from scipy import ndimage
 from test_filters import assert_close
 from test_reference import SCIPY_BORDERS
 
-from fastconv import _geometry, _plan, _threads, filters, reference
+from fastconv import _config, _geometry, _plan, _threads, filters, reference
 from fastconv.filters import order
 
 nan, inf = np.nan, np.inf
@@ -279,6 +279,26 @@ def test_as_scipy(border, dtype):
         filters.dilate(image, element, border=border),
         ndimage.grey_dilation(theirs, footprint=element[::-1, ::-1], mode=mode),
     )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (16, 16), (17, 17), (40, 3)])
+@pytest.mark.parametrize("dtype", PIXELS)
+def test_deviations_of_bright_images(isa, threads, dtype, size):
+    """Little differs from the mean; sums of squares are exact, in float32 below 2**24 / 255**2."""
+    rng = np.random.default_rng(41)
+    image = (250 + rng.integers(0, 6, (2, 23, 41, 2))).astype(dtype)
+    options = {"channel_axis": -1, "border": ("symmetric", "wrap")}
+    with _config.use_isa("scalar"):
+        plain = filters.local_mean_std(image, size, threads=1, **options)
+    for _ in range(2):  # planned, and as the last one
+        results = filters.local_mean_std(image, size, threads=threads, **options)
+        assert_same_bits(results, plain)
+    assert {y.dtype.name for y in results} == {"float64" if dtype == "float64" else "float32"}
+    rtol = 4 * np.finfo(results[0].dtype).eps
+    near = image.astype(np.float64) - 250
+    sums = reference.local_mean_std(near, size, **options)
+    assert_allclose(results[0], sums[0] + 250, rtol)
+    assert_allclose(results[1], sums[1], max(rtol, 1e-13), atol=1e-7)
 
 
 def test_local_mean_std():

@@ -174,6 +174,21 @@ def checked_cval(function, cval, dtype):
     return cval
 
 
+def prepare_floats(function, image, size, border, cval, channel_axis, out_dtype):
+    """The same for filters whose results are floats, and the width of those to compute in."""
+    image = _arrays.readable(function, "image", image, DTYPES)
+    shape_of(function, image, channel_axis)
+    if out_dtype is None:
+        out_dtype = image.dtype if image.dtype.kind == "f" else "float32"
+    out_dtype = checked_out_dtype(function, out_dtype, FLOATS)
+    image, found, cval, _ = prepare(
+        function, image, size, border, None, cval, channel_axis, out_dtype
+    )
+    bits = 64 if np.float64 in (image.dtype, out_dtype) else 32
+    check_holds(function, "cval", cval, bits)
+    return image, found, cval, out_dtype, bits
+
+
 def largest_pixel(dtype, cval):
     """The largest absolute value of an integer image's pixels and of what is outside."""
     limits = np.iinfo(dtype)
@@ -188,13 +203,15 @@ def check_holds(function, name, value, bits):
 
 def run(
     function, image, windows, algorithm, bits, weights=None, *, numbers, channel_axis, out_dtype,
-    out, threads, bank=(), reduction="sum", rank=0, sources=(), key=None, why=None,
+    out, threads, bank=(), reduction="sum", rank=0, sources=(), key=None, why=None, places=None,
+    ksize=0,
 ):  # fmt: skip
     """Check what is left, `out` and `threads`, and compute.
 
     `windows` is (border, rows, cols), `numbers` (scale, delta, cval); `sources` are other arrays
     that are read, which `out` may overlap. The call is kept under its `key`, if it has one. `why`
-    it has its algorithm is for explain_plan, where the plan does not know.
+    it has its algorithm is for explain_plan, where the plan does not know. Of a filter that gives
+    several results `out` is a sequence, `places` says which one each is, and they are a tuple.
     """
     border, rows, cols = windows
     *lead, _, _, channels = shape_of(function, image, channel_axis)
@@ -202,15 +219,19 @@ def run(
     if threads is not None:
         threads = _threads.checked(function, "threads", threads)
     shape = (*lead, *bank, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
-    result, finish = _arrays.writable(function, out, shape, out_dtype, (image, *sources))
+    targets = [
+        _arrays.writable(function, each, shape, out_dtype, (image, *sources))
+        for each in ((out,) if places is None else out)
+    ]
+    result = targets[0][0]
     question = asked.get()
     if question is not None:
         lead[0] = question.images
     planes = math.prod(lead)
     if result.size or question is not None:
         geometry = _geometry.Filter2d(
-            planes, channels, math.prod(bank), rows, cols, border, image.dtype.name,
-            out_dtype.name, algorithm, bits, *numbers, reduction, rank,
+            planes, channels, math.prod(bank) * len(targets), rows, cols, border, image.dtype.name,
+            out_dtype.name, algorithm, bits, *numbers, reduction, rank, ksize,
         )  # fmt: skip
     if question is not None:
         question.passes.append((geometry, why, threads))
@@ -218,13 +239,18 @@ def run(
         task, threads = _plan.filter2d(geometry, threads)
         _arrays.check_scratch(function, task, threads)
         weights = None if weights is None else _arrays.as_bytes(weights)
-        task(_arrays.as_bytes(image), weights, _arrays.as_bytes(result), threads)
+        outs = [None] * (_core.MORE + 1)
+        for place, (each, _) in zip(places or (0,), targets, strict=True):
+            outs[place] = _arrays.as_bytes(each)
+        task(_arrays.as_bytes(image), weights, tuple(outs), threads)
         if key is not None:
             shared = given is None and not _plan.is_small(geometry)
             call = _core.Filter2dCall(
-                task, threads, shared, image.shape, image.dtype, result.shape, result.dtype, weights
+                task, threads, shared, image.shape, image.dtype, result.shape, result.dtype,
+                weights, places,
             )
             if len(_planned_calls) >= _plan.CACHED_PLANS:
                 _planned_calls.clear()
             _planned_calls[key] = call
-    return finish()
+    results = tuple(finish() for _, finish in targets)
+    return results[0] if places is None else results

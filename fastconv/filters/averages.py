@@ -1,7 +1,5 @@
 """The mean of every rectangle of pixels, and how far its pixels are from it."""
 
-import math
-
 import numpy as np
 
 from fastconv.filters import _image
@@ -99,8 +97,8 @@ def local_mean_std(
 
     Notes
     -----
-    Sums of pixels and of their squares are float64, those of a window alone: a deviation below
-    1e-8 of the mean is lost in their rounding. A window that holds a NaN, or a square beyond
+    Sums of pixels and of their squares are float64 (or exact), those of a window alone: a deviation
+    below 1e-8 of the mean is lost in their rounding. A window that holds a NaN, or a square beyond
     float64, has a NaN for its deviation.
 
     Examples
@@ -111,31 +109,21 @@ def local_mean_std(
     (array([[1. , 1. , 2.5, 4. ]], dtype=float32), array([[0. , 0. , 1.5, 0. ]], dtype=float32))
     """
     function = "local_mean_std"
+    key, results = _image.planned_call(
+        function, image, None, None, size, border, cval, anchor, channel_axis, threads
+    )
+    if results is not None:
+        return results
     size = rectangle(function, "size", size)
-    image, (_, rows, cols), cval, _ = _image.prepare(
+    image, windows, cval, _ = _image.prepare(
         function, image, size, border, anchor, cval, channel_axis, None
     )
-    *lead, h, w, channels = _image.shape_of(function, image, channel_axis)
-    dtype = np.float64 if image.dtype == np.float64 else np.float32
-    images = image.reshape(math.prod(lead), h, w, channels)
-    means, stds = np.empty((2, len(images), rows.o, cols.o, channels), dtype)
-    count, question = len(images), _image.asked.get()
-    if question is not None:
-        block = 1, rows.o, cols.o
-        question.blocks, count = ((math.prod(lead[1:]), *block[1:]), block, 4), 1
-    for i in range(count):
-        pixels, mean, std = (each[i : i + 1] for each in (images, means, stds))
-        pixels = pixels.astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            first, second = (
-                reduce(
-                    function, "sum", each, size, divisor=size[0] * size[1], border=border,
-                    cval=outside, anchor=anchor, channel_axis=-1, out_dtype=None, out=None,
-                    threads=threads,
-                )
-                for each, outside in ((pixels, cval), (pixels * pixels, cval * cval))
-            )  # fmt: skip
-            mean[:] = first
-            std[:] = np.sqrt(np.maximum(second - first * first, 0))
-    shape = (*lead, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
-    return means.reshape(shape), stds.reshape(shape)
+    out_dtype = np.dtype(np.float64 if image.dtype == np.float64 else np.float32)
+    # float32 holds the sums of squares of small windows of uint8.
+    exact = image.dtype == np.uint8 and cval in range(256)
+    bits = 32 if exact and 255**2 * size[0] * size[1] < _image.EXACT[32] else 64
+    return _image.run(
+        function, image, windows, "filter_moments", bits,
+        numbers=(float(size[0] * size[1]), 0.0, cval), channel_axis=channel_axis,
+        out_dtype=out_dtype, out=(None, None), threads=threads, key=key, places=(0, 1),
+    )  # fmt: skip

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv import _arrays, _geometry
-from fastconv.filters import _blocks, _image
+from fastconv.filters import _image
 from fastconv.filters.derivatives import sobel_kernels
 from fastconv.filters.smoothing import gaussian_kernels
 
@@ -69,19 +69,9 @@ def harris(
     if not 0 <= k < 0.25:
         raise ValueError(f"harris: k is {k}, expected at least 0 and less than 0.25")
 
-    def response(xx, yy, xy):
-        trace = xx + yy
-        trace *= trace
-        trace *= k
-        xx *= yy
-        xy *= xy
-        xx -= xy
-        xx -= trace
-        return xx
-
     return _corners(
-        "harris", image, sigma, ksize, response, border=border, cval=cval,
-        channel_axis=channel_axis, out_dtype=out_dtype, outs=(out,), threads=threads,
+        "harris", image, sigma, ksize, k, border=border, cval=cval,
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
     )  # fmt: skip
 
 
@@ -120,10 +110,6 @@ def shi_tomasi(
     TypeError, ValueError
         When an argument does not fit, before anything is written.
 
-    Notes
-    -----
-    The root is NumPy's hypot, whose last bit is the mathematical library's.
-
     Examples
     --------
     >>> import numpy as np
@@ -133,44 +119,35 @@ def shi_tomasi(
     array([0.046, 0.258, 0.715, 0.258, 0.046])
     """
 
-    def response(xx, yy, xy):
-        half = xx - yy
-        half *= 0.5
-        np.hypot(half, xy, out=half)
-        xx += yy
-        xx *= 0.5
-        xx -= half
-        return xx
-
     return _corners(
-        "shi_tomasi", image, sigma, ksize, response, border=border, cval=cval,
-        channel_axis=channel_axis, out_dtype=out_dtype, outs=(out,), threads=threads,
+        "shi_tomasi", image, sigma, ksize, 0.0, border=border, cval=cval,
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
     )  # fmt: skip
 
 
-def _corners(function, image, sigma, ksize, response, *, out_dtype, **options):
-    if out_dtype is None:
-        is_half = getattr(getattr(image, "dtype", None), "name", None) == "float16"
-        out_dtype = "float32" if is_half else None
+def _corners(
+    function, image, sigma, ksize, k, *, border, cval, channel_axis, out_dtype, out, threads
+):  # fmt: skip
+    key, result = _image.planned_call(
+        function, image, out, None, sigma, ksize, k, border, cval, channel_axis, out_dtype, threads
+    )
+    if result is not None:
+        return result
+    if out_dtype is None and getattr(getattr(image, "dtype", None), "name", None) == "float16":
+        out_dtype = "float32"
     ksize = _geometry.integer(function, "ksize", ksize, 3)
     if ksize % 2 == 0 or ksize > LARGEST_KSIZE:
         raise ValueError(
             f"{function}: ksize is {ksize}, expected an odd number from 3 to {LARGEST_KSIZE}"
         )
     window = gaussian_kernels(function, "sigma", sigma)
-    along_x, along_y = sobel_kernels(1, 0, ksize), sobel_kernels(0, 1, ksize)
-
-    def make(block, over):
-        dx, dy = over(block, *along_x), over(block, *along_y)
-        products = [dx * dx, dy * dy]
-        dx *= dy
-        products.append(dx)
-        del dy
-        # Each goes as soon as its mean is there.
-        return [response(*(over(products.pop(0), *window) for _ in range(3)))]
-
     size = [ksize - 1 + len(kernel) for kernel in window]
-    return _blocks.compute(
-        function, image, size, make, 6, dtypes=_image.FLOATS, nested=True, out_dtype=out_dtype,
-        **options,
-    )[0]  # fmt: skip
+    image, windows, cval, out_dtype, bits = _image.prepare_floats(
+        function, image, size, border, cval, channel_axis, out_dtype
+    )
+    weights = np.concatenate([*sobel_kernels(1, 0, ksize), *window]).astype(f"float{bits}")
+    return _image.run(
+        function, image, windows, f"filter_{function}", bits, weights, numbers=(k, 0.0, cval),
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads, key=key,
+        ksize=ksize,
+    )  # fmt: skip

@@ -42,6 +42,7 @@ FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return _mm512_sqrt_ps(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
@@ -136,10 +137,13 @@ FC_INLINE vec v_load_half(const uint16_t *p)
 {
     return _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)));
 }
+FC_INLINE vec v_load_float(const float *p) { return _mm512_cvtps_pd(_mm256_loadu_ps(p)); }
+FC_INLINE void v_store_float(float *p, vec v) { _mm256_storeu_ps(p, _mm512_cvtpd_ps(v)); }
 FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_pd(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return _mm512_sqrt_pd(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {

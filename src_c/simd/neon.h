@@ -40,6 +40,7 @@ FC_INLINE vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f32(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f32(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return vdivq_f32(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return vsqrtq_f32(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
@@ -105,10 +106,13 @@ FC_INLINE vec v_load_half(const uint16_t *p)
     memcpy(&two, p, sizeof two);
     return vcvt_f64_f32(vget_low_f32(vcvt_f32_f16(vreinterpret_f16_u32(vdup_n_u32(two)))));
 }
+FC_INLINE vec v_load_float(const float *p) { return vcvt_f64_f32(vld1_f32(p)); }
+FC_INLINE void v_store_float(float *p, vec v) { vst1_f32(p, vcvt_f32_f64(v)); }
 FC_INLINE vec v_add(vec a, vec b) { return vaddq_f64(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f64(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f64(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return vdivq_f64(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return vsqrtq_f64(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f64(c, a, b); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
