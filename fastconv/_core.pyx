@@ -399,12 +399,24 @@ cdef class Filter2d(Task):
         self.run(&params, threads)
 
 
+cdef bint same_types(tuple a, tuple b):
+    # Of equal options: 1, 1.0 and True are equal, and not all of them are good.
+    cdef Py_ssize_t i
+    for i in range(len(a)):
+        if type(a[i]) is not type(b[i]):
+            return False
+        if type(a[i]) is tuple and not same_types(a[i], b[i]):
+            return False
+    return True
+
+
 cdef class Filter2dCall:
     """An image filter that was planned for images of one shape, as Conv2dCall."""
 
     cdef Filter2d task
     cdef tuple shape
     cdef Form image, out
+    cdef tuple options  # all that the call was planned for but arrays
     cdef object dtype, kernel, empty, ndarray
     cdef const void *kernel_data
     cdef Py_ssize_t out_bytes
@@ -415,13 +427,15 @@ cdef class Filter2dCall:
     cdef bint several
 
     def __init__(self, Filter2d task, int threads, bint shared, tuple image_shape, image_dtype,
-                 tuple shape, dtype, const unsigned char[::1] kernel, tuple places):
+                 tuple shape, dtype, const unsigned char[::1] kernel, tuple places,
+                 tuple options):
         # places: None of a filter that gives one result
         from numpy import empty, ndarray
 
         self.empty, self.ndarray = empty, ndarray
         self.task, self.shape, self.dtype, self.kernel = task, shape, dtype, kernel
         self.image, self.out = form_of(image_shape, image_dtype), form_of(shape, dtype)
+        self.options = options
         self.kernel_data = &kernel[0] if kernel is not None else NULL
         self.threads, self.shared, self.out_bytes = threads, shared, dtype.itemsize
         for size in shape:
@@ -430,11 +444,14 @@ cdef class Filter2dCall:
         for i, place in enumerate(places or (0,)):
             self.places[i] = place
 
-    def __call__(self, image, out):
+    def __call__(self, image, out, tuple options):
         # Gives the result, or a tuple of several, or None.
         cdef Py_buffer views[FC_MORE + 2]
         cdef fc_filter2d params = self.task.sizes
         cdef int i, j, taken = 0
+        cdef list outs
+        if not same_types(self.options, options):
+            return None
         if not self.several:
             outs = [out]
         elif out is None:

@@ -45,19 +45,15 @@ def planned_call(function, image, out, kernel, *options):
         if not (type(kernel) is np.ndarray and kernel.size <= PLANNED_KERNEL):
             return None, None
         kernel = kernel.shape, kernel.dtype, kernel.tobytes()
-    # Types are part of it: 1, 1.0 and True are equal, and not all of them are good.
-    types = tuple(map(type, options))
-    if tuple in types and not all({*map(type, o)} == {int} for o in options if type(o) is tuple):
-        return None, None
     isa = _config.selected_isa or _config.isa()
-    key = function, image.shape, image.dtype, kernel, options, types, isa
+    key = function, image.shape, image.dtype, kernel, isa, options
     try:
         call = _planned_calls.get(key)
     except TypeError:  # a list, say: it cannot be part of a key
         return None, None
     if call is None or (call.shared and call.threads != _threads.get_num_threads()):
         return key, None
-    return key, call(image, out)
+    return key, call(image, out, options)
 
 
 def takes_bool(function):
@@ -247,7 +243,7 @@ def run(
             shared = given is None and not _plan.is_small(geometry)
             call = _core.Filter2dCall(
                 task, threads, shared, image.shape, image.dtype, result.shape, result.dtype,
-                weights, places,
+                weights, places, key[-1],
             )
             if len(_planned_calls) >= _plan.CACHED_PLANS:
                 _planned_calls.clear()
