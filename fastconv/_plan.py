@@ -636,12 +636,9 @@ def _filter2d(g, isa, threads):
     phases, seen = min(g.cols.stride, g.cols.k), _parts(g.cols.k, g.cols.stride)
     line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel // phases
     most = RING_BYTES // lines // pixel // phases
-    wide, least = min(2 * seen, most), LEAST_COLUMNS
+    wide, least = min(2 * seen, most), max(1, min(LEAST_COLUMNS, most - seen))
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
         line = wide = HISTOGRAMS
-    # Whose lines are many, or rows of outputs, or long.
-    if network or phases > 1 or g.algorithm in ("filter_window", "filter_moments", "filter_box"):
-        least = max(1, min(least, most))
     block_rows, block_cols = g.rows.o, max(line - seen, wide - seen, least)
     if g.algorithm == "filter_rank" and g.bits != 8:
         block_rows, block_cols = _rank_tile(g)
