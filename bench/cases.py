@@ -41,7 +41,7 @@ class Case:
     def description(self):
         """What is computed, in a few words."""
         words = [f"{self.operation.rpartition('.')[2]} {'x'.join(map(str, self.shape))}"]
-        if self.operation == "conv2d":
+        if self.operation in ("conv2d", "conv2d_backward"):
             words[0] += f" -> {self.kernel[0]}"
         if self.kernel:
             words.append("x".join(map(str, self.kernel[-2:])))
@@ -69,7 +69,7 @@ class Case:
     @property
     def intensity(self):
         """A layer's FLOP per byte of input, weights and result, each moved once; else None."""
-        if self.unit != "GFLOP/s":
+        if self.unit != "GFLOP/s" or self.operation != "conv2d":
             return None
         results = self.work * 1e9 / 2 / math.prod(self.kernel[1:])
         numbers = math.prod(self.shape) + math.prod(self.kernel) + results
@@ -103,6 +103,12 @@ def _conv(name, samples, channels, height, width, kernels, size, stride=1, group
         {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
          "layout": layout},
     )
+
+
+def _backward(name, *layer, **more):
+    """All three gradients of a layer: twice its work, for its input and for its weights."""
+    case = _conv(name, *layer, group="backward", **more)
+    return replace(case, operation="conv2d_backward", work=2 * case.work)
 
 
 def _filter(name, operation, dtype, kernel=None, **arguments):
@@ -176,6 +182,14 @@ CASES = (
     _more("dw3x3_nhwc",      1, 144,  56,  56,  144, 3, 1, 144, layout="NHWC"),
     _more("r50_2_3x3_f64",   1,  64,  56,  56,   64, 3, dtype="float64"),
     _more("r50_2_1x1_f64",   1,  64,  56,  56,  256, 1, dtype="float64"),
+    _backward("b16_3x3_backward",  16,  64,  56,  56,   64, 3),
+    _backward("b32_3x3_backward",  32,  16,  28,  28,   32, 3),
+    _backward("b64_5x5_backward",  64,   1,  28,  28,   16, 5),
+    _backward("gray_3x3_backward",  8,   1, 112, 112,   32, 3),
+    _backward("rgb_3x3_backward",   8,   3, 112, 112,   32, 3),
+    _backward("dw3x3_backward",     8, 144,  56,  56,  144, 3, 1, 144),
+    _backward("b16_1x1_backward",  16, 256,  28,  28,  128, 1),
+    _backward("b16_3x3s2_backward", 16, 64,  56,  56,  128, 3, 2),
     *(_filter(f"filter2d_{k}x{k}", "filter2d", dtype, (k, k))
       for dtype in ("float32", "uint8") for k in (3, 5, 7, 11, 15, 31)),
     # Cut off where OpenCV cuts off by default: at 4 sigma, and at 3 for uint8.

@@ -1,9 +1,9 @@
 """Convolution, image filtering and pooling for NumPy arrays, on the processor at hand.
 
-CNN operations: `conv2d`, `plan_conv2d`, `max_pool2d`, `avg_pool2d`; what a convolution or
-a filter would be, in words: `explain_plan`. Image filters for any batch of images:
-`fastconv.filters`. Kernels to filter with: `fastconv.kernels`. Every operation again in plain
-NumPy, as its definition: `fastconv.reference`.
+CNN operations: `conv2d`, `plan_conv2d`, `conv_transpose2d`, `max_pool2d`, `avg_pool2d`; gradients:
+`conv2d_backward`, `conv_transpose2d_backward`; what a convolution or a filter would be, in words:
+`explain_plan`. Image filters for any batch of images: `fastconv.filters`. Kernels to filter with:
+`fastconv.kernels`. Every operation again in plain NumPy, as its definition: `fastconv.reference`.
 """
 
 try:
@@ -12,6 +12,8 @@ try:
     from fastconv._explain import explain_plan
     from fastconv._threads import get_num_threads, set_num_threads
     from fastconv.conv import conv2d, plan_conv2d
+    from fastconv.conv_backward import conv2d_backward, conv_transpose2d_backward
+    from fastconv.conv_transpose import conv_transpose2d
     from fastconv.pool import avg_pool2d, max_pool2d
 except ImportError as error:
     if "_core" not in str(error):
@@ -26,6 +28,9 @@ __all__ = [
     "available_isas",
     "avg_pool2d",
     "conv2d",
+    "conv2d_backward",
+    "conv_transpose2d",
+    "conv_transpose2d_backward",
     "explain_plan",
     "filters",
     "get_num_threads",

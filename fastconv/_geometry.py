@@ -4,6 +4,7 @@ Sizes follow one formula: a window covers K = dilation * (k - 1) + 1 elements, t
 L = n + before + after, and there are (L - K) // stride + 1 outputs (PyTorch and ONNX agree).
 """
 
+import math
 import operator
 from typing import NamedTuple
 
@@ -68,6 +69,14 @@ def pair(function, name, value, least):
     if len(values) != 2:
         raise ValueError(f"{function}: {name} is {shown(value)}, expected an integer or a pair")
     return tuple(integer(function, name, each, least) for each in values)
+
+
+def triple(function, name, value):
+    """Three of something."""
+    values = tuple(value) if _is_sequence(value) else ()
+    if len(values) != 3:
+        raise ValueError(f"{function}: {name} is {shown(value)}, expected three of them")
+    return values
 
 
 def choice(function, name, value, choices):
@@ -176,6 +185,77 @@ def _window(function, name, axis, n, k, stride, pad, dilation, ceil_mode):
     # The stride past a single output is nothing to plan for.
     stride = 1 if outputs == 1 else stride
     return Window(n, k, stride, dilation, before, after, outputs)
+
+
+class Phase(NamedTuple):
+    """One axis of the convolution that is every stride-th element of a derivative."""
+
+    taps: slice  # of the forward kernel, last one first; none of them: this phase is zero
+    window: Window
+
+
+def phases(window, first, size):
+    """The derivative by elements [first, first + size) of a window's padded input: its phases.
+
+    Element j gets w[t] * dy[o] from every o * stride + t * dilation = j: those of every stride-th j
+    come from the same taps, and from neighbouring outputs.
+    """
+    w = window
+    common = math.gcd(w.stride, w.dilation)
+    step, dilation = w.stride // common, w.dilation // common
+    result = []
+    for j in range(first, first + min(w.stride, size)):
+        taps = [t for t in range(min(w.k, step)) if (j - t * w.dilation) % w.stride == 0]
+        outputs = -(-(first + size - j) // w.stride)
+        if not taps:
+            result.append(Phase(slice(0, 0), Window(w.o, 0, 1, 1, 0, 0, outputs)))
+            continue
+        count = (w.k - 1 - taps[0]) // step + 1
+        covered = (count - 1) * dilation + 1
+        before = covered - 1 - (j - taps[0] * w.dilation) // w.stride
+        after = outputs - 1 + covered - w.o - before
+        last = taps[0] + (count - 1) * step
+        backwards = slice(last, taps[0] - 1 if taps[0] else None, -step)
+        spaced = dilation if count > 1 else 1
+        result.append(Phase(backwards, Window(w.o, count, 1, spaced, before, after, outputs)))
+    return result
+
+
+def transposed(function, size, kernel, stride, pads, dilation, extra):
+    """The two axes of the window whose adjoint takes images of the given size."""
+    axes = ("rows", "columns")
+    if isinstance(pads, str):
+        pads = (pads, pads)
+    return tuple(
+        _transposed(function, *axis)
+        for axis in zip(axes, size, kernel, stride, pads, dilation, extra, strict=True)
+    )
+
+
+def _transposed(function, axis, o, k, stride, pad, dilation, extra):
+    dilation = 1 if k == 1 else dilation
+    covered = dilation * (k - 1) + 1
+    if o < 1:
+        raise ValueError(f"{function}: x has {o} {axis}, expected at least 1")
+    if extra >= max(stride, dilation) and extra > 0:
+        raise ValueError(
+            f"{function}: output_padding is {extra} {axis}, expected less than the stride, "
+            f"{stride}, or the dilation, {dilation}"
+        )
+    before, after = (0, 0) if isinstance(pad, str) else pad
+    if pad == "same":
+        total = max(0, covered - stride)
+        before, after = total // 2, total - total // 2
+        extra += max(0, stride - covered)
+    n = (o - 1) * stride + covered + extra - before - after
+    if n < 1:
+        raise ValueError(
+            f"{function}: padding cuts {before + after} {axis} of "
+            f"{(o - 1) * stride + covered + extra}, expected fewer"
+        )
+    if max(n, covered, before + after) > LARGEST:
+        raise ValueError(f"{function}: the result has {n} {axis}, expected at most {LARGEST}")
+    return Window(n, k, 1 if o == 1 else stride, dilation, before, after, o)
 
 
 class Conv2d(NamedTuple):

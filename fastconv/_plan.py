@@ -70,6 +70,14 @@ CHANNEL_BLOCK = 64
 # Of the scratch memory of a thread, 4 MB: the copy of a row of padded NHWC images, beside the sums
 # that one block of channels hands to the next; or Winograd's transformed input.
 COPY_BYTES, SUMS_BYTES, TRANSFORMED_BYTES = 2**20, 2**20, 3 * 2**20
+# A gradient by weights sums blocks of so many pixels, and those of few weights in so many parts,
+# which threads can share: bits follow from both.
+GRADIENT_PIXELS, GRADIENT_PARTS = 512, 8
+GRADIENT_PART_WEIGHTS, GRADIENT_PART_TERMS = 2**19, 2**20
+# What its unit keeps at most in an L2 cache: lines of input, sums.
+GRADIENT_LINE_BYTES, GRADIENT_SUM_BYTES = 256 * 1024, 320 * 1024
+# Of the frames that gradients by the input are put together from, so much at a time and thread.
+FRAME_BYTES = 2 * 2**20
 # Results at least this large are written past the caches: no line of them is read first.
 STREAM_BYTES = 16 * 2**20
 
@@ -319,7 +327,7 @@ def _conv2d(g, winograd, isa, threads):
     rows = _even_rows(all_rows, rows, others, threads, _MULTIPLES.get(algorithm, 1))
     sizes |= {"block_rows": rows, "block_cols": cols, "block_c": c, "block_k": min(k, g.k)}
     sizes |= _activation(g.activation)
-    sizes["nhwc"] = g.layout == "NHWC"
+    sizes |= {"nhwc": g.layout == "NHWC", "parts": 1}
     # What is read again to be finished had better stay in the caches.
     whole = g.activation[0] in (None, "relu") and not g.residual
     large = g.n * g.groups * g.k * g.rows.o * g.cols.o * g.bits // 8 >= STREAM_BYTES
@@ -363,9 +371,9 @@ def _direct_blocks(g, channel_lanes):
 
 
 def _is_padded(window):
-    """Does any output see elements before the input or after it?"""
+    """Does any output see elements before the input or after it, or the first one not its first?"""
     seen = (window.o - 1) * window.stride + (window.k - 1) * window.dilation + 1
-    return window.before > 0 or seen > window.n
+    return window.before != 0 or seen > window.n
 
 
 def _sums(g, rows, cols):
@@ -451,6 +459,75 @@ def _input(g, rows, cols):
     height = (rows - 1) * g.rows.stride + (g.rows.k - 1) * g.rows.dilation + 1
     width = (cols - 1) * g.cols.stride + (g.cols.k - 1) * g.cols.dilation + 1
     return height * width * g.bits // 8
+
+
+def weight_gradient(geometry, threads):
+    """The task of the gradient by weights, how many partial sums it gives, and the threads."""
+    threads = share(threads, conv2d_seconds(geometry))
+    return *_weight_gradient(geometry, _config.isa()), threads
+
+
+@lru_cache(CACHED_PLANS)
+def _weight_gradient(g, isa):
+    if _is_product(g):
+        g = _flat(g)
+    cols = _parts(g.cols.o, _parts(g.cols.o, GRADIENT_PIXELS))
+    rows = _parts(g.rows.o, _parts(g.rows.o, max(1, GRADIENT_PIXELS // cols)))
+    taps = g.rows.k * g.cols.k
+    # Lines of input are made anew for each block of output channels: few taps do not pay for it.
+    k = _parts(g.k, _parts(g.k, (2 if taps > 3 else 4) * CHANNEL_BLOCK))
+    k = _parts(k, CHANNEL_BLOCK) * CHANNEL_BLOCK
+    most = min(
+        GRADIENT_LINE_BYTES // _input(g, rows, cols),
+        GRADIENT_SUM_BYTES // (min(k, g.k) * taps * g.bits // 8),
+    )
+    c = _parts(g.c, _parts(g.c, max(1, most)))
+    blocks = g.n * _parts(g.rows.o, rows) * _parts(g.cols.o, cols)
+    lanes = VECTOR_BYTES // (g.bits // 8)
+    in_groups = _filled(g.groups, lanes) > 2 * _filled(g.k, lanes) and g.c < CHANNEL_BLOCK
+    if in_groups:
+        k = GRADIENT_SUM_BYTES // (CHANNEL_BLOCK * g.k * g.c * taps * g.bits // 8)
+        k = CHANNEL_BLOCK * max(1, min(k, 4, _parts(g.groups, CHANNEL_BLOCK)))
+    # Many weights are enough units; few are summed in parts.
+    parts = min(GRADIENT_PARTS, GRADIENT_PART_WEIGHTS // (g.groups * g.k * g.c * taps), blocks)
+    parts = max(1, min(parts, conv2d_flops(g) // 2 // GRADIENT_PART_TERMS))
+    sizes = _gradient_sizes(g) | {"parts": parts}
+    sizes |= {"block_rows": rows, "block_cols": cols, "block_c": c, "block_k": k}
+    algorithm = "weight_grad_groups" if in_groups else "weight_grad"
+    return _core.Conv2d(isa, g.bits, algorithm, sizes), parts
+
+
+def _filled(count, lanes):
+    """The part of vectors that so many numbers fill."""
+    return count / (_parts(count, lanes) * lanes)
+
+
+def bias_gradient(geometry, threads):
+    """The task of the gradient by a convolution's bias, and on how many threads."""
+    g = geometry
+    read = g.n * g.groups * g.k * g.rows.o * g.cols.o * g.bits / 8
+    task = _core.Conv2d(_config.isa(), g.bits, "bias_grad", _gradient_sizes(g))
+    return task, share(threads, read / BYTES)
+
+
+def fold(geometry, threads):
+    """The task that puts together a gradient by the input, of the geometry's phases of a frame."""
+    g = geometry
+    written = g.n * g.c * g.rows.o * g.cols.o * g.bits / 8
+    task = _core.Conv2d(_config.isa(), g.bits, "fold", _gradient_sizes(g))
+    return task, share(threads, 2 * written / BYTES)
+
+
+def frame_samples(sample_bytes, threads):
+    """Samples whose frames are in memory at once."""
+    return max(1, (threads or 1) * FRAME_BYTES // max(1, sample_bytes))
+
+
+def _gradient_sizes(g):
+    sizes = _windows(g.rows, g.cols) | _border(g.border) | _activation((None,))
+    sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k, "parts": 1, "stream": False}
+    sizes |= {"block_rows": 1, "block_cols": 1, "block_c": 1, "block_k": 1}
+    return sizes | {"nhwc": g.layout == "NHWC"}
 
 
 def filter2d(geometry, threads):

@@ -248,20 +248,31 @@ class Conv2dPlan:
             function, out, geometry.shape, x.dtype, (x, self._weight, self._bias, residual)
         )
         if result.size:
-            # The core counts its scratch memory in 64 bits: more is refused before it counts.
-            _arrays.check_memory(function, "the input under a kernel", geometry.seen, x.dtype)
-            winograd = self._winograd_refused(geometry) is None
-            task, threads = _plan.conv2d(geometry, winograd, threads)
-            _arrays.check_scratch(function, task, threads)
-            packed = self._packed_for(task)
-            bias, residual = _arrays.as_bytes(self._bias), _arrays.as_bytes(residual)
-            task(_arrays.as_bytes(x), packed, bias, residual, _arrays.as_bytes(result), threads)
+            task, threads = self.planned(geometry, threads)
+            packed, bias = self.compute(task, x, residual, result, threads)
             if residual is None:
                 self._call = _core.Conv2dCall(
                     task, threads, _config.isa(), _plan.conv2d_seconds(geometry), x.dtype,
                     (x.shape, self._weight.shape, geometry.shape), packed, bias,
                 )  # fmt: skip
         return finish()
+
+    def planned(self, geometry, threads):
+        """The task of a geometry for these weights, and on how many threads."""
+        # The core counts its scratch memory in 64 bits: more is refused before it counts.
+        seen = "the input under a kernel"
+        _arrays.check_memory(self._function, seen, geometry.seen, self._weight.dtype)
+        winograd = self._winograd_refused(geometry) is None
+        task, threads = _plan.conv2d(geometry, winograd, threads)
+        _arrays.check_scratch(self._function, task, threads)
+        return task, threads
+
+    def compute(self, task, x, residual, result, threads):
+        """Run a planned task; gives the packed weights and the bias, as bytes."""
+        packed, bias = self._packed_for(task), _arrays.as_bytes(self._bias)
+        residual = _arrays.as_bytes(residual)
+        task(_arrays.as_bytes(x), packed, bias, residual, _arrays.as_bytes(result), threads)
+        return packed, bias
 
     @staticmethod
     def _is_ready(call, threads):

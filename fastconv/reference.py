@@ -12,11 +12,12 @@ import math
 import numpy as np
 
 __all__ = [
-    "activate", "avg_pool2d", "black_hat", "box", "closing", "conv2d", "difference_of_gaussians",
-    "dilate", "erode", "filter2d", "gaussian", "gradient", "harris", "laplacian",
-    "laplacian_of_gaussian", "local_mean_std", "max_pool2d", "maximum", "median", "minimum",
-    "morphological_gradient", "opening", "pad", "percentile", "prewitt", "rank", "roberts",
-    "scharr", "sep_filter2d", "shi_tomasi", "sobel", "top_hat",
+    "activate", "avg_pool2d", "black_hat", "box", "closing", "conv2d", "conv2d_backward",
+    "conv_transpose2d", "conv_transpose2d_backward", "difference_of_gaussians", "dilate",
+    "erode", "filter2d", "gaussian", "gradient", "harris", "laplacian", "laplacian_of_gaussian",
+    "local_mean_std", "max_pool2d", "maximum", "median", "minimum", "morphological_gradient",
+    "opening", "pad", "percentile", "prewitt", "rank", "roberts", "scharr", "sep_filter2d",
+    "shi_tomasi", "sobel", "top_hat",
 ]  # fmt: skip
 
 # Every accepted border name, and the mode of numpy.pad that defines it.
@@ -109,6 +110,79 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
     y += 0 if bias is None else np.asarray(bias, np.float64)[:, None, None]
     y = _move_channels(y, layout, 1, -1)
     return activate(y if residual is None else y + np.asarray(residual, np.float64), activation)
+
+
+@np.errstate(invalid="ignore")  # infinity minus infinity is NaN, silently
+def conv2d_backward(dy, x, weight, stride=1, padding=0, dilation=1, groups=1, *,
+                    padding_mode="zeros", layout="NCHW"):
+    """Give (dx, dweight, dbias), the gradients of conv2d where dy is that by its result.
+
+    Each product weight * padded that conv2d adds to an output gives weight * dy to the padded
+    element and padded * dy to the weight; an element of x sums those of all its copies.
+
+    >>> conv2d_backward(np.ones((1, 1, 1, 2)), [[[[1, 2, 3]]]], [[[[4, 5]]]])[:2]
+    (array([[[[4., 9., 5.]]]]), array([[[[3., 5.]]]]))
+    """
+    dy, x = (_move_channels(np.asarray(each, np.float64), layout, -1, 1) for each in (dy, x))
+    weight = np.asarray(weight, np.float64)
+    kernels, per_group, *kernel_size = weight.shape
+    size, pads, _ = _geometry(x, kernel_size, stride, padding, dilation)
+    weight = weight.reshape(groups, kernels // groups, per_group, *kernel_size)
+    outer = dy.reshape(len(x), groups, kernels // groups, size[0] * size[1])
+    padded, dweight = pad(x, pads, padding_mode), np.zeros(weight.shape)
+    dpadded = np.zeros(padded.shape)
+    both = zip(*(_taps(each, kernel_size, size, stride, dilation) for each in (padded, dpadded)),
+               strict=True)
+    for (tap, window), (_, dwindow) in both:
+        pixels = window.reshape(len(x), groups, per_group, size[0] * size[1])
+        dweight[(..., *tap)] = (outer @ pixels.swapaxes(-1, -2)).sum(0)
+        dwindow += (weight[(..., *tap)].swapaxes(-1, -2) @ outer).reshape(dwindow.shape)
+    # Which element of x each padded one is a copy of; -1: of none.
+    places = pad(np.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:]), pads, padding_mode, -1)
+    dx = np.zeros((*x.shape[:2], x.shape[2] * x.shape[3]))
+    for place, gradient in zip(places.ravel(), dpadded.reshape(*x.shape[:2], -1).T, strict=True):
+        if place >= 0:
+            dx[..., place] += gradient.T
+    dx = _move_channels(dx.reshape(x.shape), layout, 1, -1)
+    return dx, dweight.reshape(kernels, per_group, *kernel_size), dy.sum((0, 2, 3))
+
+
+def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1,
+                     dilation=1, *, activation=None, layout="NCHW"):
+    """Add up the kernels, each pixel's times its values: the adjoint of conv2d.
+
+    y[n, k, p*stride + i*dilation - top, ...] += weight[c, k, i, j] * x[n, c, p, q]
+
+    weight is (C, K/groups, kh, kw); "same" gives `stride` rows for each one.
+
+    >>> conv_transpose2d([[[[1, 2]]]], [[[[1, 1, 1]]]], stride=2)
+    array([[[[1., 1., 3., 2., 2.]]]])
+    """
+    x, weight = _move_channels(np.asarray(x, np.float64), layout, -1, 1), np.asarray(weight)
+    frame, more, kept = _transposed(x, weight, stride, padding, output_padding, dilation)
+    frame = np.zeros((len(x), groups * weight.shape[1], *frame))
+    y, _, _ = conv2d_backward(x, frame, weight, stride, 0, dilation, groups)
+    y = pad(y, more)[(..., *kept)]
+    y += 0 if bias is None else np.asarray(bias, np.float64)[:, None, None]
+    return activate(_move_channels(y, layout, 1, -1), activation)
+
+
+def conv_transpose2d_backward(dy, x, weight, stride=1, padding=0, output_padding=0, groups=1,
+                              dilation=1, *, layout="NCHW"):
+    """Give (dx, dweight, dbias), the gradients of conv_transpose2d where dy is that by its result.
+
+    >>> conv_transpose2d_backward(np.ones((1, 1, 1, 3)), [[[[1, 2]]]], [[[[4, 5]]]])
+    (array([[[[9., 9.]]]]), array([[[[3., 3.]]]]), array([3.]))
+    """
+    dy, x = (_move_channels(np.asarray(each, np.float64), layout, -1, 1) for each in (dy, x))
+    weight = np.asarray(weight)
+    frame, more, kept = _transposed(x, weight, stride, padding, output_padding, dilation)
+    whole = pad(np.zeros((len(x), groups * weight.shape[1], *frame)), more)
+    whole[(..., *kept)] = dy
+    whole = whole[..., : frame[0], : frame[1]]
+    dx = conv2d(whole, weight, None, stride, 0, dilation, groups)
+    _, dweight, _ = conv2d_backward(x, whole, weight, stride, 0, dilation, groups)
+    return _move_channels(dx, layout, 1, -1), dweight, dy.sum((0, 2, 3))
 
 
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
@@ -631,6 +705,23 @@ def _geometry(x, kernel_size, stride, padding, dilation, ceil_mode=False):
         pads.append((before, after))
         reach.append((before, max(after, (outputs - 1) * s + extent - n - before)))
     return size, pads, reach
+
+
+def _transposed(x, weight, stride, padding, output_padding, dilation):
+    """Give the size of what all kernels cover, how it is padded at its end, and what is kept."""
+    size, pads, kept = [], [], []
+    for axis in (0, 1):
+        n, s, more = (_pair(each)[axis] for each in (x.shape[2:], stride, output_padding))
+        extent = _pair(dilation)[axis] * (weight.shape[axis - 2] - 1) + 1
+        if padding == "same":
+            total, more = max(0, extent - s), more + max(0, s - extent)
+            before, after = total // 2, total - total // 2
+        else:
+            before, after = (0, 0) if padding == "valid" else _pair(_pair(padding)[axis])
+        size.append((n - 1) * s + extent)
+        pads.append((0, more))
+        kept.append(slice(before, max(0, size[-1] + more - after)))
+    return size, pads, kept
 
 
 def _taps(padded, kernel_size, size, stride=1, dilation=1):

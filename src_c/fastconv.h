@@ -27,6 +27,10 @@ enum fc_algorithm_id {
     FC_CONV_WINOGRAD_4X4,
     FC_CONV_WINOGRAD_2X2,
     FC_CONV_WINOGRAD_STRIDE_2,
+    FC_CONV_WEIGHT_GRAD,
+    FC_CONV_WEIGHT_GRAD_GROUPS,
+    FC_CONV_BIAS_GRAD,
+    FC_CONV_FOLD,
     FC_FILTER2D,
     FC_FILTER_ROLLING,
     FC_FILTER_SEPARABLE,
@@ -51,10 +55,12 @@ enum fc_algorithm_id {
 struct fc_conv2d {
     const void *x, *weight, *bias; /* weight as `pack` left it; bias may be NULL */
     const void *residual;          /* like out, added before the activation; may be NULL */
+    const void *dy;                /* of a gradient by weights or bias, which goes to out */
     void *out;
     ptrdiff_t n, groups, c, k, h, w, oh, ow, kh, kw;
     ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left;
     ptrdiff_t block_rows, block_cols, block_c, block_k;
+    ptrdiff_t parts; /* partial sums of a gradient by weights */
     double slope, low, high; /* of FC_LEAKY_RELU; of FC_CLIP */
     int border_h, border_w, activation;
     int nhwc;   /* the layout: (n, h, w, c) and not (n, c, h, w) */

@@ -26,8 +26,9 @@ FUNCTIONS = {
     if inspect.isfunction(getattr(module, name))
 }
 OPERATIONS = [
-    "fastconv.conv2d", "fastconv.plan_conv2d", "fastconv.max_pool2d", "fastconv.avg_pool2d",
-    "fastconv.explain_plan",
+    "fastconv.conv2d", "fastconv.plan_conv2d", "fastconv.conv2d_backward",
+    "fastconv.conv_transpose2d", "fastconv.conv_transpose2d_backward", "fastconv.max_pool2d",
+    "fastconv.avg_pool2d", "fastconv.explain_plan",
     *(f"fastconv.filters.{name}" for name in filters.__all__),
 ]  # fmt: skip
 
@@ -47,7 +48,8 @@ def test_public_names(module):
 
 def test_public_names_of_the_package():
     promised = {
-        "conv2d", "plan_conv2d", "explain_plan", "max_pool2d", "avg_pool2d",
+        "conv2d", "plan_conv2d", "conv2d_backward", "conv_transpose2d", "conv_transpose2d_backward",
+        "explain_plan", "max_pool2d", "avg_pool2d",
         "filters", "kernels", "reference",
         "set_num_threads", "get_num_threads", "available_isas", "show_config", "__version__",
     }  # fmt: skip
@@ -65,7 +67,8 @@ def test_the_reference_takes_the_same_arguments():
                 if parameter.name in defined:
                     assert parameter.default == defined[parameter.name].default
                 else:
-                    assert parameter.name in ("out", "threads", "algorithm") or "options" in defined
+                    ours = ("out", "threads", "algorithm", "output_mask")
+                    assert parameter.name in ours or "options" in defined
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -15,7 +15,8 @@ def prepare(case, arrays, threads):
     fastconv.set_num_threads(threads)
     operation = attrgetter(case.operation)(fastconv)
     fresh = partial(operation, *arrays.values(), **case.arguments)
-    out = result_like(fresh())
+    out = fresh()
+    out = [result_like(each) for each in out] if isinstance(out, tuple) else result_like(out)
     if case.operation == "conv2d":
         plan = fastconv.plan_conv2d(arrays["weight"], **case.arguments)
         prepared = partial(plan, arrays["x"], out=out, threads=threads)

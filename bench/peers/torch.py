@@ -17,6 +17,8 @@ def prepare(case, arrays, threads):
     tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
     if case.operation == "conv2d":
         return _conv2d(case.arguments, **tensors)
+    if case.operation == "conv2d_backward":
+        return _backward(case.arguments, **tensors)
     if case.operation in ("max_pool2d", "avg_pool2d"):
         return _pool(getattr(functional, case.operation), case.arguments, tensors["x"])
     return {}
@@ -35,6 +37,17 @@ def _conv2d(arguments, x, weight):
     if nhwc:
         return {label: _permuted(call) for label, call in variants.items()}
     return {"torch": partial(functional.conv2d, x, weight, **arguments), **variants}
+
+
+def _backward(arguments, dy, x, weight):
+    pairs = [[arguments[name]] * 2 for name in ("stride", "padding", "dilation")]
+    rest = ([len(weight)], *pairs, False, [0, 0], arguments["groups"], [True] * 3)
+    last = [each.contiguous(memory_format=torch.channels_last) for each in (dy, x, weight)]
+    gradients = torch.ops.aten.convolution_backward
+    return {
+        "torch": partial(gradients, dy, x, weight, *rest),
+        "torch channels_last": partial(gradients, *last, *rest),
+    }
 
 
 def _prepacked(arguments, x, weight):

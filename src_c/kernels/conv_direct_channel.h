@@ -16,9 +16,11 @@
 #define CHANNEL_VECTORS 2
 #if VEC_REGS == 32
 #define CHANNEL_PIXELS 14
-#define CHANNEL_RUNS(X) \
-    X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11) X(12) X(13) X(14)
+/* Lengths that few images have are left out: each is 4 KB of code. */
+#define CHANNEL_RUNS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(10) X(12) X(13) X(14)
+#define CHANNEL_LEFT_OUT(n) ((n) == 9 || (n) == 11)
 #else
+#define CHANNEL_LEFT_OUT(n) 0
 #define CHANNEL_PIXELS 6
 #define CHANNEL_RUNS(X) X(1) X(2) X(3) X(4) X(5) X(6)
 #endif
@@ -83,7 +85,7 @@ CHANNEL_RUNS(CHANNEL_RUN_FUNCTIONS)
 
 static void (*const channel_tiles[CHANNEL_PIXELS][2][CHANNEL_VECTORS])(const struct channel_tile *) = {
 #define CHANNEL_RUN_ROW(n) \
-    {{channel_apart_1_##n, channel_apart_2_##n}, {channel_beside_1_##n, channel_beside_2_##n}},
+    [n - 1] = {{channel_apart_1_##n, channel_apart_2_##n}, {channel_beside_1_##n, channel_beside_2_##n}},
     CHANNEL_RUNS(CHANNEL_RUN_ROW)
 };
 
@@ -147,8 +149,15 @@ static ptrdiff_t conv_direct_channel_units(const void *params)
 }
 
 /* How a row of outputs is cut into runs. */
-FC_INLINE ptrdiff_t channel_runs(ptrdiff_t cols) { return ceil_div(cols, CHANNEL_PIXELS); }
-FC_INLINE ptrdiff_t channel_run(ptrdiff_t cols) { return ceil_div(cols, channel_runs(cols)); }
+FC_INLINE ptrdiff_t channel_runs(ptrdiff_t cols)
+{
+    return CHANNEL_LEFT_OUT(cols) ? 2 : ceil_div(cols, CHANNEL_PIXELS);
+}
+FC_INLINE ptrdiff_t channel_run(ptrdiff_t cols)
+{
+    const ptrdiff_t n = ceil_div(cols, channel_runs(cols));
+    return n + CHANNEL_LEFT_OUT(n);
+}
 
 /* Sums that blocks of channels hand on: those of all tiles of a block. */
 FC_INLINE ptrdiff_t channel_sums(const struct fc_conv2d *p)

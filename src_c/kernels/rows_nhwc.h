@@ -10,7 +10,7 @@ FC_INLINE int nhwc_padded(const struct fc_conv2d *p)
 {
     const ptrdiff_t bottom = (p->oh - 1) * p->stride_h + (p->kh - 1) * p->dilation_h - p->top;
     const ptrdiff_t right = (p->ow - 1) * p->stride_w + (p->kw - 1) * p->dilation_w - p->left;
-    return p->top > 0 || p->left > 0 || bottom >= p->h || right >= p->w;
+    return p->top != 0 || p->left != 0 || bottom >= p->h || right >= p->w;
 }
 
 /* Rows and columns of input that block_rows rows of output see. */
