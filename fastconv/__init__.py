@@ -11,7 +11,7 @@ try:
     from fastconv._config import __version__, available_isas, show_config
     from fastconv._explain import explain_plan
     from fastconv._threads import get_num_threads, set_num_threads
-    from fastconv.conv import conv2d, plan_conv2d
+    from fastconv.conv import conv1d, conv2d, conv3d, plan_conv1d, plan_conv2d, plan_conv3d
     from fastconv.conv_backward import conv2d_backward, conv_transpose2d_backward
     from fastconv.conv_transpose import conv_transpose2d
     from fastconv.pool import avg_pool2d, max_pool2d
@@ -27,8 +27,10 @@ __all__ = [
     "__version__",
     "available_isas",
     "avg_pool2d",
+    "conv1d",
     "conv2d",
     "conv2d_backward",
+    "conv3d",
     "conv_transpose2d",
     "conv_transpose2d_backward",
     "explain_plan",
@@ -36,7 +38,9 @@ __all__ = [
     "get_num_threads",
     "kernels",
     "max_pool2d",
+    "plan_conv1d",
     "plan_conv2d",
+    "plan_conv3d",
     "reference",
     "set_num_threads",
     "show_config",

@@ -266,10 +266,10 @@ def _direct(g):
     """The direct algorithm, and why; they give the same results, but for the sign of a zero."""
     if g.layout == "NHWC":
         # Contiguous channels are the lanes: they mix, or each is for itself.
-        if g.c == g.k == 1:
+        if g.c == g.k == 1 and g.depth == _geometry.POINT:
             return "depthwise", "each channel is for itself, and neighbouring channels fill vectors"
         return "direct_channel", "channels are neighbours in NHWC, so output channels fill vectors"
-    if g.c == 1 and g.k <= PLANE_MULTIPLIER:
+    if g.c == 1 and g.k <= PLANE_MULTIPLIER and g.depth == _geometry.POINT:
         usual = all(
             (window.k, window.dilation) == (3, 1) and window.stride == g.rows.stride <= 2
             for window in (g.rows, g.cols)
@@ -322,7 +322,7 @@ def _conv2d(g, winograd, isa, threads):
         if product and others < threads:
             cols = min(cols, max(8, _parts(g.cols.o, _parts(threads, others))))
             others *= _parts(g.cols.o, cols)
-    sizes = _windows(g.rows, g.cols) | _border(g.border)
+    sizes = _axes(g)
     sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k}
     rows = _even_rows(all_rows, rows, others, threads, _MULTIPLES.get(algorithm, 1))
     sizes |= {"block_rows": rows, "block_cols": cols, "block_c": c, "block_k": min(k, g.k)}
@@ -442,16 +442,15 @@ def _is_product(g):
     """Is it a matrix product, each output made of the pixel in its place?"""
     return all(
         window.k == window.stride == 1 and window.before == 0 and window.n == window.o
-        for window in (g.rows, g.cols)
+        for window in g.axes
     )
 
 
 def _flat(g):
-    """A matrix product knows no rows."""
-    pixels = g.rows.n * g.cols.n
-    return g._replace(
-        rows=g.rows._replace(n=1, o=1), cols=g.cols._replace(n=pixels, o=pixels)
-    )
+    """A matrix product knows no rows, and no slices."""
+    pixels = g.depth.n * g.rows.n * g.cols.n
+    cols = g.cols._replace(n=pixels, o=pixels)
+    return _geometry.deep(g, _geometry.POINT, rows=g.rows._replace(n=1, o=1), cols=cols)
 
 
 def _input(g, rows, cols):
@@ -524,7 +523,7 @@ def frame_samples(sample_bytes, threads):
 
 
 def _gradient_sizes(g):
-    sizes = _windows(g.rows, g.cols) | _border(g.border) | _activation((None,))
+    sizes = _axes(g) | _activation((None,))
     sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k, "parts": 1, "stream": False}
     sizes |= {"block_rows": 1, "block_cols": 1, "block_c": 1, "block_k": 1}
     return sizes | {"nhwc": g.layout == "NHWC"}
@@ -786,6 +785,16 @@ def _windows(rows, cols):
         "stride_h": rows.stride, "stride_w": cols.stride,
         "dilation_h": rows.dilation, "dilation_w": cols.dilation,
         "top": rows.before, "left": cols.before,
+    }  # fmt: skip
+
+
+def _axes(g):
+    """All axes of a convolution."""
+    depth = g.depth
+    return _windows(g.rows, g.cols) | _border(g.border) | {
+        "d": depth.n, "od": depth.o, "kd": depth.k, "stride_d": depth.stride,
+        "dilation_d": depth.dilation, "front": depth.before,
+        "border_d": _core.BORDERS[g.border_d],
     }  # fmt: skip
 
 
