@@ -12,8 +12,15 @@ try:
     from fastconv._explain import explain_plan
     from fastconv._threads import get_num_threads, set_num_threads
     from fastconv.conv import conv1d, conv2d, conv3d, plan_conv1d, plan_conv2d, plan_conv3d
-    from fastconv.conv_backward import conv2d_backward, conv_transpose2d_backward
-    from fastconv.conv_transpose import conv_transpose2d
+    from fastconv.conv_backward import (
+        conv1d_backward,
+        conv2d_backward,
+        conv3d_backward,
+        conv_transpose1d_backward,
+        conv_transpose2d_backward,
+        conv_transpose3d_backward,
+    )
+    from fastconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
     from fastconv.pool import avg_pool2d, max_pool2d
 except ImportError as error:
     if "_core" not in str(error):
@@ -28,11 +35,17 @@ __all__ = [
     "available_isas",
     "avg_pool2d",
     "conv1d",
+    "conv1d_backward",
     "conv2d",
     "conv2d_backward",
     "conv3d",
+    "conv3d_backward",
+    "conv_transpose1d",
+    "conv_transpose1d_backward",
     "conv_transpose2d",
     "conv_transpose2d_backward",
+    "conv_transpose3d",
+    "conv_transpose3d_backward",
     "explain_plan",
     "filters",
     "get_num_threads",

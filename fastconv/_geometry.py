@@ -22,7 +22,7 @@ BORDERS = {
     "wrap": "wrap", "circular": "wrap", "grid-wrap": "wrap",
 }  # fmt: skip
 
-# The layouts, and what a batch of images looks like in each; by dimensions, channels first and last.
+# The layouts, and what a batch looks like in each; by dimensions, channels first and last.
 SHAPES = {"NCHW": "(N, C, H, W)", "NHWC": "(N, H, W, C)"}
 LAYOUTS = {
     1: {"NCW": "(N, C, W)", "NWC": "(N, W, C)"},

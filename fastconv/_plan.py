@@ -70,6 +70,8 @@ CHANNEL_BLOCK = 64
 # Of the scratch memory of a thread, 4 MB: the copy of a row of padded NHWC images, beside the sums
 # that one block of channels hands to the next; or Winograd's transformed input.
 COPY_BYTES, SUMS_BYTES, TRANSFORMED_BYTES = 2**20, 2**20, 3 * 2**20
+# Such rows are cut, rather than their channels, where they have more columns than this.
+COPY_COLUMNS = 512
 # A gradient by weights sums blocks of so many pixels, and those of few weights in so many parts,
 # which threads can share: bits follow from both.
 GRADIENT_PIXELS, GRADIENT_PARTS = 512, 8
@@ -343,8 +345,10 @@ def _direct_blocks(g, channel_lanes):
         if product and g.k * g.c * g.bits // 8 <= BLOCK_BYTES:
             # The weights stay in the L2 cache; pixels that stay in the L1 cache meet all of them.
             cols = min(cols, max(LEAST_COLUMNS, 8 * NEAR_BYTES // (g.c * g.bits)))
-        copied = _input(g, 1, cols) if _is_padded(g.rows) or _is_padded(g.cols) else 0
-        c = _parts(c, max(1, _parts(c * copied, COPY_BYTES)))  # rows stay whole
+        copied = g.depth.k > 1 or any(map(_is_padded, g.axes))
+        while copied and cols > 2 * COPY_COLUMNS and c * _input(g, 1, cols) > COPY_BYTES:
+            cols = _halved(cols)
+        c = _parts(c, max(1, _parts(c * copied * _input(g, 1, cols), COPY_BYTES)))
     else:
         if channel_lanes:
             # Weights that many pixels meet in turn stay in the L1 cache.
@@ -503,7 +507,8 @@ def _filled(count, lanes):
 
 def bias_gradient(geometry, threads):
     """The task of the gradient by a convolution's bias, and on how many threads."""
-    g = geometry
+    rows = geometry.rows._replace(o=geometry.depth.o * geometry.rows.o)  # slices are more rows
+    g = _geometry.deep(geometry, _geometry.POINT, rows=rows)
     read = g.n * g.groups * g.k * g.rows.o * g.cols.o * g.bits / 8
     task = _core.Conv2d(_config.isa(), g.bits, "bias_grad", _gradient_sizes(g))
     return task, share(threads, read / BYTES)

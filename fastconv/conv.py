@@ -209,8 +209,8 @@ def conv3d(
 ):
     """Cross-correlate a batch of volumes with K kernels: `conv2d` along three axes.
 
-    ``y[n, k, o, p, q] = bias[k] + sum over r, c, i, j of weight[k, c, r, i, j]
-    * padded[n, c, o * stride + r * dilation, p * stride + i * dilation, q * stride + j * dilation]``.
+    ``y[n, k, o, p, q] = bias[k] + sum over r, c, i, j of weight[k, c, r, i, j] * padded[
+    n, c, o * stride + r * dilation, p * stride + i * dilation, q * stride + j * dilation]``.
 
     Parameters
     ----------

@@ -12,10 +12,11 @@ import math
 import numpy as np
 
 __all__ = [
-    "activate", "avg_pool2d", "black_hat", "box", "closing", "conv1d", "conv1d_backward", "conv2d",
-    "conv2d_backward", "conv3d", "conv3d_backward", "conv_transpose1d",
+    "activate", "avg_pool2d", "black_hat", "box", "closing", "conv1d", "conv1d_backward",
+    "conv2d", "conv2d_backward", "conv3d", "conv3d_backward", "conv_transpose1d",
     "conv_transpose1d_backward", "conv_transpose2d", "conv_transpose2d_backward",
-    "conv_transpose3d", "conv_transpose3d_backward", "difference_of_gaussians", "dilate", "erode", "filter2d", "gaussian", "gradient", "harris", "laplacian", "laplacian_of_gaussian",
+    "conv_transpose3d", "conv_transpose3d_backward", "difference_of_gaussians", "dilate",
+    "erode", "filter2d", "gaussian", "gradient", "harris", "laplacian", "laplacian_of_gaussian",
     "local_mean_std", "max_pool2d", "maximum", "median", "minimum", "morphological_gradient",
     "opening", "pad", "percentile", "prewitt", "rank", "roberts", "scharr", "sep_filter2d",
     "shi_tomasi", "sobel", "top_hat",

@@ -26,9 +26,15 @@ FUNCTIONS = {
     if inspect.isfunction(getattr(module, name))
 }
 OPERATIONS = [
-    "fastconv.conv2d", "fastconv.plan_conv2d", "fastconv.conv2d_backward",
-    "fastconv.conv_transpose2d", "fastconv.conv_transpose2d_backward", "fastconv.max_pool2d",
-    "fastconv.avg_pool2d", "fastconv.explain_plan",
+    *(
+        f"fastconv.{name}"
+        for d in (1, 2, 3)
+        for name in (
+            f"conv{d}d", f"plan_conv{d}d", f"conv{d}d_backward", f"conv_transpose{d}d",
+            f"conv_transpose{d}d_backward",
+        )
+    ),
+    "fastconv.max_pool2d", "fastconv.avg_pool2d", "fastconv.explain_plan",
     *(f"fastconv.filters.{name}" for name in filters.__all__),
 ]  # fmt: skip
 
@@ -48,7 +54,7 @@ def test_public_names(module):
 
 def test_public_names_of_the_package():
     promised = {
-        "conv2d", "plan_conv2d", "conv2d_backward", "conv_transpose2d", "conv_transpose2d_backward",
+        *(name.removeprefix("fastconv.") for name in OPERATIONS if "conv" in name.split(".")[-1]),
         "explain_plan", "max_pool2d", "avg_pool2d",
         "filters", "kernels", "reference",
         "set_num_threads", "get_num_threads", "available_isas", "show_config", "__version__",
@@ -61,7 +67,7 @@ def test_public_names_of_the_package():
 
 def test_the_reference_takes_the_same_arguments():
     for name in OPERATIONS:
-        if name not in ("fastconv.plan_conv2d", "fastconv.explain_plan"):
+        if "plan" not in name:
             defined = inspect.signature(getattr(reference, name.split(".")[-1])).parameters
             for parameter in inspect.signature(FUNCTIONS[name]).parameters.values():
                 if parameter.name in defined:

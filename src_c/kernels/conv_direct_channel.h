@@ -342,8 +342,8 @@ static struct channel_view channel_input(const struct fc_conv2d *p, const struct
 {
     if (p->nhwc) {
         const struct nhwc_rows in =
-            nhwc_rows(p, u->n, u->g, c0, c0 + c, u->y0, u->rows, scratch);
-        return (struct channel_view){in.first + u->x0 * p->stride_w * in.pixel, in.row, in.pixel, 1};
+            nhwc_rows(p, u->n, u->g, c0, c0 + c, u->y0, u->rows, u->x0, u->cols, scratch);
+        return (struct channel_view){in.first, in.row, in.pixel, 1};
     }
     if (channel_in_place(p)) {
         const real *const image = slice_channels(p, u->n, u->g, c0, c0 + c).x;
