@@ -470,7 +470,7 @@ OPERATIONS = {
     ),
     "conv3d_backward input": Operation(
         volume_by_input, FLOATS, lambda w: {"x": (2, 4, 3, 4, w), "weight": (4, 3, 3, 3, 2)},
-        {"more": (0, 0, -1), "padding": ((1, 1), (1, 1), (1, 1)), "algorithm": "direct"},
+        {"more": (0, 0, 0), "padding": ((1, 1), (1, 1), (1, 0)), "algorithm": "direct"},
     ),
     "conv3d_backward input, strided, with borders, NDHWC": Operation(
         volume_by_input, FLOATS, lambda w: {"x": (2, 4, 3, 4, w), "weight": (w, 3, 3, 2, 2)},
