@@ -20,6 +20,7 @@ try:
         conv_transpose2d_backward,
         conv_transpose3d_backward,
     )
+    from fastconv.conv_causal import CausalConv1d
     from fastconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
     from fastconv.pool import avg_pool2d, max_pool2d
 except ImportError as error:
@@ -31,6 +32,7 @@ except ImportError as error:
     ) from None
 
 __all__ = [
+    "CausalConv1d",
     "__version__",
     "available_isas",
     "avg_pool2d",

@@ -55,7 +55,7 @@ def test_public_names(module):
 def test_public_names_of_the_package():
     promised = {
         *(name.removeprefix("fastconv.") for name in OPERATIONS if "conv" in name.split(".")[-1]),
-        "explain_plan", "max_pool2d", "avg_pool2d",
+        "CausalConv1d", "explain_plan", "max_pool2d", "avg_pool2d",
         "filters", "kernels", "reference",
         "set_num_threads", "get_num_threads", "available_isas", "show_config", "__version__",
     }  # fmt: skip
