@@ -1,7 +1,8 @@
 """Convolution, image filtering and pooling for NumPy arrays, on the processor at hand.
 
-CNN operations: `conv2d`, `plan_conv2d`, `conv_transpose2d`, `max_pool2d`, `avg_pool2d`; gradients:
-`conv2d_backward`, `conv_transpose2d_backward`; what a convolution or a filter would be, in words:
+CNN operations: `conv2d`, `plan_conv2d`, `conv_transpose2d` and the gradients `conv2d_backward`,
+`conv_transpose2d_backward`, so in one and three dimensions (`conv1d`, `conv3d`, ...); `CausalConv1d`,
+`unfold`, `fold`, `max_pool2d`, `avg_pool2d`; what a convolution or a filter would be, in words:
 `explain_plan`. Image filters for any batch of images: `fastconv.filters`. Kernels to filter with:
 `fastconv.kernels`. Every operation again in plain NumPy, as its definition: `fastconv.reference`.
 """
@@ -23,6 +24,7 @@ try:
     from fastconv.conv_causal import CausalConv1d
     from fastconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
     from fastconv.pool import avg_pool2d, max_pool2d
+    from fastconv.columns import fold, unfold
 except ImportError as error:
     if "_core" not in str(error):
         raise
@@ -50,6 +52,7 @@ __all__ = [
     "conv_transpose3d_backward",
     "explain_plan",
     "filters",
+    "fold",
     "get_num_threads",
     "kernels",
     "max_pool2d",
@@ -59,4 +62,5 @@ __all__ = [
     "reference",
     "set_num_threads",
     "show_config",
+    "unfold",
 ]

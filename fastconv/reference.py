@@ -16,10 +16,10 @@ __all__ = [
     "conv2d", "conv2d_backward", "conv3d", "conv3d_backward", "conv_transpose1d",
     "conv_transpose1d_backward", "conv_transpose2d", "conv_transpose2d_backward",
     "conv_transpose3d", "conv_transpose3d_backward", "difference_of_gaussians", "dilate",
-    "erode", "filter2d", "gaussian", "gradient", "harris", "laplacian", "laplacian_of_gaussian",
-    "local_mean_std", "max_pool2d", "maximum", "median", "minimum", "morphological_gradient",
-    "opening", "pad", "percentile", "prewitt", "rank", "roberts", "scharr", "sep_filter2d",
-    "shi_tomasi", "sobel", "top_hat",
+    "erode", "filter2d", "fold", "gaussian", "gradient", "harris", "laplacian",
+    "laplacian_of_gaussian", "local_mean_std", "max_pool2d", "maximum", "median", "minimum",
+    "morphological_gradient", "opening", "pad", "percentile", "prewitt", "rank", "roberts",
+    "scharr", "sep_filter2d", "shi_tomasi", "sobel", "top_hat", "unfold",
 ]  # fmt: skip
 
 # Every accepted border name, and the mode of numpy.pad that defines it.
@@ -260,6 +260,37 @@ def conv_transpose3d_backward(dy, x, weight, *arguments, layout="NCDHW", **optio
     array([3.])
     """
     return conv_transpose2d_backward(dy, x, weight, *arguments, layout=layout, **options)
+
+
+def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
+    """Give what a kernel sees, (N, C * kernel elements, places): im2col, along one to three axes.
+
+    >>> unfold([[[1, 2, 3]]], 2)
+    array([[[1., 2.],
+            [2., 3.]]])
+    """
+    x = np.asarray(x, np.float64)
+    size, pads, _ = _geometry(x, kernel_size, stride, padding, dilation)
+    taps = _taps(pad(x, pads), kernel_size, size, stride, dilation)
+    columns = np.stack([window for _, window in taps], 2)
+    return columns.reshape(len(x), x.shape[1] * columns.shape[2], math.prod(size))
+
+
+def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
+    """Add up columns where unfold took them from: col2im, its adjoint.
+
+    >>> fold([[[1, 2], [2, 3]]], (3,), 2)
+    array([[[1., 4., 3.]]])
+    """
+    x, output_size = np.asarray(x, np.float64), _pair(output_size)
+    places = np.arange(1, math.prod(output_size) + 1).reshape(1, 1, *output_size)
+    places = unfold(places, kernel_size, dilation, padding, stride)[0].astype(int)
+    y = np.zeros((len(x), x.shape[1] // len(places), places.max() + 1))
+    for n, c in np.ndindex(*y.shape[:2]):
+        np.add.at(y[n, c], places, x[n, c * len(places) :][: len(places)])
+    y = y[..., 1:]  # what came from the padding goes nowhere
+    y = np.concatenate([y, np.zeros((*y.shape[:2], math.prod(output_size) - y.shape[2]))], 2)
+    return y.reshape(*y.shape[:2], *output_size)
 
 
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,

@@ -34,7 +34,8 @@ OPERATIONS = [
             f"conv_transpose{d}d_backward",
         )
     ),
-    "fastconv.max_pool2d", "fastconv.avg_pool2d", "fastconv.explain_plan",
+    "fastconv.max_pool2d", "fastconv.avg_pool2d", "fastconv.explain_plan", "fastconv.fold",
+    "fastconv.unfold",
     *(f"fastconv.filters.{name}" for name in filters.__all__),
 ]  # fmt: skip
 
@@ -55,7 +56,7 @@ def test_public_names(module):
 def test_public_names_of_the_package():
     promised = {
         *(name.removeprefix("fastconv.") for name in OPERATIONS if "conv" in name.split(".")[-1]),
-        "CausalConv1d", "explain_plan", "max_pool2d", "avg_pool2d",
+        "CausalConv1d", "fold", "unfold", "explain_plan", "max_pool2d", "avg_pool2d",
         "filters", "kernels", "reference",
         "set_num_threads", "get_num_threads", "available_isas", "show_config", "__version__",
     }  # fmt: skip
