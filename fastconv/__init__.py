@@ -3,8 +3,9 @@
 CNN operations: `conv2d`, `plan_conv2d`, `conv_transpose2d` and the gradients `conv2d_backward`,
 `conv_transpose2d_backward`, so in one and three dimensions (`conv1d`, `conv3d`, ...);
 `CausalConv1d`, `unfold`, `fold`, `max_pool2d`, `avg_pool2d`; what a convolution or a filter would
-be, in words: `explain_plan`. Image filters for any batch of images: `fastconv.filters`. Kernels to filter with:
-`fastconv.kernels`. Every operation again in plain NumPy, as its definition: `fastconv.reference`.
+be, in words: `explain_plan`. Image filters for any batch of images: `fastconv.filters`. Kernels to
+filter with: `fastconv.kernels`. Every operation again in plain NumPy, as its definition:
+`fastconv.reference`.
 """
 
 try:
