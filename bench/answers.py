@@ -32,6 +32,9 @@ def make_arrays(case):
         if case.is_filter:
             weight = weight / 2 + (1 - weight.sum() / 2) / terms
         arrays["weight"] = weight.astype("float64" if case.dtype == "float64" else "float32")
+    if case.operation == "conv2d_backward":  # whose first argument is the gradient by the result
+        shape = reference.conv2d(**arrays, **case.arguments).shape
+        arrays = {"dy": random.standard_normal(shape, case.dtype), **arrays}
     return arrays
 
 
@@ -59,6 +62,7 @@ def judge(case, result, expected, bound):
     "error" and "tolerance" are those of the element that is nearest to its bound, or farthest
     beyond it. Integer results that may differ by one have "off_by_one", how many do.
     """
+    result = joined(result) if isinstance(result, tuple) else np.asarray(result)
     integer = expected.dtype.kind in "iu"
     dtype = expected.dtype if integer else np.dtype(case.dtype)
     if result.shape != expected.shape or result.dtype != dtype:
@@ -93,19 +97,26 @@ def _is_sobel(case):
     return case.operation == "filters.sobel"
 
 
-def _reference(case, x, weight=None):
+def joined(results):
+    """Give several results as one line of numbers: judges look at one array."""
+    return np.concatenate([np.ravel(each) for each in results])
+
+
+def _reference(case, **arrays):
     """Call the reference; an image filter image by image and band by band, each with the rows
     around it.
 
     The truth is the same for every method.
     """
     operation = getattr(reference, case.operation.rpartition(".")[2])
-    operands = [] if weight is None else [weight]
     arguments = {name: value for name, value in case.arguments.items() if name != "method"}
+    if case.operation == "conv2d_backward":
+        return joined(operation(**arrays, **arguments))
     if not case.is_filter:
-        return operation(x, *operands, **arguments)
+        return operation(*arrays.values(), **arguments)
+    x, *operands = arrays.values()
     if x.ndim == 4:
-        return np.stack([_reference(case, image, *operands) for image in x])
+        return np.stack([_reference(case, **(arrays | {"x": image})) for image in x])
     bands = []
     for top in range(0, len(x), BAND):
         first = max(0, top - case.radius)
@@ -129,10 +140,12 @@ def _magnitude(case, arrays):
 def _relative_bound(case):
     # In float64 the reference errs as much as the peer.
     slack = 2 if case.dtype == "float64" else 1
-    if case.operation == "conv2d":
+    if case.operation == "conv2d_backward":  # the longest sums, of dweight and dbias
+        terms = case.shape[0] * math.prod(case.shape[2:])
+    elif case.is_convolution:
         terms = math.prod(case.kernel[1:])
         arguments = case.arguments
-        if case.kernel[2:] == (3, 3) and arguments["stride"] == arguments["dilation"] == 1:
+        if case.kernel[-2:] == (3, 3) and arguments["stride"] == arguments["dilation"] == 1:
             slack *= WINOGRAD_SLACK
     elif case.operation == "avg_pool2d":
         terms = case.arguments["kernel_size"] ** 2

@@ -46,7 +46,7 @@ class Session:
         case = Case(**case)
         arrays, expected, bound = load(Path(folder))
         calls = self.peer.prepare(case, arrays, threads)
-        verdicts = {label: judge(case, np.asarray(call()), expected, bound)
+        verdicts = {label: judge(case, call(), expected, bound)
                     for label, call in calls.items()}
         self.calls = {label: call for label, call in calls.items() if verdicts[label]["ok"]}
         return verdicts
@@ -71,7 +71,7 @@ class Session:
 def load(folder):
     """Read a row's arrays into ordinary memory, and map those of the answer."""
     arrays = {name: np.load(folder / f"{name}.npy")
-              for name in ("x", "weight") if (folder / f"{name}.npy").exists()}
+              for name in ("dy", "x", "weight") if (folder / f"{name}.npy").exists()}
     answer = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("expected", "bound"))
     return arrays, *answer
 

@@ -26,6 +26,7 @@ class Conv2d(Task):
     def __call__(
         self, x: Any, packed: Any, bias: Any, residual: Any, out: Any, threads: int
     ) -> None: ...
+    def gradient(self, x: Any, dy: Any, out: Any, threads: int) -> None: ...
 
 class Conv2dCall:
     threads: int

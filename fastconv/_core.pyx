@@ -19,6 +19,7 @@ cdef extern from "fastconv.h" nogil:
         FC_CONV_DIRECT_PIXEL, FC_CONV_DIRECT_CHANNEL, FC_CONV_DEPTHWISE
         FC_CONV_WINOGRAD_4X4, FC_CONV_WINOGRAD_2X2, FC_CONV_WINOGRAD_STRIDE_2
         FC_CONV_DEPTHWISE_PLANE, FC_CONV_DEPTHWISE_ROWS
+        FC_CONV_WEIGHT_GRAD, FC_CONV_WEIGHT_GRAD_GROUPS, FC_CONV_BIAS_GRAD, FC_CONV_FOLD
         FC_FILTER2D, FC_FILTER_ROLLING, FC_FILTER_SEPARABLE, FC_FILTER_WINOGRAD
         FC_FILTER_INTEGER, FC_FILTER_INTEGER_SEPARABLE
         FC_FILTER_RECURSIVE, FC_FILTER_GRADIENT, FC_FILTER_HARRIS, FC_FILTER_SHI_TOMASI
@@ -37,15 +38,17 @@ cdef extern from "fastconv.h" nogil:
         const void *weight
         const void *bias
         const void *residual
+        const void *dy
         void *out
 
     # The same struct again, with the members that come from a dict of sizes.
     ctypedef struct conv2d_sizes "struct fc_conv2d":
         ptrdiff_t n, groups, c, k, h, w, oh, ow, kh, kw
         ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left
-        ptrdiff_t block_rows, block_cols, block_c, block_k
+        ptrdiff_t d, od, kd, stride_d, dilation_d, front
+        ptrdiff_t block_rows, block_cols, block_c, block_k, parts
         double slope, low, high
-        int border_h, border_w, activation, nhwc, stream
+        int border_d, border_h, border_w, activation, nhwc, stream
 
     ctypedef struct fc_filter2d "struct fc_filter2d":
         const void *x
@@ -103,6 +106,10 @@ ALGORITHMS = {
     "winograd_4x4": FC_CONV_WINOGRAD_4X4,
     "winograd_2x2": FC_CONV_WINOGRAD_2X2,
     "winograd_stride_2": FC_CONV_WINOGRAD_STRIDE_2,
+    "weight_grad": FC_CONV_WEIGHT_GRAD,
+    "weight_grad_groups": FC_CONV_WEIGHT_GRAD_GROUPS,
+    "bias_grad": FC_CONV_BIAS_GRAD,
+    "fold": FC_CONV_FOLD,
     "filter2d": FC_FILTER2D,
     "filter_rolling": FC_FILTER_ROLLING,
     "filter_separable": FC_FILTER_SEPARABLE,
@@ -225,6 +232,17 @@ cdef class Conv2d(Task):
         params.residual = NULL
         if residual is not None:
             params.residual = &residual[0]
+        params.out = &out[0]
+        self.run(&params, threads)
+
+    def gradient(self, const unsigned char[::1] x, const unsigned char[::1] dy,
+                 unsigned char[::1] out, int threads):
+        """For algorithms without weights; x or dy may be None where it is not read."""
+        cdef fc_conv2d params = self.sizes
+        if x is not None:
+            params.x = &x[0]
+        if dy is not None:
+            params.dy = &dy[0]
         params.out = &out[0]
         self.run(&params, threads)
 

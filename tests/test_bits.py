@@ -39,6 +39,8 @@ def test_batch(isa, name, dtype):
     """Samples alone, and as part of a larger batch."""
     arrays, expected = arrays_and_result(name, dtype)
     batch = {key: arrays[key] for key in ("x", "image", "residual") if key in arrays}
+    if not batch:
+        pytest.skip("a sum over the batch")
     samples = len(next(iter(batch.values())))
     for n in range(samples):
         one = {key: array[n : n + 1] for key, array in batch.items()}

@@ -18,6 +18,9 @@ from fastconv import (
     _geometry,
     avg_pool2d,
     conv2d,
+    conv2d_backward,
+    conv_transpose2d,
+    conv_transpose2d_backward,
     explain_plan,
     filters,
     max_pool2d,
@@ -33,6 +36,16 @@ FLOAT_IMAGE = np.ones((5, 6))
 
 def call_plan(x, out=None, threads=None, residual=None):
     return plan_conv2d(WEIGHT, BIAS)(x, out, threads, residual)
+
+
+def call_backward(x, weight, out=None, threads=None, **more):
+    return conv2d_backward(x=x, weight=weight, out=(out, None, None), threads=threads, **more)[0]
+
+
+def call_transposed_backward(x, weight, out=None, threads=None, **more):
+    return conv_transpose2d_backward(
+        x=x, weight=weight, out=(out, None, None), threads=threads, **more
+    )[0]
 
 
 class Good(NamedTuple):
@@ -56,6 +69,19 @@ GOOD = [
     good(explain_plan, None, x=X, weight=WEIGHT, bias=BIAS, residual=RESIDUAL),
     good(plan_conv2d, None, weight=WEIGHT, bias=BIAS),
     good(call_plan, poisoned((1, 2, 3, 4), float), None, "plan_conv2d", x=X, residual=RESIDUAL),
+    good(
+        call_backward, poisoned((1, 4, 5, 6), float), None, "conv2d_backward",
+        dy=RESIDUAL, x=X, weight=WEIGHT,
+    ),
+    good(
+        conv_transpose2d, poisoned((1, 3, 7, 8), float), x=X, weight=np.ones((4, 3, 3, 3)),
+        bias=np.ones(3),
+    ),
+    good(
+        call_transposed_backward, poisoned((1, 4, 5, 6), float), None,
+        "conv_transpose2d_backward",
+        dy=np.ones((1, 3, 7, 8)), x=X, weight=np.ones((4, 3, 3, 3)),
+    ),
     good(max_pool2d, poisoned((1, 4, 2, 3), float), {"kernel_size": 2}, x=X),
     good(avg_pool2d, poisoned((1, 4, 2, 3), float), {"kernel_size": 2}, x=X),
     good(filter2d, poisoned((5, 6), np.uint8), image=IMAGE, kernel=np.ones((3, 3))),

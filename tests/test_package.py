@@ -26,8 +26,16 @@ FUNCTIONS = {
     if inspect.isfunction(getattr(module, name))
 }
 OPERATIONS = [
-    "fastconv.conv2d", "fastconv.plan_conv2d", "fastconv.max_pool2d", "fastconv.avg_pool2d",
-    "fastconv.explain_plan",
+    *(
+        f"fastconv.{name}"
+        for d in (1, 2, 3)
+        for name in (
+            f"conv{d}d", f"plan_conv{d}d", f"conv{d}d_backward", f"conv_transpose{d}d",
+            f"conv_transpose{d}d_backward",
+        )
+    ),
+    "fastconv.max_pool2d", "fastconv.avg_pool2d", "fastconv.explain_plan", "fastconv.fold",
+    "fastconv.unfold",
     *(f"fastconv.filters.{name}" for name in filters.__all__),
 ]  # fmt: skip
 
@@ -47,7 +55,8 @@ def test_public_names(module):
 
 def test_public_names_of_the_package():
     promised = {
-        "conv2d", "plan_conv2d", "explain_plan", "max_pool2d", "avg_pool2d",
+        *(name.removeprefix("fastconv.") for name in OPERATIONS if "conv" in name.split(".")[-1]),
+        "CausalConv1d", "fold", "unfold", "explain_plan", "max_pool2d", "avg_pool2d",
         "filters", "kernels", "reference",
         "set_num_threads", "get_num_threads", "available_isas", "show_config", "__version__",
     }  # fmt: skip
@@ -59,13 +68,14 @@ def test_public_names_of_the_package():
 
 def test_the_reference_takes_the_same_arguments():
     for name in OPERATIONS:
-        if name not in ("fastconv.plan_conv2d", "fastconv.explain_plan"):
+        if "plan" not in name:
             defined = inspect.signature(getattr(reference, name.split(".")[-1])).parameters
             for parameter in inspect.signature(FUNCTIONS[name]).parameters.values():
                 if parameter.name in defined:
                     assert parameter.default == defined[parameter.name].default
                 else:
-                    assert parameter.name in ("out", "threads", "algorithm") or "options" in defined
+                    ours = ("out", "threads", "algorithm", "output_mask")
+                    assert parameter.name in ours or "options" in defined
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

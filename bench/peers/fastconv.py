@@ -15,9 +15,10 @@ def prepare(case, arrays, threads):
     fastconv.set_num_threads(threads)
     operation = attrgetter(case.operation)(fastconv)
     fresh = partial(operation, *arrays.values(), **case.arguments)
-    out = result_like(fresh())
-    if case.operation == "conv2d":
-        plan = fastconv.plan_conv2d(arrays["weight"], **case.arguments)
+    out = fresh()
+    out = [result_like(each) for each in out] if isinstance(out, tuple) else result_like(out)
+    if case.is_convolution:
+        plan = getattr(fastconv, f"plan_{case.operation}")(arrays["weight"], **case.arguments)
         prepared = partial(plan, arrays["x"], out=out, threads=threads)
     else:
         prepared = partial(fresh, out=out, threads=threads)

@@ -27,10 +27,15 @@
 #include "transpose.h"
 #include "activation.h"
 #include "epilogue.h"
+#include "slices.h"
 #include "panel_nchw.h"
 #include "rows_nhwc.h"
 #include "conv_direct_pixel.h"
 #include "conv_direct_channel.h"
+#include "conv_weight_grad.h"
+#include "conv_weight_grad_groups.h"
+#include "conv_bias_grad.h"
+#include "conv_fold.h"
 #include "winograd_transform.h"
 #include "winograd_unit.h"
 #include "winograd_weights.h"
@@ -95,6 +100,13 @@ const struct fc_kernels FC_TABLE = {
         [FC_CONV_DEPTHWISE_ROWS] = {conv_depthwise_rows, conv_depthwise_rows_units,
                                     conv_depthwise_rows_scratch, conv_depthwise_plane_packed,
                                     conv_depthwise_plane_pack},
+        [FC_CONV_WEIGHT_GRAD] = {conv_weight_grad, conv_weight_grad_units, conv_weight_grad_scratch,
+                                 NULL, NULL},
+        [FC_CONV_WEIGHT_GRAD_GROUPS] = {conv_weight_grad_groups, conv_weight_grad_groups_units,
+                                        conv_weight_grad_groups_scratch, NULL, NULL},
+        [FC_CONV_BIAS_GRAD] = {conv_bias_grad, conv_bias_grad_units, conv_bias_grad_scratch, NULL,
+                               NULL},
+        [FC_CONV_FOLD] = {conv_fold, conv_fold_units, conv_fold_scratch, NULL, NULL},
         [FC_FILTER2D] = {filter2d, filter_units, filter_scratch, NULL, NULL},
         [FC_FILTER_ROLLING] = {filter_rolling, filter_units, filter_rolling_scratch, NULL, NULL},
         [FC_FILTER_WINOGRAD] = {filter_winograd, filter_units, filter_winograd_scratch, NULL, NULL},

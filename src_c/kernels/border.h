@@ -1,11 +1,10 @@
 /* What lies outside an image, for any distance from it. */
 
-/* The source index that stands at position i of a line of n > 0 elements, or -1 for the constant. */
-FC_INLINE ptrdiff_t border_index(ptrdiff_t i, ptrdiff_t n, int border)
+/* The same as border_index() outside of a line that has a border: a function, since it is rarely
+ * called and from many places. */
+FC_NOINLINE ptrdiff_t border_copied(ptrdiff_t i, ptrdiff_t n, int border)
 {
     ptrdiff_t period;
-    if (i >= 0 && i < n)
-        return i;
     switch (border) {
     case FC_EDGE:
         return i < 0 ? 0 : n - 1;
@@ -27,6 +26,12 @@ FC_INLINE ptrdiff_t border_index(ptrdiff_t i, ptrdiff_t n, int border)
     default:
         return -1;
     }
+}
+
+/* The source index that stands at position i of a line of n > 0 elements, or -1 for the constant. */
+FC_INLINE ptrdiff_t border_index(ptrdiff_t i, ptrdiff_t n, int border)
+{
+    return i >= 0 && i < n ? i : border == FC_CONSTANT ? -1 : border_copied(i, n, border);
 }
 
 /* The part [*a, *b) of positions 0..count-1 whose source index first + i lies in [0, n). */

@@ -1,0 +1,235 @@
+"""Gradients of convolutions, and transposed convolution: against the reference, as adjoints, by
+finite differences, and beside PyTorch where it is installed."""
+
+import numpy as np
+import pytest
+from helpers import BORDERS, FLOATS, integers, poisoned, to_layout
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from test_memory import LAYERS, MOST_BYTES
+
+from fastconv import (
+    _geometry,
+    _plan,
+    conv2d,
+    conv2d_backward,
+    conv_transpose2d,
+    conv_transpose2d_backward,
+    reference,
+)
+
+MODES = [*BORDERS, ("reflect", "wrap"), ("constant", "edge"), ("symmetric", "constant")]
+NHWC = {"layout": "NHWC"}
+
+
+@st.composite
+def layers(draw):
+    """Small integers for x, weight and dy, in NCHW, and the options of a convolution."""
+    groups, c, k = draw(st.sampled_from(
+        [(1, 1, 1), (1, 3, 4), (2, 2, 3), (5, 1, 1), (3, 1, 2), (1, 8, 17), (17, 1, 1), (1, 2, 33),
+         (1, 33, 3), (18, 2, 3), (1, 1, 16)]
+    ))  # fmt: skip
+    kernel = [draw(st.integers(1, 5)) for _ in range(2)]
+    stride, dilation = (tuple(draw(st.integers(1, 3)) for _ in range(2)) for _ in range(2))
+    size = [draw(st.integers(1, 12)), draw(st.integers(1, 40))]
+    pads = [[draw(st.integers(0, 4)) for _ in range(2)] for _ in range(2)]
+    for i, n in enumerate(size):  # what a kernel covers fits
+        pads[i][1] += max(0, dilation[i] * (kernel[i] - 1) + 1 - n - sum(pads[i]))
+    options = {
+        "stride": stride, "dilation": dilation, "groups": groups,
+        "padding": draw(st.sampled_from([tuple(map(tuple, pads)), "same"])),
+        "padding_mode": draw(st.sampled_from(MODES)),
+    }  # fmt: skip
+    rng = np.random.default_rng(draw(st.integers(0, 2**32)))
+    x = integers(rng, (draw(st.integers(1, 3)), groups * c, *size), float)
+    weight = integers(rng, (groups * k, c, *kernel), float)
+    dy = integers(rng, reference.conv2d(x, weight, **options).shape, float)
+    return x, weight, dy, options
+
+
+@given(layers(), st.sampled_from(FLOATS), st.integers(1, 3))
+def test_backward_is_exact_on_integers(isa, layout, case, dtype, threads):
+    x, weight, dy, options = case
+    expected = reference.conv2d_backward(dy, x, weight, **options)
+    x, dy = (to_layout(each, layout).astype(dtype) for each in (x, dy))
+    expected = (to_layout(expected[0], layout), *expected[1:])
+    out = [poisoned(each.shape, dtype) for each in expected]
+    options = {**options, "layout": layout, "algorithm": "direct", "threads": threads}
+    results = conv2d_backward(dy, x, weight.astype(dtype), out=out, **options)
+    for result, array, each in zip(results, out, expected, strict=True):
+        assert result is array
+        assert_array_equal(result, each)
+
+
+@given(layers())
+def test_backward_is_the_adjoint(layout, case):
+    """<dy, conv2d(x, w)> = <dx, x> = <dw, w>, in float64 to 1e-12."""
+    x, weight, dy, options = case
+    rng = np.random.default_rng(0)
+    x, weight, dy = (rng.standard_normal(each.shape) for each in (x, weight, dy))
+    x, dy = to_layout(x, layout), to_layout(dy, layout)
+    options = {**options, "layout": layout}
+    dx, dweight, dbias = conv2d_backward(dy, x, weight, **options)
+    y = conv2d(x, weight, **options)
+    scale = np.linalg.norm(dy) * max(np.linalg.norm(y), 1)
+    assert abs((dy * y).sum() - (dx * x).sum()) <= 1e-12 * scale
+    assert abs((dy * y).sum() - (dweight * weight).sum()) <= 1e-12 * scale
+    rest = (0, 2, 3) if layout == "NCHW" else (0, 1, 2)
+    assert_allclose(dbias, dy.sum(rest), rtol=1e-12, atol=1e-12)
+
+
+@given(layers(), st.sampled_from(FLOATS), st.integers(1, 3), st.data())
+def test_transposed_is_exact_on_integers(isa, layout, case, dtype, threads, data):
+    """The same weights, read as (C, K // groups, kh, kw)."""
+    x, weight, dy, options = case
+    del options["padding_mode"]
+    options["padding"] = data.draw(st.sampled_from([0, "same", ((0, 1), (1, 0))]))
+    most = [
+        max(s, d) - 1 if k > 1 else s - 1
+        for s, d, k in zip(options["stride"], options["dilation"], weight.shape[2:], strict=True)
+    ]
+    extra = tuple(data.draw(st.integers(0, each)) for each in most)
+    if options["padding"] != "same":
+        options["output_padding"] = extra
+    x = dy
+    bias = np.arange(options["groups"] * weight.shape[1]) - 2.0
+    expected = reference.conv_transpose2d(x, weight, bias, activation="relu", **options)
+    assume(expected.size)
+    dy = integers(np.random.default_rng(1), expected.shape, float)
+    gradients = reference.conv_transpose2d_backward(dy, x, weight, **options)
+    gradients = (to_layout(gradients[0], layout), *gradients[1:])
+    x, dy, expected = (to_layout(each, layout) for each in (x, dy, expected))
+    x, weight, bias, dy = (each.astype(dtype) for each in (x, weight, bias, dy))
+    options |= {"layout": layout, "algorithm": "direct", "threads": threads}
+    out = poisoned(expected.shape, dtype)
+    conv_transpose2d(x, weight, bias, activation="relu", out=out, **options)
+    assert_array_equal(out, expected)
+    results = conv_transpose2d_backward(dy, x, weight, **options)
+    for result, each in zip(results, gradients, strict=True):
+        assert_array_equal(result, each)
+
+
+def test_worked_by_hand():
+    x, weight = np.array([[[[1.0, 2, 3]]]]), np.array([[[[1.0, 10]]]])
+    # With a border of one element: 2 | 1 2 3 under (1, 10), twice.
+    options = {"padding": ((0, 0), (1, 0)), "padding_mode": "reflect", "stride": 2}
+    assert conv2d(x, weight, **options).tolist() == [[[[12, 32]]]]
+    dx, dweight, dbias = conv2d_backward(np.array([[[[1.0, 100]]]]), x, weight, **options)
+    assert dx.tolist() == [[[[10, 1 + 100, 1000]]]]
+    assert dweight.tolist() == [[[[2 + 200, 1 + 300]]]]
+    assert dbias.tolist() == [101]
+
+
+def test_finite_differences():
+    rng = np.random.default_rng(3)
+    x, weight = rng.standard_normal((2, 4, 6, 7)), rng.standard_normal((6, 2, 3, 2))
+    options = {"stride": (2, 1), "padding": ((1, 0), (2, 1)), "groups": 2, "padding_mode": "wrap"}
+    dy = rng.standard_normal(conv2d(x, weight, **options).shape)
+    dx, dweight, _ = conv2d_backward(dy, x, weight, **options)
+    step = 1e-6
+    for array, gradient in ((x, dx), (weight, dweight)):
+        for place in rng.integers(array.shape, size=(10, 4)):
+            at, values = tuple(place), []
+            for sign in (1, -1):
+                moved = array.copy()
+                moved[at] += sign * step
+                both = (moved, weight) if array is x else (x, moved)
+                values.append((dy * conv2d(*both, **options)).sum())
+            slope = (values[0] - values[1]) / (2 * step)
+            assert_allclose(slope, gradient[at], rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("case", [
+    ((2, 32, 20, 21), (48, 32, 3, 3), {"padding": 1}),
+    ((2, 3, 20, 21), (16, 3, 5, 5), {"padding": 2, "stride": 2}),
+    ((2, 24, 20, 21), (24, 1, 3, 3), {"padding": 1, "groups": 24}),
+    ((2, 12, 9, 11), (6, 6, 2, 3), {"dilation": (3, 2), "groups": 2, "stride": (1, 3)}),
+    ((3, 20, 9, 11), (40, 20, 1, 1), {"stride": 2}),
+])  # fmt: skip
+def test_beside_pytorch(case, dtype):
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(5)
+    *shapes, options = case
+    x, weight = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
+    dy = rng.standard_normal(conv2d(x, weight, **options).shape).astype(dtype)
+    pairs = [list(np.broadcast_to(options.get(key, default), 2).tolist())
+             for key, default in (("stride", 1), ("padding", 0), ("dilation", 1))]  # fmt: skip
+    theirs = torch.ops.aten.convolution_backward(
+        *map(torch.from_numpy, (dy, x, weight)), [len(weight)], *pairs, False, [0, 0],
+        options.get("groups", 1), [True, True, True],
+    )  # fmt: skip
+    for ours, other in zip(conv2d_backward(dy, x, weight, **options), theirs, strict=True):
+        scale = np.abs(other.numpy()).max() * np.finfo(dtype).eps
+        assert_allclose(ours, other.numpy(), rtol=0, atol=200 * scale)
+    more = dict(options, padding=0)
+    ours = conv_transpose2d(dy, weight, **more)
+    other = torch.nn.functional.conv_transpose2d(
+        torch.from_numpy(dy), torch.from_numpy(weight), None, pairs[0], 0, 0,
+        options.get("groups", 1), pairs[2],
+    ).numpy()  # fmt: skip
+    assert_allclose(ours, other, rtol=0, atol=200 * np.abs(other).max() * np.finfo(dtype).eps)
+
+
+def test_what_is_not_asked_for():
+    x, weight, dy = np.ones((1, 2, 4, 4)), np.ones((3, 2, 2, 2)), np.ones((1, 3, 3, 3))
+    every = conv2d_backward(dy, x, weight)
+    for mask in np.ndindex(2, 2, 2):
+        some = conv2d_backward(dy, x, weight, output_mask=mask)
+        for asked, result, each in zip(mask, some, every, strict=True):
+            assert_array_equal(result, each) if asked else pytest.fail if result is not None else 0
+    bad = {"output_mask": (True, False, True), "out": (None, np.empty((3, 2, 2, 2)), None)}
+    with pytest.raises(ValueError, match="out has an array for dweight, expected None"):
+        conv2d_backward(dy, x, weight, **bad)
+    with pytest.raises(ValueError, match="output_mask is True, expected three"):
+        conv2d_backward(dy, x, weight, output_mask=True)
+    with pytest.raises(ValueError, match=r"dy has shape \(1, 3, 3, 2\), expected the result's"):
+        conv2d_backward(dy[..., 1:], x, weight)
+    with pytest.raises(TypeError, match="dy has dtype float32, expected x's, float64"):
+        conv2d_backward(dy.astype(np.float32), x, weight)
+    with pytest.raises(ValueError, match="output_padding is 2 rows, expected less than"):
+        conv_transpose2d(x, np.ones((2, 3, 2, 2)), stride=2, output_padding=2)
+    with pytest.raises(ValueError, match="padding cuts 10 rows of 5, expected fewer"):
+        conv_transpose2d(x, np.ones((2, 3, 2, 2)), padding=5)
+
+
+def test_empty_batches(layout):
+    x, weight = to_layout(np.ones((0, 2, 4, 4)), layout), np.ones((3, 2, 2, 2))
+    dy = to_layout(np.ones((0, 3, 3, 3)), layout)
+    dx, dweight, dbias = conv2d_backward(dy, x, weight, layout=layout)
+    assert dx.shape == x.shape
+    assert_array_equal(dweight, np.zeros((3, 2, 2, 2)))
+    assert_array_equal(dbias, np.zeros(3))
+    assert conv_transpose2d(dy, weight, layout=layout).shape == x.shape
+    dx, dweight, dbias = conv2d_backward(np.ones((1, 0, 3, 3)), np.ones((1, 2, 4, 4)), weight[:0])
+    assert_array_equal(dx, np.zeros((1, 2, 4, 4)))
+    assert dweight.shape == (0, 2, 2, 2)
+    assert dbias.shape == (0,)
+
+
+def test_long_sums_stay_accurate(layout):
+    """Sums over the batch are summed in blocks: errors grow with their number, not with pixels."""
+    rng = np.random.default_rng(2)
+    x, dy = rng.random((2, 4, 10, 150, 130), np.float32)
+    weight = np.zeros((10, 10, 1, 1), np.float32)
+    exact = np.einsum("nkij,ncij->kc", dy, x, dtype=np.float64)
+    results = conv2d_backward(to_layout(dy, layout), to_layout(x, layout), weight, layout=layout)
+    assert_allclose(results[1][:, :, 0, 0], exact, rtol=1e-5)
+    assert_allclose(results[2], dy.sum((0, 2, 3), np.float64), rtol=1e-4)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_scratch_memory(layer, layout):
+    c, k, h, w, kernel, more = LAYERS[layer]
+    kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
+    padding = more.get("padding", tuple(each // 2 for each in kernel))
+    stride, dilation = (more.get(key, 1) for key in ("stride", "dilation"))
+    groups = more.get("groups", 1)
+    pads = _geometry.padding("test", padding)
+    rows, cols = _geometry.windows("test", (h, w), kernel, (stride,) * 2, pads, (dilation,) * 2)
+    geometry = _geometry.Conv2d(
+        8, groups, c // groups, k // groups, rows, cols, ("constant",) * 2, (None,), False, layout,
+        32,
+    )  # fmt: skip
+    task, _, _ = _plan.weight_gradient(geometry, 1)
+    assert task.scratch_bytes <= MOST_BYTES
