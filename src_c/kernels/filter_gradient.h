@@ -27,7 +27,7 @@ static size_t filter_gradient_scratch(const void *params)
 
 /* Tiles of `rows` rows at columns [x, end): dx from `out` on, dy GRADIENT_ROWS rows later. The
  * order of each sum is that of filter_strip.h, and so are the bits. */
-FC_INLINE void gradient_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
+FC_INLINE void slopes_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                               const struct filter_taps *t, real *out, ptrdiff_t pitch,
                               const int rows)
 {
@@ -59,19 +59,19 @@ FC_INLINE void gradient_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end
     }
 }
 
-static void gradient_tiles_whole(const real *const *row, ptrdiff_t x, ptrdiff_t end,
+static void slopes_tiles_whole(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                                  const struct filter_taps *t, real *out, ptrdiff_t pitch)
 {
-    gradient_tiles(row, x, end, t, out, pitch, GRADIENT_ROWS);
+    slopes_tiles(row, x, end, t, out, pitch, GRADIENT_ROWS);
 }
-static void gradient_tiles_flat(const real *const *row, ptrdiff_t x, ptrdiff_t end,
+static void slopes_tiles_flat(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                                 const struct filter_taps *t, real *out, ptrdiff_t pitch)
 {
-    gradient_tiles(row, x, end, t, out, pitch, 1);
+    slopes_tiles(row, x, end, t, out, pitch, 1);
 }
 
 /* n numbers of all that is wanted; dst may end with them. */
-static void gradient_polar(const real *dx, const real *dy, ptrdiff_t n, real *const dst[GRADIENTS])
+static void slopes_polar(const real *dx, const real *dy, ptrdiff_t n, real *const dst[GRADIENTS])
 {
     const struct {
         real *dx, *dy, *magnitude, *angle;
@@ -93,7 +93,7 @@ static void gradient_polar(const real *dx, const real *dy, ptrdiff_t n, real *co
 }
 
 /* All that is wanted of a part of a row, n numbers from `at` on. */
-static void gradient_store(const struct fc_filter2d *p, const real *dx, const real *dy, ptrdiff_t n,
+static void slopes_store(const struct fc_filter2d *p, const real *dx, const real *dy, ptrdiff_t n,
                            ptrdiff_t at)
 {
     const ptrdiff_t size = (ptrdiff_t)dtype_size(p->out_dtype);
@@ -103,7 +103,7 @@ static void gradient_store(const struct fc_filter2d *p, const real *dx, const re
         outs[i] = outs[i] ? outs[i] + at * size : NULL;
         dst[i] = !outs[i] ? NULL : p->out_dtype == REAL_DTYPE ? (real *)(void *)outs[i] : made[i];
     }
-    gradient_polar(dx, dy, n, dst);
+    slopes_polar(dx, dy, n, dst);
     for (int i = 0; i < GRADIENTS; i++)
         if (dst[i] == made[i])
             store_from_real(outs[i], made[i], p->out_dtype, n);
@@ -128,10 +128,10 @@ static void filter_gradient(const void *params, ptrdiff_t begin, ptrdiff_t end, 
             rows = b.y1 - y >= GRADIENT_ROWS ? GRADIENT_ROWS : 1;
             for (ptrdiff_t x = 0, n; x < b.cols * p->c; x += n) {
                 n = FC_MIN(b.cols * p->c - x, FILTER_PART);
-                filter_columns(rows > 1 ? gradient_tiles_whole : gradient_tiles_flat, &from, x,
+                filter_columns(rows > 1 ? slopes_tiles_whole : slopes_tiles_flat, &from, x,
                                x + n, &taps, dx - x, GRADIENT_PITCH);
                 for (ptrdiff_t o = 0; o < rows; o++)
-                    gradient_store(p, dx + o * GRADIENT_PITCH, dy + o * GRADIENT_PITCH, n,
+                    slopes_store(p, dx + o * GRADIENT_PITCH, dy + o * GRADIENT_PITCH, n,
                                    at + o * p->ow * p->c + x);
             }
         }
