@@ -1,7 +1,7 @@
 """Convolution, image filtering and pooling for NumPy arrays, on the processor at hand.
 
-CNN operations: `conv2d`, `plan_conv2d`, `conv_transpose2d`, `max_pool2d`, `avg_pool2d`; gradients:
-`conv2d_backward`, `conv_transpose2d_backward`; what a convolution or a filter would be, in words:
+CNN operations: `conv2d`, `plan_conv2d`, `conv_transpose2d`, poolings like `max_pool2d`; their
+gradients: `conv2d_backward` and others; what a convolution or a filter would be, in words:
 `explain_plan`. Image filters for any batch of images: `fastconv.filters`. Kernels to filter with:
 `fastconv.kernels`. Every operation again in plain NumPy, as its definition: `fastconv.reference`.
 """
@@ -14,7 +14,58 @@ try:
     from fastconv.conv import conv2d, plan_conv2d
     from fastconv.conv_backward import conv2d_backward, conv_transpose2d_backward
     from fastconv.conv_transpose import conv_transpose2d
-    from fastconv.pool import avg_pool2d, max_pool2d
+    from fastconv.pool import (
+        avg_pool1d,
+        avg_pool2d,
+        avg_pool3d,
+        max_pool1d,
+        max_pool2d,
+        max_pool3d,
+    )  # fmt: skip
+    from fastconv.pool_adaptive import (
+        adaptive_avg_pool1d,
+        adaptive_avg_pool2d,
+        adaptive_avg_pool3d,
+        adaptive_max_pool1d,
+        adaptive_max_pool2d,
+        adaptive_max_pool3d,
+        fractional_max_pool2d,
+        global_avg_pool,
+        global_max_pool,
+    )  # fmt: skip
+    from fastconv.pool_adaptive_backward import (
+        adaptive_avg_pool1d_backward,
+        adaptive_avg_pool2d_backward,
+        adaptive_avg_pool3d_backward,
+        adaptive_max_pool1d_backward,
+        adaptive_max_pool2d_backward,
+        adaptive_max_pool3d_backward,
+        global_avg_pool_backward,
+        global_max_pool_backward,
+        lp_pool1d_backward,
+        lp_pool2d_backward,
+        lp_pool3d_backward,
+    )  # fmt: skip
+    from fastconv.pool_backward import (
+        avg_pool1d_backward,
+        avg_pool2d_backward,
+        avg_pool3d_backward,
+        max_pool1d_backward,
+        max_pool2d_backward,
+        max_pool3d_backward,
+        max_unpool1d,
+        max_unpool2d,
+        max_unpool3d,
+    )  # fmt: skip
+    from fastconv.pool_order import (
+        lp_pool1d,
+        lp_pool2d,
+        lp_pool3d,
+        median_pool2d,
+        min_pool1d,
+        min_pool2d,
+        min_pool3d,
+    )  # fmt: skip
 except ImportError as error:
     if "_core" not in str(error):
         raise
@@ -24,20 +75,18 @@ except ImportError as error:
     ) from None
 
 __all__ = [
-    "__version__",
-    "available_isas",
-    "avg_pool2d",
-    "conv2d",
-    "conv2d_backward",
-    "conv_transpose2d",
-    "conv_transpose2d_backward",
-    "explain_plan",
-    "filters",
-    "get_num_threads",
-    "kernels",
-    "max_pool2d",
-    "plan_conv2d",
-    "reference",
-    "set_num_threads",
+    "__version__", "adaptive_avg_pool1d", "adaptive_avg_pool1d_backward", "adaptive_avg_pool2d",
+    "adaptive_avg_pool2d_backward", "adaptive_avg_pool3d", "adaptive_avg_pool3d_backward",
+    "adaptive_max_pool1d", "adaptive_max_pool1d_backward", "adaptive_max_pool2d",
+    "adaptive_max_pool2d_backward", "adaptive_max_pool3d", "adaptive_max_pool3d_backward",
+    "available_isas", "avg_pool1d", "avg_pool1d_backward", "avg_pool2d", "avg_pool2d_backward",
+    "avg_pool3d", "avg_pool3d_backward", "conv2d", "conv2d_backward", "conv_transpose2d",
+    "conv_transpose2d_backward", "explain_plan", "filters",
+    "fractional_max_pool2d", "get_num_threads", "global_avg_pool", "global_avg_pool_backward",
+    "global_max_pool", "global_max_pool_backward", "kernels", "lp_pool1d", "lp_pool1d_backward",
+    "lp_pool2d", "lp_pool2d_backward", "lp_pool3d", "lp_pool3d_backward", "max_pool1d",
+    "max_pool1d_backward", "max_pool2d", "max_pool2d_backward", "max_pool3d",
+    "max_pool3d_backward", "max_unpool1d", "max_unpool2d", "max_unpool3d", "median_pool2d",
+    "min_pool1d", "min_pool2d", "min_pool3d", "plan_conv2d", "reference", "set_num_threads",
     "show_config",
-]
+]  # fmt: skip

@@ -309,20 +309,6 @@ class Filter2d(NamedTuple):
     rank: int = 0  # of a filter_rank; 0 is the smallest
 
 
-class Pool2d(NamedTuple):
-    """A pooling that can be computed; in NCHW each channel is a plane."""
-
-    planes: int
-    channels: int
-    rows: Window
-    cols: Window
-    bits: int
-    pooling: str
-    indices: bool
-    count_include_pad: bool
-    divisor: float  # 0: the window's own size
-
-
 def images(layout, n, channels, h, w):
     """The shape of a batch of images."""
     return (n, channels, h, w) if layout == "NCHW" else (n, h, w, channels)

@@ -1,10 +1,8 @@
-"""Pooling as CNNs do it, in PyTorch's names and order of arguments."""
+"""Pooling as CNNs do it, in PyTorch's names and order of arguments: maxima and averages."""
 
-import numpy as np
+from fastconv import _pooling
 
-from fastconv import _arrays, _geometry, _plan, _threads
-
-__all__ = ["avg_pool2d", "max_pool2d"]
+__all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"]
 
 
 def max_pool2d(
@@ -27,8 +25,8 @@ def max_pool2d(
 
     Parameters
     ----------
-    x : (N, C, H, W) array, float32, float64 or uint8
-        Images; (N, H, W, C) with ``layout="NHWC"``.
+    x : (N, C, H, W) array, float32, float64, uint8, int16 or uint16
+        (N, H, W, C) with ``layout="NHWC"``.
     kernel_size, stride, dilation : int or (rows, columns)
         The window, and elements from one window, one element of it, to the next; the stride is
         kernel_size by default.
@@ -50,7 +48,7 @@ def max_pool2d(
     Raises
     ------
     TypeError, ValueError
-        When an argument does not fit, before anything is written.
+        When an argument does not fit.
 
     Examples
     --------
@@ -60,9 +58,61 @@ def max_pool2d(
     array([[ 5.,  7.],
            [13., 15.]], dtype=float32)
     """
-    return _pool2d(
-        "max_pool2d", "max", ("float32", "float64", "uint8"), x, kernel_size, stride, padding,
-        dilation, ceil_mode, layout, out, threads, return_indices=bool(return_indices),
+    return _pooling.extreme(
+        2, "max", "max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode,
+        return_indices, layout, out, threads,
+    )  # fmt: skip
+
+
+@_pooling.documented_like(
+    max_pool2d,
+    """
+>>> max_pool1d(np.array([[[1.0, 5, 2, 4]]]), 2)
+array([[[5., 4.]]])
+""",
+)
+def max_pool1d(
+    x,
+    kernel_size,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode=False,
+    return_indices=False,
+    *,
+    layout="NCW",
+    out=None,
+    threads=None,
+):
+    return _pooling.extreme(
+        1, "max", "max_pool1d", x, kernel_size, stride, padding, dilation, ceil_mode,
+        return_indices, layout, out, threads,
+    )  # fmt: skip
+
+
+@_pooling.documented_like(
+    max_pool2d,
+    """
+>>> max_pool3d(np.arange(8.0).reshape(1, 1, 2, 2, 2), 2).ravel()
+array([7.])
+""",
+)
+def max_pool3d(
+    x,
+    kernel_size,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode=False,
+    return_indices=False,
+    *,
+    layout="NCDHW",
+    out=None,
+    threads=None,
+):
+    return _pooling.extreme(
+        3, "max", "max_pool3d", x, kernel_size, stride, padding, dilation, ceil_mode,
+        return_indices, layout, out, threads,
     )  # fmt: skip
 
 
@@ -83,11 +133,12 @@ def avg_pool2d(
     """Give the mean of each window.
 
     ``y[n, c, p, q] = sum over i, j of padded[n, c, p * stride + i * dilation, ...] / divisor``.
+    Means of integers are rounded half to even.
 
     Parameters
     ----------
-    x : (N, C, H, W) array, float32 or float64
-        Images; (N, H, W, C) with ``layout="NHWC"``.
+    x : (N, C, H, W) array, float32, float64, uint8, int16 or uint16
+        (N, H, W, C) with ``layout="NHWC"``.
     kernel_size, stride, dilation, padding, ceil_mode, layout, out, threads
         As in `max_pool2d`.
     count_include_pad : bool
@@ -102,7 +153,7 @@ def avg_pool2d(
     Raises
     ------
     TypeError, ValueError
-        When an argument does not fit, before anything is written.
+        When an argument does not fit.
 
     Examples
     --------
@@ -112,43 +163,61 @@ def avg_pool2d(
     array([[ 2.5,  4.5],
            [10.5, 12.5]], dtype=float32)
     """
-    divisor = 0.0
-    if divisor_override is not None:
-        divisor = _arrays.number("avg_pool2d", "divisor_override", divisor_override)
-        if divisor == 0:
-            raise ValueError("avg_pool2d: divisor_override is 0, expected another number")
-    return _pool2d(
-        "avg_pool2d", "avg", ("float32", "float64"), x, kernel_size, stride, padding, dilation,
-        ceil_mode, layout, out, threads, count_include_pad=bool(count_include_pad), divisor=divisor,
+    return _pooling.mean(
+        2, "avg_pool2d", x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+        divisor_override, dilation, layout, out, threads,
     )  # fmt: skip
 
 
-def _pool2d(
-    function, pooling, dtypes, x, kernel_size, stride, padding, dilation, ceil_mode, layout, out,
-    threads, *, return_indices=False, count_include_pad=True, divisor=0.0,
-):  # fmt: skip
-    layout = _geometry.choice(function, "layout", layout, tuple(_geometry.SHAPES))
-    x = _arrays.readable(function, "x", x, dtypes, _geometry.SHAPES[layout])
-    n, channels, h, w = _geometry.sizes(layout, x.shape)
-    kernel = _geometry.pair(function, "kernel_size", kernel_size, 1)
-    stride = kernel if stride is None else _geometry.pair(function, "stride", stride, 1)
-    padding = _geometry.padding(function, padding)
-    dilation = _geometry.pair(function, "dilation", dilation, 1)
-    rows, cols = _geometry.windows(
-        function, (h, w), kernel, stride, padding, dilation, bool(ceil_mode)
-    )
-    if threads is not None:
-        threads = _threads.checked(function, "threads", threads)
-    shape = _geometry.images(layout, n, channels, rows.o, cols.o)
-    result, finish = _arrays.writable(function, out, shape, x.dtype, (x,))
-    indices = np.empty(shape, np.int64) if return_indices else None
-    if result.size:
-        planes, c = (n * channels, 1) if layout == "NCHW" else (n, channels)
-        geometry = _geometry.Pool2d(
-            planes, c, rows, cols, 8 * x.itemsize, pooling, return_indices, count_include_pad,
-            divisor,
-        )  # fmt: skip
-        task, threads = _plan.pool2d(geometry, threads)
-        _arrays.check_scratch(function, task, threads)
-        task(_arrays.as_bytes(x), _arrays.as_bytes(result), _arrays.as_bytes(indices), threads)
-    return (finish(), indices) if return_indices else finish()
+@_pooling.documented_like(
+    avg_pool2d,
+    """
+>>> avg_pool1d(np.array([[[1.0, 5, 2, 4]]]), 2)
+array([[[3., 3.]]])
+""",
+)
+def avg_pool1d(
+    x,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    *,
+    divisor_override=None,
+    dilation=1,
+    layout="NCW",
+    out=None,
+    threads=None,
+):
+    return _pooling.mean(
+        1, "avg_pool1d", x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+        divisor_override, dilation, layout, out, threads,
+    )  # fmt: skip
+
+
+@_pooling.documented_like(
+    avg_pool2d,
+    """
+>>> avg_pool3d(np.arange(8.0).reshape(1, 1, 2, 2, 2), 2).ravel()
+array([3.5])
+""",
+)
+def avg_pool3d(
+    x,
+    kernel_size,
+    stride=None,
+    padding=0,
+    ceil_mode=False,
+    count_include_pad=True,
+    divisor_override=None,
+    *,
+    dilation=1,
+    layout="NCDHW",
+    out=None,
+    threads=None,
+):
+    return _pooling.mean(
+        3, "avg_pool3d", x, kernel_size, stride, padding, ceil_mode, count_include_pad,
+        divisor_override, dilation, layout, out, threads,
+    )  # fmt: skip

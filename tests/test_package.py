@@ -18,6 +18,7 @@ MODULES = [
     for module in pkgutil.walk_packages(fastconv.__path__, "fastconv.")
     if module.name not in ("fastconv.__main__", "fastconv._core")
 ]
+POOLINGS = [name for name in fastconv.__all__ if "pool" in name]
 # Public functions by their full names; the operations among them have every section.
 FUNCTIONS = {
     f"{module.__name__}.{name}": getattr(module, name)
@@ -27,8 +28,8 @@ FUNCTIONS = {
 }
 OPERATIONS = [
     "fastconv.conv2d", "fastconv.plan_conv2d", "fastconv.conv2d_backward",
-    "fastconv.conv_transpose2d", "fastconv.conv_transpose2d_backward", "fastconv.max_pool2d",
-    "fastconv.avg_pool2d", "fastconv.explain_plan",
+    "fastconv.conv_transpose2d", "fastconv.conv_transpose2d_backward", "fastconv.explain_plan",
+    *(f"fastconv.{name}" for name in POOLINGS),
     *(f"fastconv.filters.{name}" for name in filters.__all__),
 ]  # fmt: skip
 
@@ -49,7 +50,7 @@ def test_public_names(module):
 def test_public_names_of_the_package():
     promised = {
         "conv2d", "plan_conv2d", "conv2d_backward", "conv_transpose2d", "conv_transpose2d_backward",
-        "explain_plan", "max_pool2d", "avg_pool2d",
+        "explain_plan", *POOLINGS,
         "filters", "kernels", "reference",
         "set_num_threads", "get_num_threads", "available_isas", "show_config", "__version__",
     }  # fmt: skip

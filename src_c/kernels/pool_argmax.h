@@ -1,49 +1,78 @@
-/* Max pooling that also says where each maximum stands, as an index into the (h, w) plane: the first
- * of equals, the last NaN of several (as PyTorch); -1 and the lowest value where a window holds no
- * data. */
+/* Max and min pooling that also say where each result stands, as an index into the (d, h, w) volume:
+ * the first of equals, the last NaN of several (as PyTorch); -1 and what never wins where a window
+ * holds no data. */
 
-static void pool_argmax_at(const struct fc_pool2d *p, const real *x, ptrdiff_t top, ptrdiff_t left,
-                           real *out, int64_t *index)
+struct pool_best {
+    real value;
+    int64_t at;
+};
+
+/* Does x replace the best so far? A NaN does. */
+FC_INLINE int pool_beats(real x, real best, int pooling)
 {
-    ptrdiff_t r0, r1, s0, s1;
-    pool_span(top, p->kh, p->dilation_h, 0, p->h, &r0, &r1);
-    pool_span(left, p->kw, p->dilation_w, 0, p->w, &s0, &s1);
-    for (ptrdiff_t c = 0; c < p->c; c++) {
-        real best = pool_identity(1);
-        int64_t at = -1;
-        for (ptrdiff_t r = r0; r < r1; r++)
-            for (ptrdiff_t s = s0; s < s1; s++) {
-                const ptrdiff_t i = (top + r * p->dilation_h) * p->w + left + s * p->dilation_w;
-                const real value = x[i * p->c + c];
-                if (at < 0 || exceeds(value, best)) {
-                    best = value;
-                    at = i;
-                }
-            }
-        out[c] = best;
-        index[c] = at;
-    }
+#if FC_BITS == 8
+    return pooling == FC_MAX_POOL ? x > best : x < best;
+#else
+    return isnan(x) || (pooling == FC_MAX_POOL ? x > best : x < best);
+#endif
 }
 
-static size_t pool_argmax_scratch(const void *params)
+/* What a window without data gives. */
+FC_INLINE real pool_never(int pooling)
 {
-    (void)params;
-    return 0;
+#if FC_BITS == 8
+    return pooling == FC_MAX_POOL ? 0 : UINT8_MAX;
+#else
+    return (real)(pooling == FC_MAX_POOL ? -INFINITY : INFINITY);
+#endif
+}
+
+/* Of one channel of a window. */
+static struct pool_best pool_best(const struct fc_pool *p, const real *x, struct pool_span depth,
+                                  struct pool_span rows, struct pool_span cols)
+{
+    const ptrdiff_t dilation = p->w.dilation, c = p->c;
+    struct pool_best best = {pool_never(p->pooling), -1};
+    for (ptrdiff_t d = 0; d < depth.count; d++)
+        for (ptrdiff_t r = 0; r < rows.count; r++) {
+            const ptrdiff_t z = depth.first + d * p->d.dilation;
+            const ptrdiff_t y = z * p->h.n + rows.first + r * p->h.dilation;
+            const ptrdiff_t first = y * p->w.n + cols.first;
+            for (ptrdiff_t s = 0; s < cols.count; s++) {
+                const ptrdiff_t i = first + s * dilation;
+                if (best.at < 0 || pool_beats(x[i * c], best.value, p->pooling))
+                    best = (struct pool_best){x[i * c], i};
+            }
+        }
+    return best;
 }
 
 static void pool_argmax(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
-    const struct fc_pool2d *p = params;
-    const ptrdiff_t blocks = ceil_div(p->oh, p->block_rows);
+    const struct fc_pool *p = params;
     (void)scratch;
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const ptrdiff_t plane = unit / blocks, y0 = unit % blocks * p->block_rows;
-        const real *const x = (const real *)p->x + plane * p->h * p->w * p->c;
-        for (ptrdiff_t y = y0; y < FC_MIN(y0 + p->block_rows, p->oh); y++)
-            for (ptrdiff_t i = 0; i < p->ow; i++) {
-                const ptrdiff_t at = ((plane * p->oh + y) * p->ow + i) * p->c;
-                pool_argmax_at(p, x, y * p->stride_h - p->top, i * p->stride_w - p->left,
-                               (real *)p->out + at, p->indices + at);
+        ptrdiff_t first, last;
+        const ptrdiff_t plane = pool_unit(p, unit, &first, &last);
+        const real *const x = (const real *)p->x + plane * p->d.n * p->h.n * p->w.n * p->c;
+        const int64_t *const starts = p->starts ? p->starts + plane * (p->h.o + p->w.o) : NULL;
+        for (ptrdiff_t row = first; row < last; row++) {
+            const ptrdiff_t y = row % p->h.o;
+            const struct pool_span depth = pool_window(&p->d, row / p->h.o);
+            struct pool_span rows = pool_window(&p->h, y);
+            if (starts)
+                rows = (struct pool_span){(ptrdiff_t)starts[y], p->h.k};
+            for (ptrdiff_t i = 0; i < p->w.o; i++) {
+                const ptrdiff_t at = ((plane * p->d.o * p->h.o + row) * p->w.o + i) * p->c;
+                struct pool_span cols = pool_window(&p->w, i);
+                if (starts)
+                    cols = (struct pool_span){(ptrdiff_t)starts[p->h.o + i], p->w.k};
+                for (ptrdiff_t c = 0; c < p->c; c++) {
+                    const struct pool_best best = pool_best(p, x + c, depth, rows, cols);
+                    ((real *)p->out)[at + c] = best.value;
+                    p->indices[at + c] = best.at;
+                }
             }
+        }
     }
 }
