@@ -289,6 +289,10 @@ class Conv2dPlan:
         """Pickled, it packs its weights and plans its calls anew."""
         return {**self.__dict__, "_packed": {}, "_call": None}
 
+    def repack(self):
+        """Look at the weights again: their values have changed."""
+        self._packed, self._moderate = {}, None
+
     def give_back(self):
         """Let the next plain call have the memory of the packed weights."""
         for packed in self._packed.values():
