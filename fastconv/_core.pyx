@@ -24,7 +24,8 @@ cdef extern from "fastconv.h" nogil:
         FC_FILTER_INTEGER, FC_FILTER_INTEGER_SEPARABLE
         FC_FILTER_RECURSIVE, FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW, FC_FILTER_FOOTPRINT
         FC_FILTER_MEDIAN, FC_FILTER_NETWORK, FC_FILTER_RANK, FC_FMA_PEAK
-        FC_POOL, FC_POOL_GLOBAL, FC_POOL_ARGMAX, FC_POOL_MEDIAN, FC_POOL_SCATTER, FC_POOL_SPREAD
+        FC_POOL, FC_POOL_GLOBAL, FC_POOL_ARGMAX, FC_POOL_MAX_GRAD, FC_POOL_MEDIAN, FC_POOL_SCATTER
+        FC_POOL_SPREAD
         FC_PEAK_STEPS, FC_PEAK_CHAINS, FC_INTEGER_TERMS
         FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
         FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
@@ -68,7 +69,7 @@ cdef extern from "fastconv.h" nogil:
         const void *x
         void *out
         int64_t *indices
-        const int64_t *starts
+        const void *starts
 
     ctypedef struct pool_sizes "struct fc_pool":
         fc_axis d, h, w
@@ -127,6 +128,7 @@ ALGORITHMS = {
     "pool": FC_POOL,
     "pool_global": FC_POOL_GLOBAL,
     "pool_argmax": FC_POOL_ARGMAX,
+    "pool_max_grad": FC_POOL_MAX_GRAD,
     "pool_median": FC_POOL_MEDIAN,
     "pool_scatter": FC_POOL_SCATTER,
     "pool_spread": FC_POOL_SPREAD,
@@ -476,7 +478,7 @@ cdef class Pool(Task):
             params.indices = <int64_t *>&indices[0]
         params.starts = NULL
         if starts is not None:
-            params.starts = <const int64_t *>&starts[0]
+            params.starts = &starts[0]
         self.run(&params, threads)
 
 

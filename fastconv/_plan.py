@@ -514,16 +514,19 @@ def bias_gradient(geometry, threads):
     """The task of the gradient by a convolution's bias, and on how many threads."""
     g = geometry
     read = g.n * g.groups * g.k * g.rows.o * g.cols.o * g.bits / 8
-    task = _core.Conv2d(_config.isa(), g.bits, "bias_grad", _gradient_sizes(g))
-    return task, share(threads, read / BYTES)
+    return _line_gradient(g, _config.isa(), "bias_grad"), share(threads, read / BYTES)
 
 
 def fold(geometry, threads):
     """The task that puts together a gradient by the input, of the geometry's phases of a frame."""
     g = geometry
     written = g.n * g.c * g.rows.o * g.cols.o * g.bits / 8
-    task = _core.Conv2d(_config.isa(), g.bits, "fold", _gradient_sizes(g))
-    return task, share(threads, 2 * written / BYTES)
+    return _line_gradient(g, _config.isa(), "fold"), share(threads, 2 * written / BYTES)
+
+
+@lru_cache(CACHED_PLANS)
+def _line_gradient(g, isa, algorithm):
+    return _core.Conv2d(isa, g.bits, algorithm, _gradient_sizes(g))
 
 
 def frame_samples(sample_bytes, threads):
@@ -761,6 +764,15 @@ def pool(geometry, threads):
     cost = POOL_COSTS.get(g.algorithm, 1)
     threads = share(threads, g.planes * g.channels * outputs * read * cost / BYTES)
     return _pool(g, _config.isa(), threads), threads
+
+
+def is_pool_of_pairs(g):
+    """Are the windows 2x2 pixels that no other one sees, in planes of one channel?"""
+    depth, rows, cols = g.axes
+    return (
+        g.channels == 1 and depth.n == depth.k == 1 and g.bits != 8
+        and all(w[1:6] == (2, 2, 1, 0, 0) and 2 * w.o <= w.n for w in (rows, cols))
+    )  # fmt: skip
 
 
 @lru_cache(CACHED_PLANS)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv import _arrays, _geometry, _pool_geometry
+from fastconv import _arrays, _geometry, _plan, _pool_geometry
 from fastconv._pooling import FLOATS, NUMBERS, Call, divisor_of, norm_of
 
 
@@ -38,6 +38,9 @@ def max_backward(dims, function, dy, x, indices, layout, out, threads, *window, 
     outputs = call.size if output_size is None else output_size
     axes = _axes(call, size, window, outputs)
     if indices is None:
+        geometry = call.geometry(axes, algorithm="pool_max_grad")
+        if _plan.is_pool_of_pairs(geometry):
+            return call.run(geometry, x.shape, starts=x)
         search = Call(function, x, dims, layout, FLOATS, None, threads)
         _, indices = search.extreme(axes, "max", True)
     else:

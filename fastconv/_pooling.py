@@ -57,7 +57,7 @@ class Call:
         return self.run(self.geometry(axes, bits, pooling=pooling, **more), self.results(axes))
 
     def run(self, geometry, shape, indices=None, starts=None):
-        inputs = (self.x,) if indices is None else (self.x, indices)
+        inputs = [each for each in (self.x, indices, starts) if each is not None]
         result, finish = _arrays.writable(self.function, self.out, shape, self.dtype, inputs)
         if result.size:
             task, threads = _plan.pool(geometry, self.threads)

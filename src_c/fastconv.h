@@ -48,6 +48,7 @@ enum fc_algorithm_id {
     FC_POOL,
     FC_POOL_GLOBAL,
     FC_POOL_ARGMAX,
+    FC_POOL_MAX_GRAD,
     FC_POOL_MEDIAN,
     FC_POOL_SCATTER,
     FC_POOL_SPREAD,
@@ -95,12 +96,14 @@ struct fc_axis {
 };
 
 /* planes volumes of (d, h, w, c); channels first, c is 1 and each channel a plane. The backward
- * kernels FC_POOL_SCATTER and FC_POOL_SPREAD read outputs (x) and write elements (out). */
+ * kernels FC_POOL_SCATTER, FC_POOL_SPREAD and FC_POOL_MAX_GRAD read outputs (x) and write elements
+ * (out). */
 struct fc_pool {
     const void *x;
     void *out;
     int64_t *indices;
-    const int64_t *starts; /* of FC_POOL_ARGMAX: h.o and w.o first taps for each plane; or NULL */
+    const void *starts; /* of FC_POOL_ARGMAX: int64_t, h.o and w.o first taps for each plane, or
+                         * NULL; of FC_POOL_MAX_GRAD: what was pooled */
     struct fc_axis d, h, w;
     ptrdiff_t planes, c;
     ptrdiff_t block_rows, block_cols, batch; /* of outputs; how many rows are computed together */

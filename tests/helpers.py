@@ -554,6 +554,10 @@ OPERATIONS = {
         fastconv.max_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 4, w + 1), "x": (2, 2, 7, w)},
         {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1},
     ),
+    "max_pool2d_backward 2x2": Operation(
+        fastconv.max_pool2d_backward, FLOATS,
+        lambda w: {"dy": (2, 2, 3, w), "x": (2, 2, 7, 2 * w + 1)}, {"kernel_size": 2},
+    ),
     "lp_pool2d_backward": Operation(
         fastconv.lp_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 6, w - 2), "x": (2, 2, 7, w)},
         {"norm_type": 3, "kernel_size": (2, 3), "stride": 1},

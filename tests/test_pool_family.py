@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits, integers
+from helpers import assert_same_bits, integers, poisoned
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -213,6 +213,23 @@ def test_pytorchs_fractional_windows_and_unpooling():
                 *map(torch.from_numpy, (y, places)), 3, 2, 1, x.shape[2:]
             )
             assert_array_equal(fc.max_unpool2d(y, places, 3, 2, 1, x.shape), theirs.numpy())
+
+
+@pytest.mark.parametrize("height", [2, 3, 7])
+def test_gradient_of_maxima_of_pairs(isa, dtype, threads, height):
+    """2x2 windows have a kernel of their own: the first of equals, the last NaN, no -0."""
+    rng = np.random.default_rng(height)
+    for width in (*range(2, 36), 66, 67):
+        x = rng.integers(-1, 2, (2, 3, height, width)).astype(dtype)
+        for value in (np.nan, np.inf, -np.inf, -0.0):
+            x[rng.random(x.shape) < 0.1] = value
+        y, indices = fc.max_pool2d(x, 2, return_indices=True)
+        dy = rng.standard_normal(y.shape).astype(dtype)
+        dy[:, 0] = -0.0
+        expected = fc.max_pool2d_backward(dy, x, 2, indices=indices)
+        result = fc.max_pool2d_backward(dy, x, 2, threads=threads, out=poisoned(x.shape, dtype))
+        assert_same_bits(result, expected)
+        assert_same_bits(fc.max_pool2d_backward(dy, x, 2, out=x), expected)
 
 
 def test_by_hand():

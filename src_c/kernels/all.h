@@ -31,6 +31,7 @@
 #include "filter_integer.h"
 #include "filter_box.h"
 #else
+#include "pool_max_grad.h"
 #include "transpose.h"
 #include "activation.h"
 #include "epilogue.h"
@@ -86,6 +87,7 @@ const struct fc_kernels FC_TABLE = {
         [FC_POOL_SCATTER] = {pool_scatter, pool_planes, pool_no_scratch, NULL, NULL},
 #endif
 #if FC_BITS != 8
+        [FC_POOL_MAX_GRAD] = {pool_max_grad, pool_planes, pool_no_scratch, NULL, NULL},
         [FC_POOL_SPREAD] = {pool_spread, pool_planes, pool_spread_scratch, NULL, NULL},
 #endif
         [FC_FILTER_MEDIAN] = {filter_median, filter_units, filter_median_scratch, NULL, NULL},

@@ -55,7 +55,7 @@ static void pool_argmax(const void *params, ptrdiff_t begin, ptrdiff_t end, void
         ptrdiff_t first, last;
         const ptrdiff_t plane = pool_unit(p, unit, &first, &last);
         const real *const x = (const real *)p->x + plane * p->d.n * p->h.n * p->w.n * p->c;
-        const int64_t *const starts = p->starts ? p->starts + plane * (p->h.o + p->w.o) : NULL;
+        const int64_t *const starts = p->starts ? (const int64_t *)p->starts + plane * (p->h.o + p->w.o) : NULL;
         for (ptrdiff_t row = first; row < last; row++) {
             const ptrdiff_t y = row % p->h.o;
             const struct pool_span depth = pool_window(&p->d, row / p->h.o);
