@@ -5,7 +5,6 @@ Exit codes: 0 all done, 1 some files failed, 2 nothing was started, 130 interrup
 
 import logging
 import os
-import shutil
 import signal
 import sys
 import threading
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 
 from fastconv import batch, get_num_threads, images, kernels, show_config
 from fastconv._options import build_parsers
+from fastconv._progress import Line, clock
 
 __all__ = ["main"]
 
@@ -109,48 +109,35 @@ def _prepare_readers(options):
 
 
 class _Progress:
-    """One line on standard error, rewritten in place, and only on a terminal."""
+    """How far a run over images is."""
 
     def __init__(self, total):
         self.total, self.done, self.failed = total, 0, 0
         self._start = time.monotonic()
         self._shown = 0.0
-        self._width = shutil.get_terminal_size().columns - 1 if sys.stderr.isatty() else 0
+        self._line = Line()
 
     def advance(self, failed):
         self.done += 1
         self.failed += failed
         now = time.monotonic()
-        if self._width and now - self._shown >= 0.1:
+        if self._line.width and now - self._shown >= 0.1:
             self._shown = now
             rate = self.done / (now - self._start)
-            left = _clock((self.total - self.done) / rate)
-            self._write(f"{self.done}/{self.total} images, {rate:.1f} per second, "
-                        f"{left} left{self._failures()}")
+            left = clock((self.total - self.done) / rate)
+            self._line.write(f"{self.done}/{self.total} images, {rate:.1f} per second, "
+                             f"{left} left{self._failures()}")
 
     def clear(self):
-        if self._width:
-            self._write("")
-            print(end="\r", file=sys.stderr, flush=True)
+        self._line.clear()
 
     def summary(self):
         seconds = time.monotonic() - self._start
-        return (f"{self.done - self.failed} of {self.total} images in {_clock(seconds)} "
+        return (f"{self.done - self.failed} of {self.total} images in {clock(seconds)} "
                 f"({self.done / seconds:.1f} per second){self._failures()}")
 
     def _failures(self):
         return f", {self.failed} failed" if self.failed else ""
-
-    def _write(self, line):
-        print(f"\r{line[:self._width].ljust(self._width)}", end="", file=sys.stderr, flush=True)
-
-
-def _clock(seconds):
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class _Stopped:

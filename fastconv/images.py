@@ -7,14 +7,12 @@ and BMP, tifffile does TIFF; both come with the extra "cli" and are imported whe
 """
 
 import importlib.util
-import os
-import uuid
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 from fastconv import _pillow, _tiff
+from fastconv._files import replacing
 from fastconv._picture import ImageError, Picture
 
 __all__ = ["SUFFIXES", "ImageError", "Picture", "read", "require_readers", "write"]
@@ -63,7 +61,7 @@ def write(picture, path, quality=95):
     path = Path(path)
     image_format = SUFFIXES.get(path.suffix.lower())
     _refuse_loss(picture, image_format, path)
-    with _replacing(path) as file:
+    with replacing(path) as file:
         if image_format == "TIFF":
             _tiff.write(picture, file)
         else:
@@ -79,15 +77,3 @@ def _refuse_loss(picture, image_format, path):
         raise ImageError(f"{image_format} cannot hold {dtype} pixels; use --format tiff")
     if picture.alpha and image_format in ("JPEG", "BMP"):
         raise ImageError(f"{image_format} cannot hold transparency; use --format png")
-
-
-@contextmanager
-def _replacing(path):
-    """Open a temporary file that becomes `path` if the block ends well, and else disappears."""
-    partial = path.with_name(f".fastconv-{uuid.uuid4().hex}.tmp")
-    try:
-        with open(partial, "x+b") as file:
-            yield file
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -10,7 +10,9 @@ Names and defaults are PyTorch's.
 """
 
 from fastconv.nn.activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
+from fastconv.nn.augment import Augment
 from fastconv.nn.containers import Residual, Sequential
+from fastconv.nn.data import digits, image_folder
 from fastconv.nn.layers import (
     AdaptiveAvgPool2d,
     AvgPool2d,
@@ -24,9 +26,12 @@ from fastconv.nn.layers import (
     MaxPool2d,
 )
 from fastconv.nn.losses import binary_cross_entropy, cross_entropy, mse
+from fastconv.nn.models import image_classifier
 from fastconv.nn.module import Module, Parameter
 from fastconv.nn.optimizers import SGD, Adam, AdamW
 from fastconv.nn.schedules import CosineAnnealingLR, OneCycleLR, StepLR
+from fastconv.nn.serialization import load, read_arrays
+from fastconv.nn.training import History, evaluate, fit, train_step
 
 __all__ = [
     "GELU",
@@ -34,6 +39,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "AdaptiveAvgPool2d",
+    "Augment",
     "AvgPool2d",
     "BatchNorm2d",
     "Conv1d",
@@ -42,6 +48,7 @@ __all__ = [
     "CosineAnnealingLR",
     "Dropout",
     "Flatten",
+    "History",
     "LeakyReLU",
     "Linear",
     "MaxPool2d",
@@ -58,5 +65,13 @@ __all__ = [
     "Tanh",
     "binary_cross_entropy",
     "cross_entropy",
+    "digits",
+    "evaluate",
+    "fit",
+    "image_classifier",
+    "image_folder",
+    "load",
     "mse",
+    "read_arrays",
+    "train_step",
 ]  # fmt: skip

@@ -33,7 +33,7 @@ def cross_entropy(logits, labels, label_smoothing=0.0):
     """
     function = "cross_entropy"
     logits = _arrays.readable(function, "logits", logits, FLOATS, "(N, K)")
-    labels = _labels(function, labels, *logits.shape)
+    labels = checked_labels(function, labels, *logits.shape)
     smoothing = _arrays.number(function, "label_smoothing", label_smoothing)
     if not 0 <= smoothing <= 1:
         raise ValueError(f"{function}: label_smoothing is {smoothing}, expected 0 to 1")
@@ -105,7 +105,8 @@ def _pair(function, y, target):
     return y, target
 
 
-def _labels(function, labels, n, classes):
+def checked_labels(function, labels, n, classes):
+    """Labels of n samples, as an array; refuses others than integers of so many classes."""
     labels = _arrays.as_array(function, "labels", labels)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"{function}: labels has dtype {labels.dtype}, expected integers")
