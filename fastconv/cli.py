@@ -1,4 +1,4 @@
-"""The command `fastconv`: calls batch.py and demo.py and prints; never shows a traceback.
+"""The command `fastconv`: calls batch.py, demo.py and _train.py, prints; never shows a traceback.
 
 Exit codes: 0 all done, 1 some files failed, 2 nothing was started, 130 interrupted (128 + signal).
 """
@@ -33,7 +33,7 @@ def main(arguments=None):
     except BrokenPipeError:  # `fastconv kernels | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ImportError, OSError, ValueError) as error:
+    except (FloatingPointError, ImportError, OSError, ValueError) as error:
         return _fail(str(error))
     except Exception as error:  # a mistake of ours: still one line
         return _fail(f"unexpected {type(error).__name__}: {error}")
@@ -194,6 +194,51 @@ def _run_demo(options):
     return 0
 
 
+def _run_train(options):
+    from fastconv import _train
+
+    start = time.monotonic()
+    history, test, classes, counts = _train.train(
+        options.folder, options.output, epochs=options.epochs, batch_size=options.batch_size,
+        lr=options.lr, size=options.size, grey=options.grey, seed=options.seed,
+        threads=options.threads, overwrite=options.overwrite, resume=options.resume,
+    )
+    if history.stopped == "interrupted":
+        print("fastconv train: interrupted; the same command with --resume goes on",
+              file=sys.stderr)
+        return 128 + signal.SIGINT
+    for name, series in (("training", history.loss), ("test", history.validation_loss)):
+        print(f"{name} loss: {series[0]:.3f} {_train.curve(series)} {series[-1]:.3f}")
+    print(f"test accuracy: {test[1]:.1%} of {counts.sum()} images, "
+          f"after {clock(time.monotonic() - start)}")
+    cells = [[str(count or ".") for count in row] for row in counts]
+    _print_table([["is \\ taken for", *classes],
+                  *([name, *row] for name, row in zip(classes, cells, strict=True))],
+                 right=range(1, len(classes) + 1))
+    written = "model and pictures" if _train.draws() else "model"
+    print(f"{written}: {os.path.abspath(options.output)}")
+    if not _train.draws():
+        print('fastconv train: no pictures: matplotlib comes with: python -m pip install '
+              '"fastconv[plot]"', file=sys.stderr)
+    return 0
+
+
+def _run_predict(options):
+    from fastconv import _train
+
+    images.require_readers()
+    predict, failed = _train.predictor(options.model, options.invert, options.threads), False
+    for path in options.images:
+        try:
+            best = predict(path)
+        except (OSError, ValueError) as error:
+            failed = True
+            print(f"fastconv predict: {' '.join(str(error).split())}", file=sys.stderr)
+        else:
+            print(f"{path}: " + ", ".join(f"{name} {part:.1%}" for name, part in best[:3]))
+    return int(failed)
+
+
 def _run_info(_options):
     _print_table([
         (key, " ".join(value) if isinstance(value, tuple) else str(value))
@@ -212,5 +257,6 @@ def _print_table(rows, right=()):
 
 
 _COMMANDS = {
-    "filter": _run_filter, "kernels": _run_kernels, "demo": _run_demo, "info": _run_info,
+    "filter": _run_filter, "kernels": _run_kernels, "demo": _run_demo, "train": _run_train,
+    "predict": _run_predict, "info": _run_info,
 }
