@@ -4,11 +4,11 @@ import math
 
 import numpy as np
 
-from fastconv import _geometry, _gradient
+from fastconv import _arrays, _geometry, _gradient, _plan, _pool_geometry, _pooling
 from fastconv.conv import Conv2dPlan
 from fastconv.conv_backward import conv_transpose2d_backward
 from fastconv.conv_transpose import conv_transpose2d
-from fastconv.nn.module import Module, Parameter
+from fastconv.nn.module import FLOATS, Module, Parameter
 from fastconv.pool import avg_pool2d, max_pool2d
 from fastconv.pool_adaptive import adaptive_avg_pool2d
 from fastconv.pool_adaptive_backward import adaptive_avg_pool2d_backward
@@ -413,20 +413,44 @@ class MaxPool2d(_Pooling):
         super().__init__()
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.dilation, self.ceil_mode = dilation, ceil_mode
+        self._known = None, None
 
     def _pool_of(self, x, out, threads):
         return max_pool2d(x, *self.config().values(), out=out, threads=threads)
 
     def _forward(self, x, threads):
         y = self._y = self._result(x)
-        self._x = x
-        return self._pool_of(x, y, threads)
+        self._x, (forward, _) = x, self._geometries(x)
+        self._run(forward, x, y, None, threads)
+        return y
 
     def _backward(self, dy, threads, input_gradient):
         if not input_gradient:
             return None
-        dx = self._pool.take(self._x.shape, dy.dtype)
-        return max_pool2d_backward(dy, self._x, *self.config().values(), out=dx, threads=threads)
+        x, (_, pairs) = self._x, self._geometries(self._x)
+        dx = self._pool.take(x.shape, dy.dtype)
+        if not _plan.is_pool_of_pairs(pairs):
+            return max_pool2d_backward(dy, x, *self.config().values(), out=dx, threads=threads)
+        self._run(pairs, dy, dx, x, threads)
+        return dx
+
+    def _geometries(self, x):
+        """Of the pooling, and of its gradient if its windows are pairs; known for the last x."""
+        key = x.shape, x.dtype
+        if self._known[0] != key:
+            label = self._label()
+            call = _pooling.Call(label, x, 2, "NCHW", FLOATS)
+            axes = _pool_geometry.windows(label, call.size, *self.config().values())
+            pairs = call.geometry(axes, algorithm="pool_max_grad")
+            self._known = key, (call.geometry(axes, pooling="max"), pairs)
+        return self._known[1]
+
+    @staticmethod
+    def _run(geometry, source, result, pooled, threads):
+        # What the functions do, without their checks, which would take longer than small poolings.
+        task, threads = _plan.pool(geometry, threads)
+        source, result, pooled = map(_arrays.as_bytes, (source, result, pooled))
+        task(source, result, None, pooled, threads)
 
 
 class AvgPool2d(_Pooling):

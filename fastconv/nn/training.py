@@ -217,7 +217,7 @@ def fit(
     >>> from fastconv import nn
     >>> (x, labels), test = nn.digits()
     >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).initialize(seed=0)
-    >>> history = nn.fit(model, x, labels, epochs=3, validation=test, lr=0.01, progress=False)
+    >>> history = nn.fit(model, x, labels, epochs=4, validation=test, lr=0.03, progress=False)
     >>> history.validation_accuracy[-1] > 0.9
     True
     """
