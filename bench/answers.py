@@ -9,6 +9,7 @@ from fastconv import reference
 SEED = 20
 # Of the image's range, how far a recursive Gaussian may be from a Gaussian: fastconv's promise.
 RECURSIVE_ERROR = 1e-3
+LOSS_ERROR = 1e-4  # of a loss of about 2, after a step
 BAND = 64  # image rows that the reference filters at a time: its float64 arrays stay in the cache
 
 # How much farther from the truth than a direct sum a Winograd result may be: fastconv's own
@@ -46,6 +47,11 @@ def make_answer(case, arrays):
     A pixel that is one of the input's, and a sum of integers, must be exact. A method that
     approximates has its own bound.
     """
+    if case.operation == "nn.train_step":
+        from .peers.fastconv import trainer  # whose gradients the tests check in float64
+
+        expected = trainer(case, arrays["x"], "float64")()
+        return expected, np.full(expected.shape, LOSS_ERROR)
     expected = _reference(case, **arrays)
     if case.operation.startswith(_ORDER) or (case.is_integer and _is_sobel(case)):
         return expected, np.zeros(expected.shape)

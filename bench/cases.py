@@ -152,6 +152,11 @@ def _global_pool(name, operation, shape, layout="NCHW"):
                 arguments={"layout": layout})
 
 
+def _train(name, shape, network):
+    return Case(name, "train", "nn.train_step", shape, "image/s", shape[0],
+                arguments={"network": network})
+
+
 _SMALL = {"group": "small", "unit": "kcall/s", "work": 1e-3}
 _more = partial(_conv, group="conv_more")
 
@@ -246,6 +251,10 @@ CASES = (
     _global_pool("avg_global_7", "global_avg_pool", (32, 2048, 7, 7)),
     _global_pool("max_global_28x28", "global_max_pool", (32, 64, 28, 28)),
     _global_pool("avg_global_112_nhwc", "global_avg_pool", (8, 112, 112, 64), "NHWC"),
+    # A whole step: forward, backward, SGD with momentum.
+    _train("train_8x8",   (64, 1, 8, 8),   "conv16 conv32 pool linear10"),
+    _train("train_28x28", (64, 1, 28, 28), "conv32 pool conv64 pool linear128 linear10"),
+    _train("train_32x32", (64, 3, 32, 32), "conv64 conv64 pool conv128 conv128 pool linear10"),
     # What a call costs: one 3x3 filter on an 8x8 image.
     replace(_conv("small_conv", 1, 1, 8, 8, 1, 3), **_SMALL),
     replace(_filter("small_filter", "filter2d", "float32", (3, 3)), shape=(8, 8), **_SMALL),

@@ -6,18 +6,22 @@ from functools import partial
 import torch
 from torch.nn import functional
 
+from .. import networks
+
 VERSION = torch.__version__
 
 _GLOBAL = {"global_avg_pool": functional.adaptive_avg_pool2d,
            "global_max_pool": functional.adaptive_max_pool2d}
 
-# For good: this process never trains.
+# For good: only `_train` leaves it.
 torch.inference_mode().__enter__()
 
 
 def prepare(case, arrays, threads):
     torch.set_num_threads(threads)
     tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
+    if case.operation == "nn.train_step":
+        return _train(case, arrays["x"])
     if case.operation == "conv2d":
         return _conv2d(case.arguments, **tensors)
     if case.operation == "conv2d_backward":
@@ -53,6 +57,37 @@ def _backward(arguments, dy, x, weight):
         "torch": partial(gradients, dy, x, weight, *rest),
         "torch channels_last": partial(gradients, *last, *rest),
     }
+
+
+def _train(case, x):
+    variants = {}
+    for label, form in (("torch", torch.contiguous_format),
+                        ("torch channels_last", torch.channels_last)):
+        with torch.inference_mode(False):
+            batch = torch.from_numpy(x).contiguous(memory_format=form)
+            variants[label] = _trainer(case, batch, form)
+    return variants
+
+
+def _trainer(case, batch, form):
+    model = torch.nn.Sequential(*networks.layers(case, torch.nn)).to(memory_format=form)
+    values = networks.parameters([each.shape for each in model.parameters()])
+    with torch.no_grad():
+        for each, value in zip(model.parameters(), values, strict=True):
+            each.copy_(torch.from_numpy(value))
+    optimizer = torch.optim.SGD(model.parameters(), networks.RATE, networks.MOMENTUM)
+    labels = torch.from_numpy(networks.labels(case))
+
+    def step():
+        with torch.inference_mode(False):
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(batch), labels)
+            loss.backward()
+            optimizer.step()
+            return loss.detach().reshape(1)
+
+    step()
+    return step
 
 
 def _prepacked(arguments, x, weight):
