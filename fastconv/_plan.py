@@ -61,6 +61,8 @@ RECURSIVE_CHANNELS, RECURSIVE_LINE_BYTES, RECURSIVE_COLUMNS = 16, 32 * 1024, 16 
 # A pooling's lines: with what they are read from, a part of an L1 cache. Without channels a block
 # is at least so many columns.
 POOL_LINE_BYTES, POOL_COLUMNS = 8 * 1024, 4096
+# What it has beside its columns; and the most pointers to rows of lines that are joined together.
+POOL_SPARE_BYTES, POOL_POINTERS = 256, 1024
 # What has no vectors in it is in one variant alone.
 SCALAR = ("pool_argmax", "pool_median", "pool_scatter")
 # Of the time that a pooling takes to read its input, what those that go one by one take.
@@ -696,7 +698,10 @@ def _pool(g, isa, threads):
     outputs = depth.o * rows.o
     most = max(1, POOL_LINE_BYTES * 8 // (g.bits * g.channels * max(cols.stride, 1)))
     block = min(cols.o, most if g.channels > 1 else max(most, POOL_COLUMNS))
-    line = max(1, block * max(cols.stride, 1) * g.channels * g.bits // 8)
+    line = block * max(cols.stride, 1) * g.channels * g.bits // 8 + POOL_SPARE_BYTES
+    taps = math.prod(axis.k or _parts(axis.n, axis.o) + 1 for axis in (depth, rows))
+    batch = min(POOL_LINE_BYTES // line, POOL_POINTERS // taps, g.planes * outputs)
+    batch = 1 if g.is_prepared else max(1, batch)
     algorithm = g.algorithm
     if algorithm == "pool" and g.channels == 1 and not g.is_prepared and whole:
         algorithm = "pool_global"
@@ -704,7 +709,7 @@ def _pool(g, isa, threads):
         **{name: axis._asdict() for name, axis in zip("dhw", axes, strict=True)},
         "planes": g.planes, "c": g.channels,
         "block_rows": _even_rows(outputs, outputs, g.planes, threads), "block_cols": block,
-        "batch": min(outputs, max(1, POOL_LINE_BYTES // line)),
+        "batch": batch,
         "divisor": g.divisor, "norm": g.norm, "pooling": _core.POOLINGS[g.pooling],
         "dtype": _core.DTYPES[g.dtype], "count_include_pad": g.count_include_pad,
         "accumulate": g.accumulate,

@@ -74,7 +74,7 @@ const struct fc_kernels FC_TABLE = {
     .bits = FC_BITS,
     .lanes = LANES,
     .algorithm = {
-        [FC_POOL] = {pool, pool_units, pool_scratch, NULL, NULL},
+        [FC_POOL] = {pool, pool_rows, pool_scratch, NULL, NULL},
         [FC_POOL_GLOBAL] = {pool_global, pool_planes, pool_no_scratch, NULL, NULL},
 #if LANES == 1
         [FC_POOL_ARGMAX] = {pool_argmax, pool_units, pool_no_scratch, NULL, NULL},
