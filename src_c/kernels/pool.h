@@ -71,6 +71,7 @@ struct pool_windows {
     real *out;
     ptrdiff_t out_pitch;
     const real *spare; /* up to here outputs may be written that are written again */
+    int direct;        /* windows of 2x2 or 3 columns, straight from their rows */
 };
 
 FC_INLINE vec pool_finish(vec acc, real height, vec widths, const int pooling)
@@ -150,6 +151,42 @@ FC_INLINE void pool_along(const struct pool_windows *w, ptrdiff_t k, ptrdiff_t d
     }
 }
 
+#if FC_BITS == 32 && LANES > 1
+/* Windows of 3 pixels, 2 columns apart, straight from their `count` rows. The first may begin in the
+ * padding; the last ones end in the image. */
+FC_INLINE void pool_triples(const struct pool_windows *w, ptrdiff_t count, const int pooling)
+{
+    const ptrdiff_t n = w->n, start = w->start;
+    const real *const widths = w->widths, *const spare = w->spare, *const *rows = w->rows;
+    for (ptrdiff_t r = 0; r < w->lines; r++, rows += count) {
+        real *const out = w->out + r * w->out_pitch;
+        vec before = v_set1(start < 0 ? pool_identity(pooling) : rows[0][start]);
+        for (ptrdiff_t j = 1; j < count && start >= 0; j++)
+            before = pool_join(before, v_set1(rows[j][start]), pooling);
+        for (ptrdiff_t i = 0; i < n; i += LANES) {
+            const real *x = rows[0] + start + 1 + 2 * i;
+            vec a = v_load(x), b = v_load(x + LANES), even, odd, acc;
+            FC_PREFETCH(x + POOL_AHEAD);
+            FC_PREFETCH(x + POOL_AHEAD + LANES);
+            for (ptrdiff_t j = 1; j < count; j++) {
+                x = rows[j] + start + 1 + 2 * i;
+                FC_PREFETCH(x + POOL_AHEAD);
+                FC_PREFETCH(x + POOL_AHEAD + LANES);
+                a = pool_join(a, v_load(x), pooling);
+                b = pool_join(b, v_load(x + LANES), pooling);
+            }
+            even = v_even(a, b);
+            odd = v_odd(a, b);
+            acc = pool_join(pool_join(v_shift_in(before, odd), even, pooling), odd, pooling);
+            before = odd;
+            acc = pool_finish(acc, w->heights[r], pooling == FC_SUM_POOL ? v_load(widths + i) : acc,
+                              pooling);
+            pool_put(out + i, acc, n - i, spare);
+        }
+    }
+}
+#endif
+
 /* Pixels farther apart: windows at every column of a vector, of which some are outputs. */
 FC_INLINE void pool_along_far(const struct pool_windows *w, const int pooling)
 {
@@ -175,7 +212,16 @@ FC_INLINE void pool_along_far(const struct pool_windows *w, const int pooling)
 FC_INLINE void pool_pixels(const struct pool_windows *w, const int pooling)
 {
     const int usual = LANES > 1 && w->k == 3 && w->dilation == 1;
-    if (LANES > 1 && w->count == 2)
+#if FC_BITS == 32 && LANES > 1
+    if (w->direct && w->k == 3) {
+        if (w->count == 3)
+            pool_triples(w, 3, pooling);
+        else
+            pool_triples(w, w->count, pooling);
+        return;
+    }
+#endif
+    if (LANES > 1 && w->direct)
         pool_along(w, 2, 1, 2, 1, pooling);
     else if (w->stride > 2)
         pool_along_far(w, pooling);
@@ -519,13 +565,15 @@ FC_NOINLINE void pool_set_outputs(const struct pool_work *w, const struct pool_b
     };
     /* Of one channel, whole vectors are read: the last lines of an array are copied first. */
     const int room = c > 1 || w->end - last >= b->count + POOL_SPARE;
-    const int pairs = LANES > 1 && c == 1 && w->taps == 2 && p->h.k == 2 && p->w.k == 2 &&
-                      p->w.stride == 2 && p->w.dilation == 1 && whole == b->end - b->begin &&
-                      b->count == b->span && !pool_prepares(p);
+    const int usual = (p->w.k == 2 && w->taps == 2 && b->inside == 0) ||
+                      (FC_BITS == 32 && p->w.k == 3 && b->inside <= 1);
 
-    if (room && (pairs || pool_in_place(p))) {
+    windows.direct = LANES > 1 && room && usual && c == 1 && p->w.stride == 2 && p->w.dilation == 1 &&
+                     whole == b->end - b->begin && b->inside + b->count == b->span && !pool_prepares(p);
+    if (windows.direct || (room && pool_in_place(p))) {
         windows.rows = w->rows;
         windows.count = w->taps;
+        windows.start -= b->inside;
     } else {
         pool_set_lines(w, b, lines);
     }
