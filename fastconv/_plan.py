@@ -680,12 +680,19 @@ def _recursive_blocks(g):
 
 def pool(geometry, threads):
     """The task of a pooling, and on how many threads."""
-    g = geometry
+    threads = share(threads, _pool_seconds(geometry))
+    return _pool(geometry, _config.isa(), threads), threads
+
+
+def is_small_pool(geometry):
+    """Is a pooling not worth sharing between threads, however many there are?"""
+    return _pool_seconds(geometry) <= SHARED_SECONDS
+
+
+def _pool_seconds(g):
     read = math.prod(max(axis.k, axis.stride, 1) for axis in g.axes) * g.bits / 8
     outputs = math.prod(axis.o for axis in g.axes)
-    cost = POOL_COSTS.get(g.algorithm, 1)
-    threads = share(threads, g.planes * g.channels * outputs * read * cost / BYTES)
-    return _pool(g, _config.isa(), threads), threads
+    return g.planes * g.channels * outputs * read * POOL_COSTS.get(g.algorithm, 1) / BYTES
 
 
 @lru_cache(CACHED_PLANS)

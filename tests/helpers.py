@@ -14,7 +14,7 @@ import numpy as np
 from numpy.testing import assert_array_equal
 
 import fastconv
-from fastconv import _plan, avg_pool2d, conv, conv2d, filters, max_pool2d, plan_conv2d
+from fastconv import _calls, _plan, avg_pool2d, conv, conv2d, filters, max_pool2d, plan_conv2d
 
 FLOATS = ("float32", "float64")
 PIXELS = ("uint8", "uint16", "int16", "float16", "float32", "float64")
@@ -89,7 +89,7 @@ def clear_plans():
         if hasattr(each, "cache_clear"):
             each.cache_clear()
     conv._small_calls.clear()
-    filters._image._planned_calls.clear()
+    _calls._planned_calls.clear()
 
 
 def run_python(code, timeout=60, status=0, **environment):
