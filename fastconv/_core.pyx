@@ -383,7 +383,10 @@ cdef class Filter2d(Task):
 
     def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel,
                  unsigned char[::1] out, int threads):
-        self.compute(&x[0], NULL if kernel is None else &kernel[0], &out[0], threads)
+        cdef const void *weights = NULL
+        if kernel is not None:
+            weights = &kernel[0]
+        self.compute(&x[0], weights, &out[0], threads)
 
     cdef int compute(self, const void *x, const void *kernel, void *out, int threads) except -1:
         cdef fc_filter2d params = self.sizes

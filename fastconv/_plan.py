@@ -63,10 +63,10 @@ RECURSIVE_CHANNELS, RECURSIVE_LINE_BYTES, RECURSIVE_COLUMNS = 16, 32 * 1024, 16 
 POOL_LINE_BYTES, POOL_COLUMNS = 8 * 1024, 4096
 # What it has beside its columns; and the most pointers to rows of lines that are joined together.
 POOL_SPARE_BYTES, POOL_POINTERS = 256, 1024
-# What has no vectors in it is in one variant alone.
-SCALAR = ("pool_argmax", "pool_median", "pool_scatter")
+# What has no vectors in it is in one variant alone: the algorithm, and bits that have.
+SCALAR = {"pool_argmax": (32,), "pool_median": (), "pool_scatter": ()}
 # Of the time that a pooling takes to read its input, what those that go one by one take.
-POOL_COSTS = {"pool_argmax": 20, "pool_median": 100, "pool_scatter": 20, "pool_spread": 10}
+POOL_COSTS = {"pool_argmax": 5, "pool_median": 100, "pool_scatter": 20, "pool_spread": 10}
 # Fewer columns than this are not worth a block of their own.
 LEAST_COLUMNS = 48
 # What a depthwise unit copies of a plane: with its results, an L1 cache of 32 to 48 KB.
@@ -721,7 +721,8 @@ def _pool(g, isa, threads):
         "dtype": _core.DTYPES[g.dtype], "count_include_pad": g.count_include_pad,
         "accumulate": g.accumulate,
     }  # fmt: skip
-    return _core.Pool("scalar" if algorithm in SCALAR else isa, g.bits, algorithm, sizes)
+    isa = isa if g.bits in SCALAR.get(algorithm, (g.bits,)) else "scalar"
+    return _core.Pool(isa, g.bits, algorithm, sizes)
 
 
 def _whole_rows(g):

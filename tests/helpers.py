@@ -386,7 +386,7 @@ OPERATIONS = {
         {"kernel_size": 3, "stride": 2, "padding": 1, "layout": "NWC"},
     ),
     "max_pool3d": Operation(
-        fastconv.max_pool3d, POOLED, lambda w: {"x": (2, 2, 4, 5, w)},
+        fastconv.max_pool3d, POOLED, lambda w: {"x": (2, 2, 4, 5, w + 1)},
         {"kernel_size": (2, 9, 2), "stride": 1, "padding": (1, 4, 0)},
     ),
     "max_pool3d NDHWC": Operation(

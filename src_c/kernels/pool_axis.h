@@ -57,7 +57,7 @@ FC_NOINLINE real pool_width(const struct fc_pool *p, ptrdiff_t i)
     return p->divisor != 0 ? 1 : (real)pool_counted(p, &p->w, i);
 }
 
-#if LANES == 1
+#if LANES == 1 || FC_BITS == 32
 /* A unit is some rows of outputs of one plane. */
 static ptrdiff_t pool_units(const void *params)
 {

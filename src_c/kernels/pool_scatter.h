@@ -7,18 +7,19 @@ static void pool_scatter(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
     const struct fc_pool *p = params;
     const ptrdiff_t c = p->c, n = p->d.n * p->h.n * p->w.n * c;
     const ptrdiff_t outputs = p->d.o * p->h.o * p->w.o;
+    const int accumulate = p->accumulate;
     (void)scratch;
     for (ptrdiff_t plane = begin; plane < end; plane++) {
-        const real *const x = (const real *)p->x + plane * outputs * c;
-        const int64_t *const indices = p->indices + plane * outputs * c;
+        const real *x = (const real *)p->x + plane * outputs * c;
+        const int64_t *indices = p->indices + plane * outputs * c;
         real *const out = (real *)p->out + plane * n;
         memset(out, 0, (size_t)n * sizeof(real));
-        for (ptrdiff_t i = 0; i < outputs * c; i += c)
+        for (ptrdiff_t i = 0; i < outputs; i++, x += c, indices += c)
             for (ptrdiff_t j = 0; j < c; j++) {
-                const int64_t index = indices[i + j];
-                real *const to = out + (ptrdiff_t)index * c + j;
-                if (index >= 0)
-                    *to = (real)((p->accumulate ? *to : 0) + x[i + j]);
+                real *const to = out + (ptrdiff_t)indices[j] * c + j;
+                if (indices[j] < 0)
+                    continue;
+                *to = (real)(accumulate ? *to + x[j] : x[j]);
             }
     }
 }
