@@ -91,21 +91,24 @@ FC_INLINE void pool_best_vector(const struct fc_pool *p, const real *x, const st
                                 ptrdiff_t step, ptrdiff_t n, real *out, int64_t *indices,
                                 const int pooling)
 {
-    const ptrdiff_t origin = pool_pixel(p, w, 0, 0), pixel = p->c > 1 ? 0 : step;
-    vec best = pool_load_apart(x + origin * p->c, step, n), at = v_set1(0), zero = v_set1(0);
+    const ptrdiff_t origin = pool_pixel(p, w, 0, 0), c = p->c, pixel = c > 1 ? 0 : step;
+    const ptrdiff_t rows = w->rows.count, cols = w->cols.count, dilation = p->w.dilation;
+    vec best = pool_load_apart(x + origin * c, step, n), at = v_set1(0), zero = v_set1(0);
     real far[LANES], zeros[LANES];
+    int64_t all[LANES];
     int finite = 1;
     for (ptrdiff_t d = 0; d < w->depth.count; d++)
-        for (ptrdiff_t r = 0; r < w->rows.count; r++)
-            for (ptrdiff_t s = 0; s < w->cols.count; s++) {
-                const ptrdiff_t i = pool_pixel(p, w, d, r) + s * p->w.dilation;
-                const vec value = pool_load_apart(x + i * p->c, step, n);
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            ptrdiff_t i = pool_pixel(p, w, d, r);
+            for (ptrdiff_t s = 0; s < cols; s++, i += dilation) {
+                const vec value = pool_load_apart(x + i * c, step, n);
                 const vec lower = pooling == FC_MAX_POOL ? best : value;
                 const vec upper = pooling == FC_MAX_POOL ? value : best;
                 at = v_if_less(lower, upper, v_set1((real)(i - origin)), at);
                 best = v_if_less(lower, upper, value, best);
                 zero = v_fma(value, v_set1(0), zero);
             }
+        }
     v_store(zeros, zero);
     v_store(far, at);
     for (ptrdiff_t j = 0; j < LANES; j++)
@@ -118,22 +121,27 @@ FC_INLINE void pool_best_vector(const struct fc_pool *p, const real *x, const st
         v_store(out, best);
     else
         v_store_n(out, best, n);
-    for (ptrdiff_t j = 0; j < n; j++)
-        indices[j] = origin + j * pixel + (int32_t)far[j];
+    for (ptrdiff_t j = 0; j < LANES; j++)
+        all[j] = origin + j * pixel + (int32_t)far[j];
+    if (n >= LANES)
+        memcpy(indices, all, sizeof(all));
+    else
+        memcpy(indices, all, (size_t)n * sizeof(int64_t));
 }
 
 static void pool_best_vectors(const struct fc_pool *p, const real *x, const struct pool_place *w,
                               ptrdiff_t step, ptrdiff_t n, real *out, int64_t *indices)
 {
+    struct pool_place at = *w;
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         const ptrdiff_t some = FC_MIN(n - i, LANES);
-        if (p->pooling == FC_MAX_POOL)
-            pool_best_vector(p, x + i * step, w, step, some, out + i, indices + i, FC_MAX_POOL);
-        else
-            pool_best_vector(p, x + i * step, w, step, some, out + i, indices + i, FC_MIN_POOL);
+        const real *const channel = x + (p->c > 1 ? i : 0);
         if (p->c == 1)
-            for (ptrdiff_t j = 0; j < some; j++)
-                indices[i + j] += indices[i + j] < 0 ? 0 : i * step;
+            at.cols.first = w->cols.first + i * step;
+        if (p->pooling == FC_MAX_POOL)
+            pool_best_vector(p, channel, &at, step, some, out + i, indices + i, FC_MAX_POOL);
+        else
+            pool_best_vector(p, channel, &at, step, some, out + i, indices + i, FC_MIN_POOL);
     }
 }
 #else
