@@ -166,11 +166,9 @@ FC_INLINE void pool_triples(const struct pool_windows *w, ptrdiff_t count, const
         for (ptrdiff_t i = 0; i < n; i += LANES) {
             const real *x = rows[0] + start + 1 + 2 * i;
             vec a = v_load(x), b = v_load(x + LANES), even, odd, acc;
-            FC_PREFETCH(x + POOL_AHEAD);
-            FC_PREFETCH(x + POOL_AHEAD + LANES);
             for (ptrdiff_t j = 1; j < count; j++) {
                 x = rows[j] + start + 1 + 2 * i;
-                FC_PREFETCH(x + POOL_AHEAD);
+                FC_PREFETCH(x + POOL_AHEAD); /* the first row is the last one of the line before */
                 FC_PREFETCH(x + POOL_AHEAD + LANES);
                 a = pool_join(a, v_load(x), pooling);
                 b = pool_join(b, v_load(x + LANES), pooling);
@@ -471,13 +469,13 @@ FC_SMALL void pool_restore(const struct pool_work *w, ptrdiff_t n, char *out)
 }
 
 /* Lines whose windows are alike but for where they are: the rows of each, from `at` on. */
-FC_NOINLINE const real **pool_list_rows(const struct pool_work *w, const char *at, ptrdiff_t depth,
-                                        ptrdiff_t height, ptrdiff_t lines, const real **rows)
+FC_INLINE const real **pool_list_rows(const struct pool_work *w, const char *at, ptrdiff_t depth,
+                                      ptrdiff_t height, ptrdiff_t lines, const real **rows)
 {
     const struct fc_pool *const p = w->p;
-    const ptrdiff_t pitch = p->w.n * p->c * (ptrdiff_t)dtype_size(p->dtype), rest = w->taps - depth * height;
+    const ptrdiff_t pitch = p->w.n * p->c * (ptrdiff_t)dtype_size(p->dtype);
     const ptrdiff_t step = p->h.dilation * pitch, next = p->h.stride * pitch;
-    const ptrdiff_t slice = p->d.dilation * p->h.n * pitch;
+    const ptrdiff_t slice = p->d.dilation * p->h.n * pitch, rest = w->taps - depth * height;
     const real *const nothing = pool_prepares(p) ? NULL : w->nothing;
     for (; lines > 0; lines--, at += next) {
         for (ptrdiff_t d = 0; d < depth; d++)
@@ -487,6 +485,15 @@ FC_NOINLINE const real **pool_list_rows(const struct pool_work *w, const char *a
             *rows++ = nothing;
     }
     return rows;
+}
+
+/* The same, with the windows of most networks as constants. */
+FC_NOINLINE const real **pool_list_rows_of(const struct pool_work *w, const char *at, ptrdiff_t depth,
+                                           ptrdiff_t height, ptrdiff_t lines, const real **rows)
+{
+    if (LANES > 1 && depth == 1 && height == 3)
+        return pool_list_rows(w, at, 1, 3, lines, rows);
+    return pool_list_rows(w, at, depth, height, lines, rows);
 }
 
 /* The rows of some lines, which begin with outputs `row` of all planes, at the columns of a block.
@@ -510,7 +517,7 @@ FC_NOINLINE const real *pool_find_rows(const struct pool_work *w, const struct p
             for (ptrdiff_t i = 0; i < alike; i++)
                 w->heights[r + i] = count;
         }
-        rows = pool_list_rows(w, at, depth.count, height.count, alike, rows);
+        rows = pool_list_rows_of(w, at, depth.count, height.count, alike, rows);
         if (depth.count > 0 && height.count > 0)
             last = at + (depth.count - 1) * p->d.dilation * slice +
                    ((height.count - 1) * p->h.dilation + (alike - 1) * p->h.stride) * pitch;
