@@ -10,6 +10,7 @@
 enum { POOL_ROWS = 8, POOL_FEW = 2 }; /* rows joined at once: most, and of windows that have more */
 enum { POOL_PADDING = 64 }; /* in a line, on each side */
 enum { POOL_IN_PLACE = 4 }; /* rows of a window with channels that are read where they are, at most */
+enum { POOL_DIRECT = 9 };   /* and of usual windows without: of three axes 3x3 */
 enum { POOL_VECS = 4 };     /* of channels that are joined together */
 
 /* n elements of some rows joined into a line, after what it holds where it is `begun`. A line has room
@@ -71,7 +72,7 @@ struct pool_windows {
     real *out;
     ptrdiff_t out_pitch;
     const real *spare; /* up to here outputs may be written that are written again */
-    int direct;        /* windows of 2x2 or 3 columns, straight from their rows */
+    int direct;        /* straight from their rows: pool_direct */
 };
 
 FC_INLINE vec pool_finish(vec acc, real height, vec widths, const int pooling)
@@ -118,67 +119,68 @@ FC_INLINE vec pool_windows_at(const real *x, ptrdiff_t k, ptrdiff_t dilation, co
     return acc;
 }
 
-/* The same of 2x2 pixels, 2 columns apart. */
-FC_INLINE vec pool_pairs_at(const real *x, const real *below, const int pooling)
-{
-    vec a = v_load(x), b = v_load(x + LANES);
-    FC_PREFETCH(x + POOL_AHEAD);
-    FC_PREFETCH(x + POOL_AHEAD + LANES);
-    FC_PREFETCH(below + POOL_AHEAD);
-    FC_PREFETCH(below + POOL_AHEAD + LANES);
-    a = pool_join(a, v_load(below), pooling);
-    b = pool_join(b, v_load(below + LANES), pooling);
-    return pool_join(v_even(a, b), v_odd(a, b), pooling);
-}
-
-/* Pixels 1 or 2 columns apart, of lines that are read beyond their end: the caller knows the window,
- * and whether it is of `pairs`, 2x2 pixels straight from their rows. */
+/* Pixels 1 or 2 columns apart, of lines that are read beyond their end; the caller knows the window. */
 FC_INLINE void pool_along(const struct pool_windows *w, ptrdiff_t k, ptrdiff_t dilation,
-                          const int stride, const int pairs, const int pooling)
+                          const int stride, const int pooling)
 {
-    const ptrdiff_t n = w->n, start = w->start, pitch = w->out_pitch, lines = w->lines;
-    const real *const widths = w->widths, *const spare = w->spare, *const *rows = w->rows;
-    real *out = w->out;
-    for (ptrdiff_t r = 0; r < lines; r++, rows += 1 + pairs, out += pitch) {
-        const real *const x = rows[0] + start, *const below = rows[pairs] + start;
+    const ptrdiff_t n = w->n;
+    const real *const widths = w->widths, *const spare = w->spare;
+    for (ptrdiff_t r = 0; r < w->lines; r++) {
+        const real *const x = w->rows[r] + w->start;
         const real height = w->heights[r];
+        real *const out = w->out + r * w->out_pitch;
         for (ptrdiff_t i = 0; i < n; i += LANES) {
-            vec acc = pairs ? pool_pairs_at(x + 2 * i, below + 2 * i, pooling)
-                            : pool_windows_at(x + stride * i, k, dilation, stride, pooling);
+            vec acc = pool_windows_at(x + stride * i, k, dilation, stride, pooling);
             acc = pool_finish(acc, height, pooling == FC_SUM_POOL ? v_load(widths + i) : acc, pooling);
             pool_put(out + i, acc, n - i, spare);
         }
     }
 }
 
-#if FC_BITS == 32 && LANES > 1
-/* Windows of 3 pixels, 2 columns apart, straight from their `count` rows. The first may begin in the
- * padding; the last ones end in the image. */
-FC_INLINE void pool_triples(const struct pool_windows *w, ptrdiff_t count, const int pooling)
+#if LANES > 1
+/* The columns 0, 1 and 2, 2 and 3 and 4, ... of even and odd ones, and the last one before them. */
+FC_INLINE vec pool_join_triples(vec before, vec even, vec odd, const int pooling)
 {
-    const ptrdiff_t n = w->n, start = w->start;
+#if FC_BITS == 32
+    return pool_join(pool_join(v_shift_in(before, odd), even, pooling), odd, pooling);
+#else
+    (void)before, (void)even, (void)pooling; /* windows of 3 columns are always joined to lines */
+    return odd;
+#endif
+}
+
+/* Windows of k = 2 or 3 columns, 2 apart, straight from their `count` rows. One of 3 may begin in the
+ * padding; all end in the image. */
+FC_INLINE void pool_direct(const struct pool_windows *w, ptrdiff_t count, const int k, const int pooling)
+{
+    const ptrdiff_t n = w->n, start = w->start, first = start + k - 2;
     const real *const widths = w->widths, *const spare = w->spare, *const *rows = w->rows;
     for (ptrdiff_t r = 0; r < w->lines; r++, rows += count) {
+        const real height = w->heights[r];
         real *const out = w->out + r * w->out_pitch;
-        vec before = v_set1(start < 0 ? pool_identity(pooling) : rows[0][start]);
-        for (ptrdiff_t j = 1; j < count && start >= 0; j++)
-            before = pool_join(before, v_set1(rows[j][start]), pooling);
+        vec before = v_set1(pool_identity(pooling));
+        if (k == 3 && start >= 0) {
+            before = v_set1(rows[0][start]);
+            for (ptrdiff_t j = 1; j < count; j++)
+                before = pool_join(before, v_set1(rows[j][start]), pooling);
+        }
         for (ptrdiff_t i = 0; i < n; i += LANES) {
-            const real *x = rows[0] + start + 1 + 2 * i;
-            vec a = v_load(x), b = v_load(x + LANES), even, odd, acc;
-            for (ptrdiff_t j = 1; j < count; j++) {
-                x = rows[j] + start + 1 + 2 * i;
-                FC_PREFETCH(x + POOL_AHEAD); /* the first row is the last one of the line before */
-                FC_PREFETCH(x + POOL_AHEAD + LANES);
-                a = pool_join(a, v_load(x), pooling);
-                b = pool_join(b, v_load(x + LANES), pooling);
+            vec a = before, b = before, even, odd, acc;
+            for (ptrdiff_t j = 0; j < count; j++) {
+                const real *const x = rows[j] + first + 2 * i;
+                const vec left = v_load(x), right = v_load(x + LANES);
+                if (k == 2 || j > 0) { /* of 3, the first row is the last one of the line before */
+                    FC_PREFETCH(x + POOL_AHEAD);
+                    FC_PREFETCH(x + POOL_AHEAD + LANES);
+                }
+                a = j ? pool_join(a, left, pooling) : left;
+                b = j ? pool_join(b, right, pooling) : right;
             }
             even = v_even(a, b);
             odd = v_odd(a, b);
-            acc = pool_join(pool_join(v_shift_in(before, odd), even, pooling), odd, pooling);
+            acc = k == 2 ? pool_join(even, odd, pooling) : pool_join_triples(before, even, odd, pooling);
             before = odd;
-            acc = pool_finish(acc, w->heights[r], pooling == FC_SUM_POOL ? v_load(widths + i) : acc,
-                              pooling);
+            acc = pool_finish(acc, height, pooling == FC_SUM_POOL ? v_load(widths + i) : acc, pooling);
             pool_put(out + i, acc, n - i, spare);
         }
     }
@@ -210,28 +212,27 @@ FC_INLINE void pool_along_far(const struct pool_windows *w, const int pooling)
 FC_INLINE void pool_pixels(const struct pool_windows *w, const int pooling)
 {
     const int usual = LANES > 1 && w->k == 3 && w->dilation == 1;
-#if FC_BITS == 32 && LANES > 1
-    if (w->direct && w->k == 3) {
-        if (w->count == 3)
-            pool_triples(w, 3, pooling);
-        else
-            pool_triples(w, w->count, pooling);
+#if LANES > 1
+    if (w->direct) {
+        if (w->k == 2 && w->count == 2)
+            pool_direct(w, 2, 2, pooling);
+        else if (w->k == 2)
+            pool_direct(w, w->count, 2, pooling);
+        else if (FC_BITS == 32 && w->count == 3)
+            pool_direct(w, 3, 3, pooling);
+        else if (FC_BITS == 32)
+            pool_direct(w, w->count, 3, pooling);
         return;
     }
 #endif
-    if (LANES > 1 && w->direct)
-        pool_along(w, 2, 1, 2, 1, pooling);
-    else if (w->stride > 2)
+    if (w->stride > 2)
         pool_along_far(w, pooling);
+    else if (w->stride == 1 && usual)
+        pool_along(w, 3, 1, 1, pooling);
     else if (w->stride == 1)
-        if (usual)
-            pool_along(w, 3, 1, 1, 0, pooling);
-        else
-            pool_along(w, w->k, w->dilation, 1, 0, pooling);
-    else if (usual)
-        pool_along(w, 3, 1, 2, 0, pooling);
+        pool_along(w, w->k, w->dilation, 1, pooling);
     else
-        pool_along(w, w->k, w->dilation, 2, 0, pooling);
+        pool_along(w, w->k, w->dilation, 2, pooling);
 }
 
 /* One output of `vecs` vectors of channels, of which the last has n or more; its first tap is `at`. */
@@ -572,11 +573,12 @@ FC_NOINLINE void pool_set_outputs(const struct pool_work *w, const struct pool_b
     };
     /* Of one channel, whole vectors are read: the last lines of an array are copied first. */
     const int room = c > 1 || w->end - last >= b->count + POOL_SPARE;
-    const int usual = (p->w.k == 2 && w->taps == 2 && b->inside == 0) ||
+    const int usual = (p->w.k == 2 && b->inside == 0) ||
                       (FC_BITS == 32 && p->w.k == 3 && b->inside <= 1);
 
-    windows.direct = LANES > 1 && room && usual && c == 1 && p->w.stride == 2 && p->w.dilation == 1 &&
-                     whole == b->end - b->begin && b->inside + b->count == b->span && !pool_prepares(p);
+    windows.direct = LANES > 1 && room && usual && c == 1 && w->taps <= POOL_DIRECT &&
+                     p->w.stride == 2 && p->w.dilation == 1 && !pool_prepares(p) &&
+                     whole == b->end - b->begin && b->inside + b->count == b->span;
     if (windows.direct || (room && pool_in_place(p))) {
         windows.rows = w->rows;
         windows.count = w->taps;
