@@ -15,57 +15,49 @@ try:
     from fastconv.conv_backward import conv2d_backward, conv_transpose2d_backward
     from fastconv.conv_transpose import conv_transpose2d
     from fastconv.pool import (
-        avg_pool1d,
-        avg_pool2d,
-        avg_pool3d,
-        max_pool1d,
-        max_pool2d,
-        max_pool3d,
-    )  # fmt: skip
-    from fastconv.pool_adaptive import (
         adaptive_avg_pool1d,
+        adaptive_avg_pool1d_backward,
         adaptive_avg_pool2d,
+        adaptive_avg_pool2d_backward,
         adaptive_avg_pool3d,
+        adaptive_avg_pool3d_backward,
         adaptive_max_pool1d,
+        adaptive_max_pool1d_backward,
         adaptive_max_pool2d,
+        adaptive_max_pool2d_backward,
         adaptive_max_pool3d,
+        adaptive_max_pool3d_backward,
+        avg_pool1d,
+        avg_pool1d_backward,
+        avg_pool2d,
+        avg_pool2d_backward,
+        avg_pool3d,
+        avg_pool3d_backward,
         fractional_max_pool2d,
         global_avg_pool,
-        global_max_pool,
-    )  # fmt: skip
-    from fastconv.pool_adaptive_backward import (
-        adaptive_avg_pool1d_backward,
-        adaptive_avg_pool2d_backward,
-        adaptive_avg_pool3d_backward,
-        adaptive_max_pool1d_backward,
-        adaptive_max_pool2d_backward,
-        adaptive_max_pool3d_backward,
         global_avg_pool_backward,
+        global_max_pool,
         global_max_pool_backward,
+        lp_pool1d,
         lp_pool1d_backward,
+        lp_pool2d,
         lp_pool2d_backward,
+        lp_pool3d,
         lp_pool3d_backward,
-    )  # fmt: skip
-    from fastconv.pool_backward import (
-        avg_pool1d_backward,
-        avg_pool2d_backward,
-        avg_pool3d_backward,
+        max_pool1d,
         max_pool1d_backward,
+        max_pool2d,
         max_pool2d_backward,
+        max_pool3d,
         max_pool3d_backward,
         max_unpool1d,
         max_unpool2d,
         max_unpool3d,
-    )  # fmt: skip
-    from fastconv.pool_order import (
-        lp_pool1d,
-        lp_pool2d,
-        lp_pool3d,
         median_pool2d,
         min_pool1d,
         min_pool2d,
         min_pool3d,
-    )  # fmt: skip
+    )
 except ImportError as error:
     if "_core" not in str(error):
         raise

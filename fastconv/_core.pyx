@@ -185,6 +185,9 @@ cdef class Task:
             raise MemoryError(f"fastconv: no memory for {threads} x {self.scratch_bytes} bytes of scratch")
         return 0
 
+    cdef int compute(self, const void *x, const void *kernel, void *out, int threads) except -1:
+        raise NotImplementedError
+
     @property
     def units(self):
         """Parts that threads can share."""
@@ -399,19 +402,21 @@ cdef class Filter2d(Task):
 
     def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel,
                  unsigned char[::1] out, int threads):
-        cdef fc_filter2d params = self.sizes
-        params.x = &x[0]
-        params.kernel = NULL
+        cdef const void *weights = NULL
         if kernel is not None:
-            params.kernel = &kernel[0]
-        params.out = &out[0]
-        self.run(&params, threads)
+            weights = &kernel[0]
+        self.compute(&x[0], weights, &out[0], threads)
+
+    cdef int compute(self, const void *x, const void *kernel, void *out, int threads) except -1:
+        cdef fc_filter2d params = self.sizes
+        params.x, params.kernel, params.out = x, kernel, out
+        return self.run(&params, threads)
 
 
-cdef class Filter2dCall:
-    """An image filter that was planned for images of one shape, as Conv2dCall."""
+cdef class PlannedCall:
+    """An image filter or a pooling that was planned for arrays of one shape, as Conv2dCall."""
 
-    cdef Filter2d task
+    cdef Task task
     cdef tuple shape
     cdef Form image, out
     cdef object dtype, kernel, empty, ndarray
@@ -420,7 +425,7 @@ cdef class Filter2dCall:
     cdef readonly int threads
     cdef readonly bint shared  # between as many threads as calls use when they are not told
 
-    def __init__(self, Filter2d task, int threads, bint shared, tuple image_shape, image_dtype,
+    def __init__(self, Task task, int threads, bint shared, tuple image_shape, image_dtype,
                  tuple shape, dtype, const unsigned char[::1] kernel):
         from numpy import empty, ndarray
 
@@ -435,7 +440,6 @@ cdef class Filter2dCall:
     def __call__(self, image, out):
         # Gives the result, or None.
         cdef Py_buffer views[2]
-        cdef fc_filter2d params = self.task.sizes
         cdef int i, taken = 0
         if out is not None and type(out) is not self.ndarray:
             return None
@@ -452,8 +456,7 @@ cdef class Filter2dCall:
             taken = 2
             if overlap(&views[0], &views[1]):
                 return None
-            params.x, params.out, params.kernel = views[0].buf, views[1].buf, self.kernel_data
-            self.task.run(&params, self.threads)
+            self.task.compute(views[0].buf, self.kernel_data, views[1].buf, self.threads)
         finally:
             for i in range(taken):
                 PyBuffer_Release(&views[i])
@@ -480,6 +483,11 @@ cdef class Pool(Task):
         if starts is not None:
             params.starts = &starts[0]
         self.run(&params, threads)
+
+    cdef int compute(self, const void *x, const void *kernel, void *out, int threads) except -1:
+        cdef fc_pool params = self.sizes
+        params.x, params.out, params.indices, params.starts = x, out, NULL, NULL
+        return self.run(&params, threads)
 
 
 def isa_names():

@@ -61,10 +61,12 @@ RECURSIVE_CHANNELS, RECURSIVE_LINE_BYTES, RECURSIVE_COLUMNS = 16, 32 * 1024, 16 
 # A pooling's lines: with what they are read from, a part of an L1 cache. Without channels a block
 # is at least so many columns.
 POOL_LINE_BYTES, POOL_COLUMNS = 8 * 1024, 4096
-# What has no vectors in it is in one variant alone.
-SCALAR = ("pool_argmax", "pool_median", "pool_scatter")
+# What it has beside its columns; and the most pointers to rows of lines that are joined together.
+POOL_SPARE_BYTES, POOL_POINTERS = 256, 1024
+# What has no vectors in it is in one variant alone: the algorithm, and bits that have.
+SCALAR = {"pool_argmax": (32,), "pool_median": (), "pool_scatter": ()}
 # Of the time that a pooling takes to read its input, what those that go one by one take.
-POOL_COSTS = {"pool_argmax": 20, "pool_median": 100, "pool_scatter": 20, "pool_spread": 10}
+POOL_COSTS = {"pool_argmax": 5, "pool_median": 100, "pool_scatter": 20, "pool_spread": 10}
 # Fewer columns than this are not worth a block of their own.
 LEAST_COLUMNS = 48
 # What a depthwise unit copies of a plane: with its results, an L1 cache of 32 to 48 KB.
@@ -758,12 +760,19 @@ def _recursive_blocks(g):
 
 def pool(geometry, threads):
     """The task of a pooling, and on how many threads."""
-    g = geometry
+    threads = share(threads, _pool_seconds(geometry))
+    return _pool(geometry, _config.isa(), threads), threads
+
+
+def is_small_pool(geometry):
+    """Is a pooling not worth sharing between threads, however many there are?"""
+    return _pool_seconds(geometry) <= SHARED_SECONDS
+
+
+def _pool_seconds(g):
     read = math.prod(max(axis.k, axis.stride, 1) for axis in g.axes) * g.bits / 8
     outputs = math.prod(axis.o for axis in g.axes)
-    cost = POOL_COSTS.get(g.algorithm, 1)
-    threads = share(threads, g.planes * g.channels * outputs * read * cost / BYTES)
-    return _pool(g, _config.isa(), threads), threads
+    return g.planes * g.channels * outputs * read * POOL_COSTS.get(g.algorithm, 1) / BYTES
 
 
 def is_pool_of_pairs(g):
@@ -785,7 +794,10 @@ def _pool(g, isa, threads):
     outputs = depth.o * rows.o
     most = max(1, POOL_LINE_BYTES * 8 // (g.bits * g.channels * max(cols.stride, 1)))
     block = min(cols.o, most if g.channels > 1 else max(most, POOL_COLUMNS))
-    line = max(1, block * max(cols.stride, 1) * g.channels * g.bits // 8)
+    line = block * max(cols.stride, 1) * g.channels * g.bits // 8 + POOL_SPARE_BYTES
+    taps = math.prod(axis.k or _parts(axis.n, axis.o) + 1 for axis in (depth, rows))
+    batch = min(POOL_LINE_BYTES // line, POOL_POINTERS // taps, g.planes * outputs)
+    batch = 1 if g.is_prepared else max(1, batch)
     algorithm = g.algorithm
     if algorithm == "pool" and g.channels == 1 and not g.is_prepared and whole:
         algorithm = "pool_global"
@@ -793,12 +805,13 @@ def _pool(g, isa, threads):
         **{name: axis._asdict() for name, axis in zip("dhw", axes, strict=True)},
         "planes": g.planes, "c": g.channels,
         "block_rows": _even_rows(outputs, outputs, g.planes, threads), "block_cols": block,
-        "batch": min(outputs, max(1, POOL_LINE_BYTES // line)),
+        "batch": batch,
         "divisor": g.divisor, "norm": g.norm, "pooling": _core.POOLINGS[g.pooling],
         "dtype": _core.DTYPES[g.dtype], "count_include_pad": g.count_include_pad,
         "accumulate": g.accumulate,
     }  # fmt: skip
-    return _core.Pool("scalar" if algorithm in SCALAR else isa, g.bits, algorithm, sizes)
+    isa = isa if g.bits in SCALAR.get(algorithm, (g.bits,)) else "scalar"
+    return _core.Pool(isa, g.bits, algorithm, sizes)
 
 
 def _whole_rows(g):

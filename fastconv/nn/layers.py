@@ -4,15 +4,21 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays, _geometry, _gradient, _plan, _pool_geometry, _pooling
+from fastconv import _arrays, _geometry, _gradient, _plan
 from fastconv.conv import Conv2dPlan
 from fastconv.conv_backward import conv_transpose2d_backward
 from fastconv.conv_transpose import conv_transpose2d
 from fastconv.nn.module import FLOATS, Module, Parameter
-from fastconv.pool import avg_pool2d, max_pool2d
-from fastconv.pool_adaptive import adaptive_avg_pool2d
-from fastconv.pool_adaptive_backward import adaptive_avg_pool2d_backward
-from fastconv.pool_backward import avg_pool2d_backward, max_pool2d_backward
+from fastconv.pool import (
+    _axes,
+    adaptive_avg_pool2d,
+    adaptive_avg_pool2d_backward,
+    avg_pool2d,
+    avg_pool2d_backward,
+    max_pool2d,
+    max_pool2d_backward,
+)
+from fastconv.pool._call import Call
 
 # Geometries that a layer remembers: training, the last batch of an epoch, validation and so on.
 REMEMBERED = 16
@@ -439,8 +445,8 @@ class MaxPool2d(_Pooling):
         key = x.shape, x.dtype
         if self._known[0] != key:
             label = self._label()
-            call = _pooling.Call(label, x, 2, "NCHW", FLOATS)
-            axes = _pool_geometry.windows(label, call.size, *self.config().values())
+            call = Call(label, x, 2, "NCHW", FLOATS)
+            axes = _axes.windows(label, call.size, *self.config().values())
             pairs = call.geometry(axes, algorithm="pool_max_grad")
             self._known = key, (call.geometry(axes, pooling="max"), pairs)
         return self._known[1]

@@ -14,8 +14,10 @@
 #include "pool.h"
 #include "pool_global.h"
 #include "pool_spread.h"
-#if LANES == 1 /* no vectors in these: one variant serves all */
+#if LANES == 1 || FC_BITS == 32 /* no vectors in others: one variant serves all */
 #include "pool_argmax.h"
+#endif
+#if LANES == 1
 #include "pool_median.h"
 #include "pool_scatter.h"
 #endif
@@ -79,10 +81,12 @@ const struct fc_kernels FC_TABLE = {
     .bits = FC_BITS,
     .lanes = LANES,
     .algorithm = {
-        [FC_POOL] = {pool, pool_units, pool_scratch, NULL, NULL},
+        [FC_POOL] = {pool, pool_rows, pool_scratch, NULL, NULL},
         [FC_POOL_GLOBAL] = {pool_global, pool_planes, pool_no_scratch, NULL, NULL},
-#if LANES == 1
+#if LANES == 1 || FC_BITS == 32
         [FC_POOL_ARGMAX] = {pool_argmax, pool_units, pool_no_scratch, NULL, NULL},
+#endif
+#if LANES == 1
         [FC_POOL_MEDIAN] = {pool_median, pool_units, pool_median_scratch, NULL, NULL},
         [FC_POOL_SCATTER] = {pool_scatter, pool_planes, pool_no_scratch, NULL, NULL},
 #endif

@@ -27,18 +27,28 @@ FC_INLINE real pool_never(int pooling)
 #endif
 }
 
+/* A window: the taps inside of each axis. */
+struct pool_place {
+    struct pool_span depth, rows, cols;
+};
+
+/* Pixel (d, r, 0) of a window in its volume. */
+FC_INLINE ptrdiff_t pool_pixel(const struct fc_pool *p, const struct pool_place *w, ptrdiff_t d,
+                               ptrdiff_t r)
+{
+    const ptrdiff_t z = w->depth.first + d * p->d.dilation;
+    return (z * p->h.n + w->rows.first + r * p->h.dilation) * p->w.n + w->cols.first;
+}
+
 /* Of one channel of a window. */
-static struct pool_best pool_best(const struct fc_pool *p, const real *x, struct pool_span depth,
-                                  struct pool_span rows, struct pool_span cols)
+FC_NOINLINE struct pool_best pool_best(const struct fc_pool *p, const real *x, const struct pool_place *w)
 {
     const ptrdiff_t dilation = p->w.dilation, c = p->c;
     struct pool_best best = {pool_never(p->pooling), -1};
-    for (ptrdiff_t d = 0; d < depth.count; d++)
-        for (ptrdiff_t r = 0; r < rows.count; r++) {
-            const ptrdiff_t z = depth.first + d * p->d.dilation;
-            const ptrdiff_t y = z * p->h.n + rows.first + r * p->h.dilation;
-            const ptrdiff_t first = y * p->w.n + cols.first;
-            for (ptrdiff_t s = 0; s < cols.count; s++) {
+    for (ptrdiff_t d = 0; d < w->depth.count; d++)
+        for (ptrdiff_t r = 0; r < w->rows.count; r++) {
+            const ptrdiff_t first = pool_pixel(p, w, d, r);
+            for (ptrdiff_t s = 0; s < w->cols.count; s++) {
                 const ptrdiff_t i = first + s * dilation;
                 if (best.at < 0 || pool_beats(x[i * c], best.value, p->pooling))
                     best = (struct pool_best){x[i * c], i};
@@ -47,9 +57,114 @@ static struct pool_best pool_best(const struct fc_pool *p, const real *x, struct
     return best;
 }
 
+/* n > 0 outputs, of pixels or of channels: `step` elements from the window of one to that of the next. */
+static void pool_best_each(const struct fc_pool *p, const real *x, const struct pool_place *w,
+                           ptrdiff_t step, ptrdiff_t n, real *out, int64_t *indices)
+{
+    const ptrdiff_t pixel = p->c > 1 ? 0 : step; /* an index counts pixels */
+    for (ptrdiff_t i = 0; i < n; i++) {
+        const struct pool_best best = pool_best(p, x + i * step, w);
+        out[i] = best.value;
+        indices[i] = best.at < 0 ? -1 : best.at + i * pixel;
+    }
+}
+
+#if FC_BITS == 32
+/* Elements 0, step, 2 * step, ... of x: n of them, of a vector. */
+FC_INLINE vec pool_load_apart(const real *x, ptrdiff_t step, ptrdiff_t n)
+{
+    real lanes[LANES] = {0};
+    if (step == 1)
+        return n >= LANES ? v_load(x) : v_load_n(x, n);
+    if (LANES > 1 && step == 2 && n > LANES / 2)
+        return v_even(v_load(x), v_load_n(x + LANES, 2 * n - 1 - LANES));
+    if (LANES > 1 && step == 2)
+        return v_even(v_load_n(x, 2 * n - 1), v_set1(0));
+    for (ptrdiff_t i = 0; i < n; i++)
+        lanes[i] = x[i * step];
+    return v_load(lanes);
+}
+
+/* The same for a vector of at most LANES outputs, whose windows hold data. Beside each best element
+ * stays how far it is from its window's first, as a float: exact below 2**24. */
+FC_INLINE void pool_best_vector(const struct fc_pool *p, const real *x, const struct pool_place *w,
+                                ptrdiff_t step, ptrdiff_t n, real *out, int64_t *indices,
+                                const int pooling)
+{
+    const ptrdiff_t origin = pool_pixel(p, w, 0, 0), c = p->c, pixel = c > 1 ? 0 : step;
+    const ptrdiff_t rows = w->rows.count, cols = w->cols.count, dilation = p->w.dilation;
+    vec best = pool_load_apart(x + origin * c, step, n), at = v_set1(0), zero = v_set1(0);
+    real far[LANES], zeros[LANES];
+    int64_t all[LANES];
+    int finite = 1;
+    for (ptrdiff_t d = 0; d < w->depth.count; d++)
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            ptrdiff_t i = pool_pixel(p, w, d, r);
+            for (ptrdiff_t s = 0; s < cols; s++, i += dilation) {
+                const vec value = pool_load_apart(x + i * c, step, n);
+                const vec lower = pooling == FC_MAX_POOL ? best : value;
+                const vec upper = pooling == FC_MAX_POOL ? value : best;
+                at = v_if_less(lower, upper, v_set1((real)(i - origin)), at);
+                best = v_if_less(lower, upper, value, best);
+                zero = v_fma(value, v_set1(0), zero);
+            }
+        }
+    v_store(zeros, zero);
+    v_store(far, at);
+    for (ptrdiff_t j = 0; j < LANES; j++)
+        finite &= zeros[j] == 0;
+    if (!finite) { /* there may be a NaN */
+        pool_best_each(p, x, w, step, n, out, indices);
+        return;
+    }
+    if (n >= LANES)
+        v_store(out, best);
+    else
+        v_store_n(out, best, n);
+    for (ptrdiff_t j = 0; j < LANES; j++)
+        all[j] = origin + j * pixel + (int32_t)far[j];
+    if (n >= LANES)
+        memcpy(indices, all, sizeof(all));
+    else
+        memcpy(indices, all, (size_t)n * sizeof(int64_t));
+}
+
+static void pool_best_vectors(const struct fc_pool *p, const real *x, const struct pool_place *w,
+                              ptrdiff_t step, ptrdiff_t n, real *out, int64_t *indices)
+{
+    struct pool_place at = *w;
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const ptrdiff_t some = FC_MIN(n - i, LANES);
+        const real *const channel = x + (p->c > 1 ? i : 0);
+        if (p->c == 1)
+            at.cols.first = w->cols.first + i * step;
+        if (p->pooling == FC_MAX_POOL)
+            pool_best_vector(p, channel, &at, step, some, out + i, indices + i, FC_MAX_POOL);
+        else
+            pool_best_vector(p, channel, &at, step, some, out + i, indices + i, FC_MIN_POOL);
+    }
+}
+#else
+#define pool_best_vectors pool_best_each
+#endif
+
+/* n outputs of a row from the window on, which all hold as many taps, or channels of one. */
+static void pool_best_run(const struct fc_pool *p, const real *x, const struct pool_place *w,
+                          ptrdiff_t step, ptrdiff_t n, real *out, int64_t *indices)
+{
+    const ptrdiff_t taps = w->depth.count * w->rows.count * w->cols.count;
+    const ptrdiff_t reach = ((w->depth.count * p->d.dilation + 1) * p->h.n +
+                             w->rows.count * p->h.dilation) * p->w.n + w->cols.count * p->w.dilation;
+    if (taps > 0 && reach < 1 << 24)
+        pool_best_vectors(p, x, w, step, n, out, indices);
+    else
+        pool_best_each(p, x, w, step, n, out, indices);
+}
+
 static void pool_argmax(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_pool *p = params;
+    const struct pool_range whole = pool_whole(&p->w, 0, p->w.n);
     (void)scratch;
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         ptrdiff_t first, last;
@@ -58,20 +173,19 @@ static void pool_argmax(const void *params, ptrdiff_t begin, ptrdiff_t end, void
         const int64_t *const starts = p->starts ? (const int64_t *)p->starts + plane * (p->h.o + p->w.o) : NULL;
         for (ptrdiff_t row = first; row < last; row++) {
             const ptrdiff_t y = row % p->h.o;
-            const struct pool_span depth = pool_window(&p->d, row / p->h.o);
-            struct pool_span rows = pool_window(&p->h, y);
+            struct pool_place w = {.depth = pool_window(&p->d, row / p->h.o),
+                                   .rows = pool_window(&p->h, y)};
             if (starts)
-                rows = (struct pool_span){(ptrdiff_t)starts[y], p->h.k};
-            for (ptrdiff_t i = 0; i < p->w.o; i++) {
+                w.rows = (struct pool_span){(ptrdiff_t)starts[y], p->h.k};
+            for (ptrdiff_t i = 0, n; i < p->w.o; i += n) {
                 const ptrdiff_t at = ((plane * p->d.o * p->h.o + row) * p->w.o + i) * p->c;
-                struct pool_span cols = pool_window(&p->w, i);
+                const int alike = p->c == 1 && !starts && i >= whole.begin && i < whole.end;
+                n = alike ? whole.end - i : 1;
+                w.cols = pool_window(&p->w, i);
                 if (starts)
-                    cols = (struct pool_span){(ptrdiff_t)starts[p->h.o + i], p->w.k};
-                for (ptrdiff_t c = 0; c < p->c; c++) {
-                    const struct pool_best best = pool_best(p, x + c, depth, rows, cols);
-                    ((real *)p->out)[at + c] = best.value;
-                    p->indices[at + c] = best.at;
-                }
+                    w.cols = (struct pool_span){(ptrdiff_t)starts[p->h.o + i], p->w.k};
+                pool_best_run(p, x, &w, p->c > 1 ? 1 : p->w.stride, p->c > 1 ? p->c : n,
+                              (real *)p->out + at, p->indices + at);
             }
         }
     }

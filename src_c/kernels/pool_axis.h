@@ -17,14 +17,22 @@ FC_NOINLINE struct pool_span pool_clip(ptrdiff_t start, ptrdiff_t k, ptrdiff_t d
     return (struct pool_span){start + from * dilation, to - from};
 }
 
-/* Window i of an axis; adaptive ones have no k. */
-FC_NOINLINE struct pool_span pool_window(const struct fc_axis *a, ptrdiff_t i)
+FC_NOINLINE struct pool_span pool_window_anywhere(const struct fc_axis *a, ptrdiff_t i)
 {
     if (a->k == 0) {
         const ptrdiff_t first = i * a->n / a->o;
         return (struct pool_span){first, ceil_div((i + 1) * a->n, a->o) - first};
     }
     return pool_clip(i * a->stride - a->before, a->k, a->dilation, 0, a->n);
+}
+
+/* Window i of an axis; adaptive ones have no k. */
+FC_INLINE struct pool_span pool_window(const struct fc_axis *a, ptrdiff_t i)
+{
+    const ptrdiff_t start = i * a->stride - a->before;
+    if (a->k > 0 && start >= 0 && start + (a->k - 1) * a->dilation < a->n)
+        return (struct pool_span){start, a->k};
+    return pool_window_anywhere(a, i);
 }
 
 /* How many of its taps an average counts. */
@@ -49,12 +57,15 @@ FC_NOINLINE real pool_width(const struct fc_pool *p, ptrdiff_t i)
     return p->divisor != 0 ? 1 : (real)pool_counted(p, &p->w, i);
 }
 
+#if LANES == 1 || FC_BITS == 32
 /* A unit is some rows of outputs of one plane. */
 static ptrdiff_t pool_units(const void *params)
 {
     const struct fc_pool *p = params;
     return p->planes * ceil_div(p->d.o * p->h.o, p->block_rows);
 }
+
+#endif
 
 /* Rows [*begin, *end) of a unit, counted over the whole plane; gives the plane. */
 FC_INLINE ptrdiff_t pool_unit(const struct fc_pool *p, ptrdiff_t unit, ptrdiff_t *begin,

@@ -1,11 +1,6 @@
-"""Back from outputs: unpooling, and gradients of maxima and averages, the same for any threads."""
+"""Gradients of maxima, means and norms of windows, the same for any number of threads."""
 
-from fastconv import _pool_grad, _pooling
-
-__all__ = [
-    "avg_pool1d_backward", "avg_pool2d_backward", "avg_pool3d_backward", "max_pool1d_backward",
-    "max_pool2d_backward", "max_pool3d_backward", "max_unpool1d", "max_unpool2d", "max_unpool3d",
-]  # fmt: skip
+from fastconv.pool import _call, _gradient
 
 
 def max_pool2d_backward(
@@ -51,13 +46,13 @@ def max_pool2d_backward(
     >>> max_pool2d_backward(np.ones((1, 1, 1, 1)), x, (1, 4)).ravel()
     array([0., 1., 0., 0.])
     """
-    return _pool_grad.max_backward(
+    return _gradient.max_backward(
         2, "max_pool2d_backward", dy, x, indices, layout, out, threads,
         kernel_size, stride, padding, dilation, ceil_mode,
     )  # fmt: skip
 
 
-@_pooling.documented_like(
+@_call.documented_like(
     max_pool2d_backward,
     """
 >>> x = np.array([1.0, 3, 2, 0]).reshape(1, 1, 4)
@@ -79,13 +74,13 @@ def max_pool1d_backward(
     out=None,
     threads=None,
 ):
-    return _pool_grad.max_backward(
+    return _gradient.max_backward(
         1, "max_pool1d_backward", dy, x, indices, layout, out, threads,
         kernel_size, stride, padding, dilation, ceil_mode,
     )  # fmt: skip
 
 
-@_pooling.documented_like(
+@_call.documented_like(
     max_pool2d_backward,
     """
 >>> x = np.array([1.0, 3, 2, 0]).reshape(1, 1, 1, 1, 4)
@@ -107,7 +102,7 @@ def max_pool3d_backward(
     out=None,
     threads=None,
 ):
-    return _pool_grad.max_backward(
+    return _gradient.max_backward(
         3, "max_pool3d_backward", dy, x, indices, layout, out, threads,
         kernel_size, stride, padding, dilation, ceil_mode,
     )  # fmt: skip
@@ -157,13 +152,13 @@ def avg_pool2d_backward(
     >>> avg_pool2d_backward(np.ones((1, 1, 1, 1)), (1, 1, 1, 4), (1, 4)).ravel()
     array([0.25, 0.25, 0.25, 0.25])
     """
-    return _pool_grad.mean_backward(
+    return _gradient.mean_backward(
         2, "avg_pool2d_backward", dy, input_size, count_include_pad, divisor_override, layout, out,
         threads, kernel_size, stride, padding, dilation, ceil_mode,
     )  # fmt: skip
 
 
-@_pooling.documented_like(
+@_call.documented_like(
     avg_pool2d_backward,
     """
 >>> avg_pool1d_backward(np.ones((1, 1, 1)), (1, 1, 4), 4).ravel()
@@ -185,13 +180,13 @@ def avg_pool1d_backward(
     out=None,
     threads=None,
 ):
-    return _pool_grad.mean_backward(
+    return _gradient.mean_backward(
         1, "avg_pool1d_backward", dy, input_size, count_include_pad, divisor_override, layout, out,
         threads, kernel_size, stride, padding, dilation, ceil_mode,
     )  # fmt: skip
 
 
-@_pooling.documented_like(
+@_call.documented_like(
     avg_pool2d_backward,
     """
 >>> avg_pool3d_backward(np.ones((1, 1, 1, 1, 1)), (1, 1, 1, 1, 4), (1, 1, 4)).ravel()
@@ -213,44 +208,43 @@ def avg_pool3d_backward(
     out=None,
     threads=None,
 ):
-    return _pool_grad.mean_backward(
+    return _gradient.mean_backward(
         3, "avg_pool3d_backward", dy, input_size, count_include_pad, divisor_override, layout, out,
         threads, kernel_size, stride, padding, dilation, ceil_mode,
     )  # fmt: skip
 
 
-def max_unpool2d(
+def lp_pool2d_backward(
+    dy,
     x,
-    indices,
+    norm_type,
     kernel_size,
     stride=None,
-    padding=0,
-    output_size=None,
+    ceil_mode=False,
     *,
+    padding=0,
+    dilation=1,
     layout="NCHW",
     out=None,
     threads=None,
 ):
-    """Put elements back where a maximum was found, among zeros.
+    """Give the gradient of `lp_pool2d` with respect to x.
+
+    ``dx = sign(x) * |x|**(norm_type - 1) * sum over windows of dy * y**(1 - norm_type)``, and
+    0 where x is 0 or a window's norm is.
 
     Parameters
     ----------
-    x : (N, C, OH, OW) array, as in `max_pool2d`
-    indices : array of x's shape, int64
-        As `max_pool2d` gives them; -1 is nowhere. Of several elements for one place the last one
-        stays.
-    kernel_size, stride, padding : int or (rows, columns)
-        Of the pooling.
-    output_size : tuple, optional
-        The size, or the whole shape, of the result; by default
-        ``(n - 1) * stride + kernel_size - padding before and after`` for each axis.
-    layout : "NCHW" or "NHWC"
-    out, threads
-        As in `max_pool2d`.
+    dy : (N, C, OH, OW) array, float32 or float64
+        The gradient with respect to the result.
+    x : (N, C, H, W) array of dy's dtype
+    norm_type, kernel_size, stride, ceil_mode, padding, dilation, layout, threads
+        As they were in `lp_pool2d`.
+    out : array like x, optional
 
     Returns
     -------
-    (N, C, H, W) array of x's dtype, in x's layout
+    array like x
 
     Raises
     ------
@@ -260,61 +254,67 @@ def max_unpool2d(
     Examples
     --------
     >>> import numpy as np
-    >>> max_unpool2d(np.array([[[[7.0]]]]), np.array([[[[2]]]]), 2)[0, 0]
-    array([[0., 0.],
-           [7., 0.]])
+    >>> x = np.array([3.0, -4]).reshape(1, 1, 1, 2)
+    >>> lp_pool2d_backward(np.ones((1, 1, 1, 1)), x, 2, (1, 2)).ravel()
+    array([ 0.6, -0.8])
     """
-    return _pool_grad.unpool(
-        2, "max_unpool2d", x, indices, kernel_size, stride, padding, output_size, layout, out,
-        threads,
+    return _gradient.norm_backward(
+        2, "lp_pool2d_backward", dy, x, norm_type, layout, out, threads,
+        kernel_size, stride, padding, dilation, ceil_mode,
     )  # fmt: skip
 
 
-@_pooling.documented_like(
-    max_unpool2d,
+@_call.documented_like(
+    lp_pool2d_backward,
     """
->>> max_unpool1d(np.array([[[7.0, 8]]]), np.array([[[1, 2]]]), 2)
-array([[[0., 7., 8., 0.]]])
+>>> x = np.array([3.0, -4]).reshape(1, 1, 2)
+>>> lp_pool1d_backward(np.ones((1, 1, 1)), x, 2, 2).ravel()
+array([ 0.6, -0.8])
 """,
 )
-def max_unpool1d(
+def lp_pool1d_backward(
+    dy,
     x,
-    indices,
+    norm_type,
     kernel_size,
     stride=None,
-    padding=0,
-    output_size=None,
+    ceil_mode=False,
     *,
+    padding=0,
+    dilation=1,
     layout="NCW",
     out=None,
     threads=None,
 ):
-    return _pool_grad.unpool(
-        1, "max_unpool1d", x, indices, kernel_size, stride, padding, output_size, layout, out,
-        threads,
+    return _gradient.norm_backward(
+        1, "lp_pool1d_backward", dy, x, norm_type, layout, out, threads,
+        kernel_size, stride, padding, dilation, ceil_mode,
     )  # fmt: skip
 
 
-@_pooling.documented_like(
-    max_unpool2d,
+@_call.documented_like(
+    lp_pool2d_backward,
     """
->>> max_unpool3d(np.ones((1, 1, 1, 1, 1)), np.full((1, 1, 1, 1, 1), 5), 2).ravel()
-array([0., 0., 0., 0., 0., 1., 0., 0.])
+>>> x = np.array([3.0, -4]).reshape(1, 1, 1, 1, 2)
+>>> lp_pool3d_backward(np.ones((1, 1, 1, 1, 1)), x, 2, (1, 1, 2)).ravel()
+array([ 0.6, -0.8])
 """,
 )
-def max_unpool3d(
+def lp_pool3d_backward(
+    dy,
     x,
-    indices,
+    norm_type,
     kernel_size,
     stride=None,
-    padding=0,
-    output_size=None,
+    ceil_mode=False,
     *,
+    padding=0,
+    dilation=1,
     layout="NCDHW",
     out=None,
     threads=None,
 ):
-    return _pool_grad.unpool(
-        3, "max_unpool3d", x, indices, kernel_size, stride, padding, output_size, layout, out,
-        threads,
+    return _gradient.norm_backward(
+        3, "lp_pool3d_backward", dy, x, norm_type, layout, out, threads,
+        kernel_size, stride, padding, dilation, ceil_mode,
     )  # fmt: skip

@@ -1,8 +1,6 @@
-"""Pooling as CNNs do it, in PyTorch's names and order of arguments: maxima and averages."""
+"""Pooling to one element of each window: maxima, minima, medians."""
 
-from fastconv import _pooling
-
-__all__ = ["avg_pool1d", "avg_pool2d", "avg_pool3d", "max_pool1d", "max_pool2d", "max_pool3d"]
+from fastconv.pool import _axes, _call
 
 
 def max_pool2d(
@@ -58,13 +56,13 @@ def max_pool2d(
     array([[ 5.,  7.],
            [13., 15.]], dtype=float32)
     """
-    return _pooling.extreme(
+    return _call.extreme(
         2, "max", "max_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode,
         return_indices, layout, out, threads,
     )  # fmt: skip
 
 
-@_pooling.documented_like(
+@_call.documented_like(
     max_pool2d,
     """
 >>> max_pool1d(np.array([[[1.0, 5, 2, 4]]]), 2)
@@ -84,13 +82,13 @@ def max_pool1d(
     out=None,
     threads=None,
 ):
-    return _pooling.extreme(
+    return _call.extreme(
         1, "max", "max_pool1d", x, kernel_size, stride, padding, dilation, ceil_mode,
         return_indices, layout, out, threads,
     )  # fmt: skip
 
 
-@_pooling.documented_like(
+@_call.documented_like(
     max_pool2d,
     """
 >>> max_pool3d(np.arange(8.0).reshape(1, 1, 2, 2, 2), 2).ravel()
@@ -110,45 +108,41 @@ def max_pool3d(
     out=None,
     threads=None,
 ):
-    return _pooling.extreme(
+    return _call.extreme(
         3, "max", "max_pool3d", x, kernel_size, stride, padding, dilation, ceil_mode,
         return_indices, layout, out, threads,
     )  # fmt: skip
 
 
-def avg_pool2d(
+def min_pool2d(
     x,
     kernel_size,
     stride=None,
     padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    divisor_override=None,
-    *,
     dilation=1,
+    ceil_mode=False,
+    return_indices=False,
+    *,
     layout="NCHW",
     out=None,
     threads=None,
 ):
-    """Give the mean of each window.
+    """Give the least element of each window.
 
-    ``y[n, c, p, q] = sum over i, j of padded[n, c, p * stride + i * dilation, ...] / divisor``.
-    Means of integers are rounded half to even.
+    Padding is never the least; a NaN in the window gives NaN.
 
     Parameters
     ----------
-    x : (N, C, H, W) array, float32, float64, uint8, int16 or uint16
-        (N, H, W, C) with ``layout="NHWC"``.
-    kernel_size, stride, dilation, padding, ceil_mode, layout, out, threads
-        As in `max_pool2d`.
-    count_include_pad : bool
-        Count the declared padding in the divisor; what `ceil_mode` reaches beyond it never counts.
-    divisor_override : int or float, optional
-        Divide by this instead. Not zero.
+    x : (N, C, H, W) array, as in `max_pool2d`
+    kernel_size, stride, dilation : int or (rows, columns)
+    padding : int, (rows, columns), ((top, bottom), (left, right)), "same" or "valid"
+    ceil_mode, return_indices, out, threads
+        As in `max_pool2d`; indices are flat in the sample's (H, W) plane.
+    layout : "NCHW" or "NHWC"
 
     Returns
     -------
-    (N, C, OH, OW) array, or (N, OH, OW, C), of x's dtype
+    (N, C, OH, OW) array of x's dtype, in x's layout; with `return_indices` a pair of them
 
     Raises
     ------
@@ -158,66 +152,114 @@ def avg_pool2d(
     Examples
     --------
     >>> import numpy as np
-    >>> x = np.arange(16, dtype=np.float32).reshape(1, 1, 4, 4)
-    >>> avg_pool2d(x, 2)[0, 0]
-    array([[ 2.5,  4.5],
-           [10.5, 12.5]], dtype=float32)
+    >>> min_pool2d(np.array([[[[3.0, 1], [2, 4]]]]), 2)
+    array([[[[1.]]]])
     """
-    return _pooling.mean(
-        2, "avg_pool2d", x, kernel_size, stride, padding, ceil_mode, count_include_pad,
-        divisor_override, dilation, layout, out, threads,
+    return _call.extreme(
+        2, "min", "min_pool2d", x, kernel_size, stride, padding, dilation, ceil_mode,
+        return_indices, layout, out, threads,
     )  # fmt: skip
 
 
-@_pooling.documented_like(
-    avg_pool2d,
+@_call.documented_like(
+    min_pool2d,
     """
->>> avg_pool1d(np.array([[[1.0, 5, 2, 4]]]), 2)
-array([[[3., 3.]]])
+>>> min_pool1d(np.array([[[1.0, 5, 2, 4]]]), 2)
+array([[[1., 2.]]])
 """,
 )
-def avg_pool1d(
+def min_pool1d(
     x,
     kernel_size,
     stride=None,
     padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    *,
-    divisor_override=None,
     dilation=1,
+    ceil_mode=False,
+    return_indices=False,
+    *,
     layout="NCW",
     out=None,
     threads=None,
 ):
-    return _pooling.mean(
-        1, "avg_pool1d", x, kernel_size, stride, padding, ceil_mode, count_include_pad,
-        divisor_override, dilation, layout, out, threads,
+    return _call.extreme(
+        1, "min", "min_pool1d", x, kernel_size, stride, padding, dilation, ceil_mode,
+        return_indices, layout, out, threads,
     )  # fmt: skip
 
 
-@_pooling.documented_like(
-    avg_pool2d,
+@_call.documented_like(
+    min_pool2d,
     """
->>> avg_pool3d(np.arange(8.0).reshape(1, 1, 2, 2, 2), 2).ravel()
-array([3.5])
+>>> min_pool3d(np.arange(8.0).reshape(1, 1, 2, 2, 2), 2).ravel()
+array([0.])
 """,
 )
-def avg_pool3d(
+def min_pool3d(
     x,
     kernel_size,
     stride=None,
     padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    divisor_override=None,
-    *,
     dilation=1,
+    ceil_mode=False,
+    return_indices=False,
+    *,
     layout="NCDHW",
     out=None,
     threads=None,
 ):
-    return _pooling.mean(
-        3, "avg_pool3d", x, kernel_size, stride, padding, ceil_mode, count_include_pad,
-        divisor_override, dilation, layout, out, threads,
+    return _call.extreme(
+        3, "min", "min_pool3d", x, kernel_size, stride, padding, dilation, ceil_mode,
+        return_indices, layout, out, threads,
     )  # fmt: skip
+
+
+def median_pool2d(
+    x,
+    kernel_size,
+    stride=None,
+    padding=0,
+    dilation=1,
+    ceil_mode=False,
+    *,
+    layout="NCHW",
+    out=None,
+    threads=None,
+):
+    """Give the median of the elements of each window that lie in the image.
+
+    Of an even number of them the lower one in the middle; a NaN in the window gives NaN.
+
+    Parameters
+    ----------
+    x : (N, C, H, W) array, as in `max_pool2d`
+    kernel_size : int or (rows, columns)
+        At most 1024 elements.
+    stride, padding, dilation, ceil_mode, layout, out, threads
+        As in `max_pool2d`.
+
+    Returns
+    -------
+    (N, C, OH, OW) array of x's dtype, in x's layout; NaN, or 0, in a window of padding
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> median_pool2d(np.array([[[[1.0, 9, 2], [8, 3, 7], [4, 6, 5]]]]), 3)
+    array([[[[5.]]]])
+    """
+    call = _call.Call("median_pool2d", x, 2, layout, _call.NUMBERS, out, threads)
+    axes = _axes.windows(
+        "median_pool2d", call.size, kernel_size, stride, padding, dilation, ceil_mode
+    )
+    elements = axes[0].k * axes[1].k
+    if elements > _axes.MEDIAN_LARGEST:
+        raise ValueError(
+            f"median_pool2d: kernel_size has {elements} elements, expected at most "
+            f"{_axes.MEDIAN_LARGEST}"
+        )
+    return call.widened(axes, "pool_median")

@@ -6,8 +6,9 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays, _geometry, _plan, _pool_geometry, _threads
-from fastconv._pool_geometry import ONE, Pool
+from fastconv import _arrays, _calls, _geometry, _plan, _threads
+from fastconv.pool import _axes
+from fastconv.pool._axes import ONE, Pool
 
 FLOATS = ("float32", "float64")
 NUMBERS = ("float32", "float64", "uint8", "int16", "uint16")
@@ -18,9 +19,11 @@ EXACT_UINT8 = 2**15
 class Call:
     """The input of a pooling over `dims` axes."""
 
-    def __init__(self, function, x, dims, layout, dtypes, out=None, threads=None, name="x"):
-        layouts = _pool_geometry.LAYOUTS[dims]
-        self.function, self.dims, self.out = function, dims, out
+    def __init__(
+        self, function, x, dims, layout, dtypes, out=None, threads=None, name="x", key=None
+    ):
+        layouts = _axes.LAYOUTS[dims]
+        self.function, self.dims, self.out, self.key = function, dims, out, key
         self.layout = _geometry.choice(function, "layout", layout, tuple(layouts))
         self.first = self.layout[1] == "C"  # channels first
         self.x = _arrays.readable(function, name, x, dtypes, layouts[self.layout])
@@ -63,6 +66,9 @@ class Call:
             task, threads = _plan.pool(geometry, self.threads)
             _arrays.check_scratch(self.function, task, threads)
             task(*map(_arrays.as_bytes, (self.x, result, indices, starts)), threads)
+            if self.key is not None and indices is None:
+                shared = self.threads is None and not _plan.is_small_pool(geometry)
+                _calls.keep(self.key, task, threads, shared, self.x, result)
         return finish()
 
     def widened(self, axes, algorithm, pooling="max", indices=None, starts=None, shape=None):
@@ -104,10 +110,14 @@ def extreme(
     dims, pooling, function, x, kernel_size, stride, padding, dilation, ceil_mode, return_indices,
     layout, out, threads,
 ):  # fmt: skip
-    call = Call(function, x, dims, layout, NUMBERS, out, threads)
-    axes = _pool_geometry.windows(
-        function, call.size, kernel_size, stride, padding, dilation, ceil_mode
-    )
+    key, y = _calls.planned(
+        function, x, out, None, kernel_size, stride, padding, dilation, ceil_mode, return_indices,
+        layout, threads,
+    )  # fmt: skip
+    if y is not None:
+        return y
+    call = Call(function, x, dims, layout, NUMBERS, out, threads, key=key)
+    axes = _axes.windows(function, call.size, kernel_size, stride, padding, dilation, ceil_mode)
     return call.extreme(axes, pooling, bool(return_indices))
 
 
@@ -115,11 +125,15 @@ def mean(
     dims, function, x, kernel_size, stride, padding, ceil_mode, count_include_pad,
     divisor_override, dilation, layout, out, threads,
 ):  # fmt: skip
+    key, y = _calls.planned(
+        function, x, out, None, kernel_size, stride, padding, ceil_mode, count_include_pad,
+        divisor_override, dilation, layout, threads,
+    )  # fmt: skip
+    if y is not None:
+        return y
     divisor = divisor_of(function, divisor_override)
-    call = Call(function, x, dims, layout, NUMBERS, out, threads)
-    axes = _pool_geometry.windows(
-        function, call.size, kernel_size, stride, padding, dilation, ceil_mode
-    )
+    call = Call(function, x, dims, layout, NUMBERS, out, threads, key=key)
+    axes = _axes.windows(function, call.size, kernel_size, stride, padding, dilation, ceil_mode)
     return call.mean(axes, count_include_pad, divisor)
 
 
@@ -146,21 +160,19 @@ def norm(
 ):  # fmt: skip
     norm_type = norm_of(function, norm_type)
     call = Call(function, x, dims, layout, FLOATS, out, threads)
-    axes = _pool_geometry.windows(
-        function, call.size, kernel_size, stride, padding, dilation, ceil_mode
-    )
+    axes = _axes.windows(function, call.size, kernel_size, stride, padding, dilation, ceil_mode)
     return call.reduce(axes, "sum", divisor=1.0, norm=norm_type)
 
 
 def dimensions(function, name, array, layout):
     """(axes, layout) of an array of any layout; channels come first by default."""
-    by_name = {key: dims for dims, each in _pool_geometry.LAYOUTS.items() for key in each}
+    by_name = {key: dims for dims, each in _axes.LAYOUTS.items() for key in each}
     if layout is not None:
         return by_name[_geometry.choice(function, "layout", layout, tuple(by_name))], layout
     dims = _arrays.as_array(function, name, array).ndim - 2
-    if dims not in _pool_geometry.LAYOUTS:
+    if dims not in _axes.LAYOUTS:
         raise ValueError(f"{function}: {name} has {dims + 2} dimensions, expected 3, 4 or 5")
-    return dims, next(iter(_pool_geometry.LAYOUTS[dims]))
+    return dims, next(iter(_axes.LAYOUTS[dims]))
 
 
 def anywhere(function, x, layout, dtypes, out, threads):

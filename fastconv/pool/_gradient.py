@@ -2,19 +2,20 @@
 
 import numpy as np
 
-from fastconv import _arrays, _geometry, _plan, _pool_geometry
-from fastconv._pooling import FLOATS, NUMBERS, Call, divisor_of, norm_of
+from fastconv import _arrays, _geometry, _plan
+from fastconv.pool import _axes
+from fastconv.pool._call import FLOATS, NUMBERS, Call, divisor_of, norm_of
 
 
 def unpool(
     dims, function, x, indices, kernel_size, stride, padding, output_size, layout, out, threads
 ):
     call = Call(function, x, dims, layout, NUMBERS, out, threads)
-    kernel = _pool_geometry.numbers(function, "kernel_size", kernel_size, dims, 1)
+    kernel = _axes.numbers(function, "kernel_size", kernel_size, dims, 1)
     stride = (
-        kernel if stride is None else _pool_geometry.numbers(function, "stride", stride, dims, 1)
+        kernel if stride is None else _axes.numbers(function, "stride", stride, dims, 1)
     )
-    pads = _pool_geometry.paddings(function, padding, dims)
+    pads = _axes.paddings(function, padding, dims)
     if "same" in pads:
         raise ValueError(f"{function}: padding is 'same', expected numbers")
     sums = [0 if each == "valid" else sum(each) for each in pads]
@@ -36,7 +37,7 @@ def max_backward(dims, function, dy, x, indices, layout, out, threads, *window, 
     call, x = _gradient_call(dims, function, dy, x, layout, out, threads)
     size = Call(function, x, dims, layout, FLOATS).size
     outputs = call.size if output_size is None else output_size
-    axes = _axes(call, size, window, outputs)
+    axes = _axes_of(call, size, window, outputs)
     if indices is None:
         geometry = call.geometry(axes, algorithm="pool_max_grad")
         if _plan.is_pool_of_pairs(geometry):
@@ -56,7 +57,7 @@ def mean_backward(
     divisor = divisor_of(function, divisor_override)
     call = Call(function, dy, dims, layout, FLOATS, out, threads, "dy")
     shape = _shape_of(call, input_size)
-    axes = _axes(call, call.sizes(shape)[2:], window, None)
+    axes = _axes_of(call, call.sizes(shape)[2:], window, None)
     geometry = call.geometry(
         axes, algorithm="pool_spread", count_include_pad=bool(count_include_pad), divisor=divisor
     )
@@ -67,7 +68,7 @@ def adaptive_mean_backward(dims, function, dy, input_size, layout, out, threads,
     call = Call(function, dy, dims, layout, FLOATS, out, threads, "dy")
     shape = _shape_of(call, input_size)
     outputs = call.size if output_size is None else output_size
-    axes = _axes(call, call.sizes(shape)[2:], (), outputs)
+    axes = _axes_of(call, call.sizes(shape)[2:], (), outputs)
     return call.run(call.geometry(axes, algorithm="pool_spread"), shape)
 
 
@@ -75,7 +76,7 @@ def norm_backward(dims, function, dy, x, norm_type, layout, out, threads, *windo
     norm_type = norm_of(function, norm_type)
     call, x = _gradient_call(dims, function, dy, x, layout, None, threads)
     forward = Call(function, x, dims, layout, FLOATS, None, threads)
-    axes = _axes(call, forward.size, window, None)
+    axes = _axes_of(call, forward.size, window, None)
     result, finish = _arrays.writable(function, out, x.shape, x.dtype, (x, call.x))
     y = forward.reduce(axes, "sum", divisor=1.0, norm=norm_type)
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
@@ -89,7 +90,7 @@ def norm_backward(dims, function, dy, x, norm_type, layout, out, threads, *windo
 def _gradient_call(dims, function, dy, x, layout, out, threads):
     """dy as a call, and x, which has its dtype, samples and channels."""
     call = Call(function, dy, dims, layout, FLOATS, out, threads, "dy")
-    x = _arrays.readable(function, "x", x, FLOATS, _pool_geometry.LAYOUTS[dims][layout])
+    x = _arrays.readable(function, "x", x, FLOATS, _axes.LAYOUTS[dims][layout])
     if x.dtype != call.dtype:
         raise TypeError(f"{function}: x has dtype {x.dtype}, expected dy's, {call.dtype}")
     n, channels, *_ = call.sizes(x.shape)
@@ -101,12 +102,12 @@ def _gradient_call(dims, function, dy, x, layout, out, threads):
     return call, x
 
 
-def _axes(call, size, window, outputs):
+def _axes_of(call, size, window, outputs):
     """The axes of the pooling whose outputs dy has; adaptive ones without a window."""
     if window:
-        axes = _pool_geometry.windows(call.function, size, *window)
+        axes = _axes.windows(call.function, size, *window)
     else:
-        axes = _pool_geometry.adaptive(call.function, size, outputs)
+        axes = _axes.adaptive(call.function, size, outputs)
     expected = call.results(axes)
     if call.x.shape != expected:
         raise ValueError(f"{call.function}: dy has shape {call.x.shape}, expected {expected}")
@@ -119,7 +120,7 @@ def _shape_of(call, input_size):
     if len(sizes) != call.dims + 2:
         raise ValueError(
             f"{call.function}: input_size is {_arrays.shown(input_size)}, expected the shape of x, "
-            f"{_pool_geometry.LAYOUTS[call.dims][call.layout]}"
+            f"{_axes.LAYOUTS[call.dims][call.layout]}"
         )
     shape = tuple(_geometry.integer(call.function, "input_size", each, 0, 2**31) for each in sizes)
     n, channels, *_ = call.sizes(shape)

@@ -2,13 +2,8 @@
 
 import numpy as np
 
-from fastconv import _arrays, _pool_geometry, _pooling
-
-__all__ = [
-    "adaptive_avg_pool1d", "adaptive_avg_pool2d", "adaptive_avg_pool3d", "adaptive_max_pool1d",
-    "adaptive_max_pool2d", "adaptive_max_pool3d", "fractional_max_pool2d", "global_avg_pool",
-    "global_max_pool",
-]  # fmt: skip
+from fastconv import _arrays
+from fastconv.pool import _axes, _call
 
 
 def adaptive_avg_pool2d(x, output_size, *, layout="NCHW", out=None, threads=None):
@@ -41,11 +36,11 @@ def adaptive_avg_pool2d(x, output_size, *, layout="NCHW", out=None, threads=None
     >>> adaptive_avg_pool2d(np.array([[[[1.0, 2, 3], [4, 5, 6]]]]), 1)
     array([[[[3.5]]]])
     """
-    call = _pooling.Call("adaptive_avg_pool2d", x, 2, layout, _pooling.NUMBERS, out, threads)
-    return call.mean(_pool_geometry.adaptive("adaptive_avg_pool2d", call.size, output_size))
+    call = _call.Call("adaptive_avg_pool2d", x, 2, layout, _call.NUMBERS, out, threads)
+    return call.mean(_axes.adaptive("adaptive_avg_pool2d", call.size, output_size))
 
 
-@_pooling.documented_like(
+@_call.documented_like(
     adaptive_avg_pool2d,
     """
 >>> adaptive_avg_pool1d(np.array([[[1.0, 2, 3, 4, 8]]]), 2)
@@ -53,11 +48,11 @@ array([[[2., 5.]]])
 """,
 )
 def adaptive_avg_pool1d(x, output_size, *, layout="NCW", out=None, threads=None):
-    call = _pooling.Call("adaptive_avg_pool1d", x, 1, layout, _pooling.NUMBERS, out, threads)
-    return call.mean(_pool_geometry.adaptive("adaptive_avg_pool1d", call.size, output_size))
+    call = _call.Call("adaptive_avg_pool1d", x, 1, layout, _call.NUMBERS, out, threads)
+    return call.mean(_axes.adaptive("adaptive_avg_pool1d", call.size, output_size))
 
 
-@_pooling.documented_like(
+@_call.documented_like(
     adaptive_avg_pool2d,
     """
 >>> adaptive_avg_pool3d(np.arange(8.0).reshape(1, 1, 2, 2, 2), (2, 1, 1)).ravel()
@@ -65,8 +60,8 @@ array([1.5, 5.5])
 """,
 )
 def adaptive_avg_pool3d(x, output_size, *, layout="NCDHW", out=None, threads=None):
-    call = _pooling.Call("adaptive_avg_pool3d", x, 3, layout, _pooling.NUMBERS, out, threads)
-    return call.mean(_pool_geometry.adaptive("adaptive_avg_pool3d", call.size, output_size))
+    call = _call.Call("adaptive_avg_pool3d", x, 3, layout, _call.NUMBERS, out, threads)
+    return call.mean(_axes.adaptive("adaptive_avg_pool3d", call.size, output_size))
 
 
 def adaptive_max_pool2d(
@@ -97,12 +92,12 @@ def adaptive_max_pool2d(
     >>> adaptive_max_pool2d(np.array([[[[1.0, 2, 3], [4, 5, 6]]]]), (1, 2))
     array([[[[5., 6.]]]])
     """
-    call = _pooling.Call("adaptive_max_pool2d", x, 2, layout, _pooling.NUMBERS, out, threads)
-    axes = _pool_geometry.adaptive("adaptive_max_pool2d", call.size, output_size)
+    call = _call.Call("adaptive_max_pool2d", x, 2, layout, _call.NUMBERS, out, threads)
+    axes = _axes.adaptive("adaptive_max_pool2d", call.size, output_size)
     return call.extreme(axes, "max", bool(return_indices))
 
 
-@_pooling.documented_like(
+@_call.documented_like(
     adaptive_max_pool2d,
     """
 >>> adaptive_max_pool1d(np.array([[[1.0, 2, 3, 4, 8]]]), 2)
@@ -112,12 +107,12 @@ array([[[3., 8.]]])
 def adaptive_max_pool1d(
     x, output_size, return_indices=False, *, layout="NCW", out=None, threads=None
 ):
-    call = _pooling.Call("adaptive_max_pool1d", x, 1, layout, _pooling.NUMBERS, out, threads)
-    axes = _pool_geometry.adaptive("adaptive_max_pool1d", call.size, output_size)
+    call = _call.Call("adaptive_max_pool1d", x, 1, layout, _call.NUMBERS, out, threads)
+    axes = _axes.adaptive("adaptive_max_pool1d", call.size, output_size)
     return call.extreme(axes, "max", bool(return_indices))
 
 
-@_pooling.documented_like(
+@_call.documented_like(
     adaptive_max_pool2d,
     """
 >>> adaptive_max_pool3d(np.arange(8.0).reshape(1, 1, 2, 2, 2), (2, 1, 1)).ravel()
@@ -127,8 +122,8 @@ array([3., 7.])
 def adaptive_max_pool3d(
     x, output_size, return_indices=False, *, layout="NCDHW", out=None, threads=None
 ):
-    call = _pooling.Call("adaptive_max_pool3d", x, 3, layout, _pooling.NUMBERS, out, threads)
-    axes = _pool_geometry.adaptive("adaptive_max_pool3d", call.size, output_size)
+    call = _call.Call("adaptive_max_pool3d", x, 3, layout, _call.NUMBERS, out, threads)
+    axes = _axes.adaptive("adaptive_max_pool3d", call.size, output_size)
     return call.extreme(axes, "max", bool(return_indices))
 
 
@@ -158,8 +153,8 @@ def global_avg_pool(x, *, layout=None, out=None, threads=None):
     >>> global_avg_pool(np.array([[[[1.0, 2, 3], [4, 5, 6]]]]))
     array([[[[3.5]]]])
     """
-    call = _pooling.anywhere("global_avg_pool", x, layout, _pooling.NUMBERS, out, threads)
-    axes = _pool_geometry.adaptive("global_avg_pool", call.size, 1)
+    call = _call.anywhere("global_avg_pool", x, layout, _call.NUMBERS, out, threads)
+    axes = _axes.adaptive("global_avg_pool", call.size, 1)
     return call.mean(axes)
 
 
@@ -189,8 +184,8 @@ def global_max_pool(x, *, layout=None, out=None, threads=None):
     >>> global_max_pool(np.array([[[[1.0, 2, 3], [4, 5, 6]]]]))
     array([[[[6.]]]])
     """
-    call = _pooling.anywhere("global_max_pool", x, layout, _pooling.NUMBERS, out, threads)
-    axes = _pool_geometry.adaptive("global_max_pool", call.size, 1)
+    call = _call.anywhere("global_max_pool", x, layout, _call.NUMBERS, out, threads)
+    axes = _axes.adaptive("global_max_pool", call.size, 1)
     return call.extreme(axes, "max", False)
 
 
@@ -246,8 +241,8 @@ def fractional_max_pool2d(
            [13., 15.]])
     """
     function = "fractional_max_pool2d"
-    call = _pooling.Call(function, x, 2, layout, _pooling.NUMBERS, out, threads)
-    axes = _pool_geometry.fractional(function, call.size, kernel_size, output_size, output_ratio)
+    call = _call.Call(function, x, 2, layout, _call.NUMBERS, out, threads)
+    axes = _axes.fractional(function, call.size, kernel_size, output_size, output_ratio)
     if random_samples is None:
         try:
             generator = np.random.default_rng(seed)
@@ -256,7 +251,7 @@ def fractional_max_pool2d(
                 f"{function}: seed is {_arrays.shown(seed)}, expected what default_rng takes"
             ) from None
         random_samples = generator.random((call.n, call.channels, 2))
-    samples = _arrays.readable(function, "random_samples", random_samples, _pooling.FLOATS)
+    samples = _arrays.readable(function, "random_samples", random_samples, _call.FLOATS)
     if samples.shape != (call.n, call.channels, 2):
         raise ValueError(
             f"{function}: random_samples has shape {samples.shape}, expected "
@@ -265,7 +260,7 @@ def fractional_max_pool2d(
     if not ((samples >= 0) & (samples < 1)).all():
         raise ValueError(f"{function}: random_samples has others, expected numbers in [0, 1)")
     floats = call.dtype if call.dtype.kind == "f" else np.dtype("float32")
-    starts = _pool_geometry.starts(samples, axes, floats)
+    starts = _axes.starts(samples, axes, floats)
     if call.first:
         return call.extreme(axes, "max", bool(return_indices), starts)
     return _of_channels(call, axes, bool(return_indices), starts)
@@ -276,8 +271,8 @@ def _of_channels(call, axes, return_indices, starts):
     y_last, finish = _arrays.writable(
         call.function, call.out, call.results(axes), call.dtype, (call.x,)
     )
-    planes = _pooling.Call(
-        call.function, np.moveaxis(call.x, -1, 1), 2, "NCHW", _pooling.NUMBERS, None, call.threads
+    planes = _call.Call(
+        call.function, np.moveaxis(call.x, -1, 1), 2, "NCHW", _call.NUMBERS, None, call.threads
     )
     y, indices = planes.extreme(axes, "max", True, starts)
     y_last[...] = np.moveaxis(y, 1, -1)
