@@ -45,9 +45,10 @@ cdef extern from "fastconv.h" nogil:
     ctypedef struct conv2d_sizes "struct fc_conv2d":
         ptrdiff_t n, groups, c, k, h, w, oh, ow, kh, kw
         ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left
+        ptrdiff_t d, od, kd, stride_d, dilation_d, front
         ptrdiff_t block_rows, block_cols, block_c, block_k, parts
         double slope, low, high
-        int border_h, border_w, activation, nhwc, stream
+        int border_d, border_h, border_w, activation, nhwc, stream
 
     ctypedef struct fc_filter2d "struct fc_filter2d":
         const void *x

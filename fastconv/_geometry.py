@@ -22,8 +22,16 @@ BORDERS = {
     "wrap": "wrap", "circular": "wrap", "grid-wrap": "wrap",
 }  # fmt: skip
 
-# The layouts, and what a batch of images looks like in each.
+# The layouts, and what a batch looks like in each; by dimensions, channels first and last.
 SHAPES = {"NCHW": "(N, C, H, W)", "NHWC": "(N, H, W, C)"}
+LAYOUTS = {
+    1: {"NCW": "(N, C, W)", "NWC": "(N, W, C)"},
+    2: SHAPES,
+    3: {"NCDHW": "(N, C, D, H, W)", "NDHWC": "(N, D, H, W, C)"},
+}
+# The axes of a window, as errors call them, and what an argument about them may be.
+AXES = {1: ("columns",), 2: ("rows", "columns"), 3: ("slices", "rows", "columns")}
+SEVERAL = {1: "one of them in a tuple", 2: "a pair", 3: "a triple"}
 # What a kernel may cover, and padding add: products of two such sizes fit a 64-bit integer.
 LARGEST = 2**31 - 1
 
@@ -50,6 +58,10 @@ class Window(NamedTuple):
     o: int  # output
 
 
+# Of an axis that there is not.
+POINT = Window(1, 1, 1, 1, 0, 0, 1)
+
+
 def integer(function, name, value, least, most=2**62):
     """An integer from `least` to `most`."""
     try:
@@ -63,11 +75,13 @@ def integer(function, name, value, least, most=2**62):
     return result
 
 
-def pair(function, name, value, least):
-    """One integer for both axes, or (rows, columns)."""
-    values = tuple(value) if _is_sequence(value) else (value, value)
-    if len(values) != 2:
-        raise ValueError(f"{function}: {name} is {shown(value)}, expected an integer or a pair")
+def pair(function, name, value, least, dims=2):
+    """One integer for both axes, or (rows, columns); so for one axis, or for three."""
+    values = tuple(value) if _is_sequence(value) else (value,) * dims
+    if len(values) != dims:
+        raise ValueError(
+            f"{function}: {name} is {shown(value)}, expected an integer or {SEVERAL[dims]}"
+        )
     return tuple(integer(function, name, each, least) for each in values)
 
 
@@ -113,25 +127,32 @@ def activation(function, value, dtype):
     return (name, *numbers)
 
 
-def borders(function, name, value):
-    """The border of rows and columns, from one name or a pair of them."""
-    values = (value, value) if isinstance(value, str) else value
-    if not isinstance(values, tuple | list) or len(values) != 2:
-        raise ValueError(
-            f"{function}: {name} is {shown(value)}, expected a name or a pair of names"
-        )
+def borders(function, name, value, dims=2):
+    """The border of each axis, from one name or as many as there are axes."""
+    values = (value,) * dims if isinstance(value, str) else value
+    if not isinstance(values, tuple | list) or len(values) != dims:
+        several = {1: "a tuple of one", 2: "a pair of names", 3: "a triple of names"}[dims]
+        raise ValueError(f"{function}: {name} is {shown(value)}, expected a name or {several}")
     return tuple(BORDERS[choice(function, name, each, BORDERS)] for each in values)
 
 
-def padding(function, value):
-    """Padding as ((top, bottom), (left, right)), or the word "same" or "valid"."""
+# Padding of each axis, and of its two sides.
+_PADDINGS = {
+    1: ("(columns,)", "((left, right),)"),
+    2: ("(rows, columns)", "((top, bottom), (left, right))"),
+    3: ("(slices, rows, columns)", "((front, back), (top, bottom), (left, right))"),
+}
+
+
+def padding(function, value, dims=2, words=("same", "valid")):
+    """Padding as a pair for each axis, ((top, bottom), (left, right)), or one of the words."""
     if isinstance(value, str):
-        return choice(function, "padding", value, ("same", "valid"))
-    values = tuple(value) if _is_sequence(value) else (value, value)
-    if len(values) != 2:
+        return choice(function, "padding", value, words)
+    values = tuple(value) if _is_sequence(value) else (value,) * dims
+    if len(values) != dims:
+        *most, last = ["an integer", *_PADDINGS[dims], *map('"{}"'.format, words)]
         raise ValueError(
-            f"{function}: padding is {shown(value)}, expected an integer, (rows, columns), "
-            '((top, bottom), (left, right)), "same" or "valid"'
+            f"{function}: padding is {shown(value)}, expected {', '.join(most)} or {last}"
         )
     return tuple(pair(function, "padding", each, 0) for each in values)
 
@@ -141,10 +162,10 @@ def _is_sequence(value):
 
 
 def windows(function, size, kernel, stride, pads, dilation, ceil_mode=False, name="x"):
-    """The two axes of a window that slides over an image of the given size."""
-    axes = ("rows", "columns")
+    """The axes of a window that slides over an image of the given size."""
+    axes = AXES[len(size)]
     if isinstance(pads, str):
-        pads = (pads, pads)
+        pads = (pads,) * len(size)
     return tuple(
         _window(function, name, *axis, ceil_mode)
         for axis in zip(axes, size, kernel, stride, pads, dilation, strict=True)
@@ -164,6 +185,8 @@ def _window(function, name, axis, n, k, stride, pad, dilation, ceil_mode):
         stride = 1 if outputs == 1 else stride
         total = max(0, (outputs - 1) * stride + covered - n)
         return Window(n, k, stride, dilation, total // 2, total - total // 2, outputs)
+    if pad == "causal":
+        pad = (covered - 1, 0)
     before, after = (0, 0) if pad == "valid" else pad
     room = n + before + after - covered
     if n < 1:
@@ -222,10 +245,10 @@ def phases(window, first, size):
 
 
 def transposed(function, size, kernel, stride, pads, dilation, extra):
-    """The two axes of the window whose adjoint takes images of the given size."""
-    axes = ("rows", "columns")
+    """The axes of the window whose adjoint takes images of the given size."""
+    axes = AXES[len(size)]
     if isinstance(pads, str):
-        pads = (pads, pads)
+        pads = (pads,) * len(size)
     return tuple(
         _transposed(function, *axis)
         for axis in zip(axes, size, kernel, stride, pads, dilation, extra, strict=True)
@@ -259,7 +282,11 @@ def _transposed(function, axis, o, k, stride, pad, dilation, extra):
 
 
 class Conv2d(NamedTuple):
-    """A convolution that can be computed: samples, groups, channels per group, both axes."""
+    """A convolution that can be computed: samples, groups, channels per group, its axes.
+
+    In three dimensions each slice of a result is one of n samples, and its channels are those of
+    all the slices that it sees: the first slice's, then the next one's.
+    """
 
     n: int
     groups: int
@@ -270,12 +297,34 @@ class Conv2d(NamedTuple):
     border: tuple
     activation: tuple
     residual: bool
-    layout: str
+    layout: str  # as if it had two dimensions
     bits: int
+    depth: Window = POINT
+    border_d: str = "constant"
+    dims: int = 2
+
+    @property
+    def axes(self):
+        return self.depth, self.rows, self.cols
+
+    @property
+    def borders(self):
+        return self.border_d, *self.border
+
+    @property
+    def samples(self):
+        """Of the arrays."""
+        return self.n // self.depth.o
+
+    @property
+    def channels(self):
+        """Of one slice, per group."""
+        return self.c // self.depth.k
 
     @property
     def shape(self):
-        return images(self.layout, self.n, self.groups * self.k, self.rows.o, self.cols.o)
+        sizes = [window.o for window in self.axes[3 - self.dims :]]
+        return images(self.layout, self.samples, self.groups * self.k, *sizes)
 
     @property
     def seen(self):
@@ -309,12 +358,18 @@ class Filter2d(NamedTuple):
     rank: int = 0  # of a filter_rank; 0 is the smallest
 
 
-def images(layout, n, channels, h, w):
+def deep(geometry, depth, **more):
+    """The geometry with this axis of slices, and with what else is to be replaced."""
+    samples, channels = geometry.samples, geometry.channels
+    return geometry._replace(n=samples * depth.o, c=channels * depth.k, depth=depth, **more)
+
+
+def images(layout, n, channels, *size):
     """The shape of a batch of images."""
-    return (n, channels, h, w) if layout == "NCHW" else (n, h, w, channels)
+    return (n, *size, channels) if layout.endswith("C") else (n, channels, *size)
 
 
 def sizes(layout, shape):
-    """(n, channels, h, w) of a batch's shape."""
+    """(n, channels, *size) of a batch's shape."""
     n, *rest = shape
-    return (n, *rest) if layout == "NCHW" else (n, rest[2], rest[0], rest[1])
+    return (n, rest[-1], *rest[:-1]) if layout.endswith("C") else (n, *rest)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastconv import _arrays, _geometry, _plan
-from fastconv.conv import Conv2dPlan
+from fastconv.conv import PLANS
 
 
 def by_input(
@@ -17,13 +17,46 @@ def by_input(
     stride. What a border copied from an element comes back to it.
     """
     g = geometry
+    options = algorithm, bias, activation
+    first, size = _frame(g.depth, g.border_d)
+    phases = _geometry.phases(g.depth, first, size)
+    in_place = (first, size) == (g.depth.before, g.depth.n)
+    if in_place and len(phases) == 1:
+        _slices_by_input(function, g, phases[0], dy, weight, result, threads, options)
+        return
+    axis = 1 if g.layout == "NHWC" else 2
+    shape = (*result.shape[:axis], size, *result.shape[axis + 1 :])
+    if not in_place:
+        _arrays.check_memory(function, "the padded slices", shape, dy.dtype)
+    frame = result if in_place else np.empty(shape, dy.dtype)
+    for i, phase in enumerate(phases):
+        every = (*[slice(None)] * axis, slice(i, None, len(phases)))
+        part = np.empty(frame[every].shape, dy.dtype)
+        _slices_by_input(function, g, phase, dy, weight, part, threads, options)
+        frame[every] = part
+    if not in_place:
+        _fold_slices(g, np.moveaxis(frame, axis, 0), np.moveaxis(result, axis, 0))
+
+
+def _fold_slices(g, frame, result):
+    """Its own place comes first, then places around it in order, as in a fold of rows."""
+    depth, before = g.depth, g.depth.before
+    result[...] = frame[before : before + depth.n]
+    sources = np.pad(np.arange(depth.n), (before, depth.after), g.border_d)
+    for i in (*range(before), *range(before + depth.n, len(frame))):
+        result[sources[i]] += frame[i]
+
+
+def _slices_by_input(function, g, slices, dy, weight, result, threads, options):
+    """The same for the slices of one phase, which are the whole result."""
     frame = [_frame(window, border) for window, border in zip(g[4:6], g.border, strict=True)]
     rows, cols = (
         _geometry.phases(window, *each) for window, each in zip(g[4:6], frame, strict=True)
     )
     pairs = [(row, col) for row in rows for col in cols]
-    weights, phases = [_turned(g, weight, *pair) for pair in pairs], len(pairs)
-    windows = [(row.window, col.window) for row, col in pairs]
+    weights, phases = [_turned(g, weight, slices, *pair) for pair in pairs], len(pairs)
+    windows = [(slices.window, row.window, col.window) for row, col in pairs]
+    algorithm, bias, activation = options
     # Phases that are alike, as where kernel and stride are, are channels of one convolution.
     joined = g.groups == 1 and g.layout == "NCHW" and len(set(windows)) == 1
     if joined:
@@ -33,30 +66,33 @@ def by_input(
         _layer(function, g, *each, bias, activation, algorithm)
         for each in zip(weights, windows, strict=True)
     ]
-    fold = g._replace(
-        groups=1, c=g.groups * g.c,
-        rows=_in_frame(g.rows, len(rows), *frame[0]), cols=_in_frame(g.cols, len(cols), *frame[1]),
-    )  # fmt: skip
     if phases == 1 and frame == [(window.before, window.n) for window in g[4:6]]:
         _compute(*layers[0], dy, result, threads)
         layers[0][0].give_back()
         return
-    room = fold.c * math.prod(-(-w.o // w.stride) for w in (fold.rows, fold.cols))
-    samples = min(g.n, _plan.frame_samples(room * phases * dy.itemsize, threads))
+    # Of a sample, slices are planes: of more channels in NCHW, of more samples in NHWC.
+    count, channels = slices.window.o, g.groups * g.channels
+    samples_of, channels_of = (1, count * channels) if g.layout == "NCHW" else (count, channels)
+    fold = g._replace(
+        groups=1, c=channels_of, depth=_geometry.POINT,
+        rows=_in_frame(g.rows, len(rows), *frame[0]), cols=_in_frame(g.cols, len(cols), *frame[1]),
+    )  # fmt: skip
+    room = count * channels * math.prod(-(-w.o // w.stride) for w in (fold.rows, fold.cols))
+    samples = min(g.samples, _plan.frame_samples(room * phases * dy.itemsize, threads))
     samples = 1 if joined else samples  # whose channels are in the order of phases
     shape = (samples, phases, room)
     _arrays.check_memory(function, "a frame of phases", shape, dy.dtype)
     size = math.prod(shape) * dy.itemsize
     buffer = _arrays.take_buffer(size)
     memory = buffer[:size].view(dy.dtype)
-    for first in range(0, g.n, samples):
-        part = slice(first, min(first + samples, g.n))
+    for first in range(0, g.samples, samples):
+        part = slice(first, min(first + samples, g.samples))
         n = part.stop - part.start
         for i, (plan, layer) in enumerate(layers):
-            layer = layer._replace(n=n)
+            layer = layer._replace(n=n * count)
             phase = memory[i * n * room :][: math.prod(layer.shape)].reshape(layer.shape)
             _compute(plan, layer, dy[part], phase, threads)
-        task, shared = _plan.fold(fold._replace(n=n), threads)
+        task, shared = _plan.fold(fold._replace(n=n * samples_of), threads)
         task.gradient(_arrays.as_bytes(memory), None, _arrays.as_bytes(result[part]), shared)
     _arrays.give_buffer(buffer)
 
@@ -74,31 +110,38 @@ def _in_frame(window, phases, first, size):
     return window._replace(stride=phases, before=before, o=size)
 
 
-def _turned(g, weight, row, col):
+def _turned(g, weight, *phases):
     """The weights of a phase; a single zero for each pair of channels if it sees no tap."""
-    turned = weight.reshape(g.groups, g.k, g.c, g.rows.k, g.cols.k)[..., row.taps, col.taps]
-    turned = turned.swapaxes(1, 2).reshape(g.groups * g.c, g.k, *turned.shape[3:])
-    return turned if turned.size else np.zeros((*turned.shape[:2], 1, 1), weight.dtype)
+    kernel = [window.k for window in g.axes]
+    turned = weight.reshape(g.groups, g.k, g.channels, *kernel)
+    turned = turned[(..., *(phase.taps for phase in phases))].swapaxes(1, 2)
+    turned = turned.reshape(g.groups * g.channels, g.k, *turned.shape[3:])
+    if not turned.size:
+        turned = np.zeros((*turned.shape[:2], 1, 1, 1), weight.dtype)
+    return turned.reshape(*turned.shape[:2], *turned.shape[5 - g.dims :])
 
 
 def _layer(function, g, weight, windows, bias, activation, algorithm):
     """The convolution for one phase: its weights and its geometry."""
-    plan = Conv2dPlan(
-        function, weight, bias, 1, 0, 1, g.groups, "zeros", activation, g.layout, algorithm
+    last = g.layout == "NHWC"
+    layout = tuple(_geometry.LAYOUTS[g.dims])[last]
+    plan = PLANS[g.dims](
+        function, weight, bias, 1, 0, 1, g.groups, "zeros", activation, layout, algorithm
     )
-    rows, cols = windows
+    depth, rows, cols = windows
     geometry = g._replace(
-        c=g.k, k=len(weight) // g.groups, rows=rows, cols=cols, border=("constant", "constant"),
+        n=g.samples * depth.o, c=g.k * depth.k, k=len(weight) // g.groups, depth=depth, rows=rows,
+        cols=cols, border=("constant", "constant"), border_d="constant",
         activation=plan._activation,
     )  # fmt: skip
     return plan, geometry
 
 
 def _compute(plan, geometry, dy, result, threads):
-    if 0 in (geometry.rows.k, geometry.cols.k):
-        channels = geometry.groups * geometry.c
-        pixel = np.zeros(_geometry.images(geometry.layout, 1, channels, 1, 1), dy.dtype)
-        result[...] = plan(pixel)
+    if 0 in [window.k for window in geometry.axes]:
+        channels = len(plan._weight[0]) * geometry.groups
+        pixel = _geometry.images(geometry.layout, 1, channels, *(1,) * geometry.dims)
+        result[...] = plan(np.zeros(pixel, dy.dtype))
         return
     task, threads = plan.planned(geometry, threads)
     plan.compute(task, dy, None, result, threads)
@@ -106,14 +149,19 @@ def _compute(plan, geometry, dy, result, threads):
 
 def by_weight(function, geometry, x, dy, result, threads):
     """The derivative by the weights."""
-    task, parts, threads = _plan.weight_gradient(geometry, threads)
+    g = geometry
+    task, parts, threads = _plan.weight_gradient(g, threads)
     _arrays.check_scratch(function, task, threads)
-    sums = np.empty((parts, *result.shape), result.dtype) if parts > 1 else result[None]
+    by_slices = (len(result), g.depth.k, g.channels, *result.shape[-2:])
+    total = result if g.depth.k == 1 else np.empty(by_slices, result.dtype)
+    sums = np.empty((parts, *total.shape), result.dtype) if parts > 1 else total[None]
     task.gradient(_arrays.as_bytes(x), _arrays.as_bytes(dy), _arrays.as_bytes(sums), threads)
     if parts > 1:
-        np.add(sums[0], sums[1], out=result)
+        np.add(sums[0], sums[1], out=total)
         for each in sums[2:]:
-            np.add(result, each, out=result)
+            np.add(total, each, out=total)
+    if total is not result:
+        result[...] = total.swapaxes(1, 2)
 
 
 def by_bias(geometry, dy, result, threads):

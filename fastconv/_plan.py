@@ -23,6 +23,9 @@ L2_BYTES = _core.l2_bytes() or 2**20
 VECTOR_BYTES = 64  # the longest there is: plans are the same for every instruction set
 # Transposing a tile's sums costs about as much as so many terms.
 TRANSPOSITION_TERMS = 16
+# A vector of output channels without a second one beside it shares no load: it takes as long as so
+# many vectors (docs/performance.md).
+SINGLE_VECTOR = 1.3
 # Splitting rows by a column stride above 2, one element at a time, costs so many output channels.
 SPLIT_CHANNELS = 32
 # One line of an image filter's ring: a few of them stay in the L1 cache.
@@ -80,6 +83,8 @@ CHANNEL_BLOCK = 64
 # Of the scratch memory of a thread, 4 MB: the copy of a row of padded NHWC images, beside the sums
 # that one block of channels hands to the next; or Winograd's transformed input.
 COPY_BYTES, SUMS_BYTES, TRANSFORMED_BYTES = 2**20, 2**20, 3 * 2**20
+# Such rows are cut, rather than their channels, where they have more columns than this.
+COPY_COLUMNS = 512
 # A gradient by weights sums blocks of so many pixels, and those of few weights in so many parts,
 # which threads can share: bits follow from both.
 GRADIENT_PIXELS, GRADIENT_PARTS = 512, 8
@@ -276,10 +281,10 @@ def _direct(g):
     """The direct algorithm, and why; they give the same results, but for the sign of a zero."""
     if g.layout == "NHWC":
         # Contiguous channels are the lanes: they mix, or each is for itself.
-        if g.c == g.k == 1:
+        if g.c == g.k == 1 and g.depth == _geometry.POINT:
             return "depthwise", "each channel is for itself, and neighbouring channels fill vectors"
         return "direct_channel", "channels are neighbours in NHWC, so output channels fill vectors"
-    if g.c == 1 and g.k <= PLANE_MULTIPLIER:
+    if g.c == 1 and g.k <= PLANE_MULTIPLIER and g.depth == _geometry.POINT:
         usual = all(
             (window.k, window.dilation) == (3, 1) and window.stride == g.rows.stride <= 2
             for window in (g.rows, g.cols)
@@ -293,7 +298,8 @@ def _direct(g):
     # Contiguous pixels are the lanes, unless too many of them would be empty.
     lanes = VECTOR_BYTES // (g.bits // 8)
     pixels = g.cols.o / (_parts(g.cols.o, lanes) * lanes)
-    channels = g.k / (_parts(g.k, lanes) * lanes)
+    pairs, single = divmod(_parts(g.k, lanes), 2)
+    channels = g.k / ((2 * pairs + SINGLE_VECTOR * single) * lanes)
     # A tile's sums are transposed: as much work as a few terms more.
     terms = g.c * g.rows.k * g.cols.k
     channels *= terms / (terms + TRANSPOSITION_TERMS)
@@ -332,7 +338,7 @@ def _conv2d(g, winograd, isa, threads):
         if product and others < threads:
             cols = min(cols, max(8, _parts(g.cols.o, _parts(threads, others))))
             others *= _parts(g.cols.o, cols)
-    sizes = _windows(g.rows, g.cols) | _border(g.border)
+    sizes = _axes(g)
     sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k}
     rows = _even_rows(all_rows, rows, others, threads, _MULTIPLES.get(algorithm, 1))
     sizes |= {"block_rows": rows, "block_cols": cols, "block_c": c, "block_k": min(k, g.k)}
@@ -353,8 +359,10 @@ def _direct_blocks(g, channel_lanes):
         if product and g.k * g.c * g.bits // 8 <= BLOCK_BYTES:
             # The weights stay in the L2 cache; pixels that stay in the L1 cache meet all of them.
             cols = min(cols, max(LEAST_COLUMNS, 8 * NEAR_BYTES // (g.c * g.bits)))
-        copied = _input(g, 1, cols) if _is_padded(g.rows) or _is_padded(g.cols) else 0
-        c = _parts(c, max(1, _parts(c * copied, COPY_BYTES)))  # rows stay whole
+        copied = g.depth.k > 1 or any(map(_is_padded, g.axes))
+        while copied and cols > 2 * COPY_COLUMNS and c * _input(g, 1, cols) > COPY_BYTES:
+            cols = _halved(cols)
+        c = _parts(c, max(1, _parts(c * copied * _input(g, 1, cols), COPY_BYTES)))
     else:
         if channel_lanes:
             # Weights that many pixels meet in turn stay in the L1 cache.
@@ -452,16 +460,15 @@ def _is_product(g):
     """Is it a matrix product, each output made of the pixel in its place?"""
     return all(
         window.k == window.stride == 1 and window.before == 0 and window.n == window.o
-        for window in (g.rows, g.cols)
+        for window in g.axes
     )
 
 
 def _flat(g):
-    """A matrix product knows no rows."""
-    pixels = g.rows.n * g.cols.n
-    return g._replace(
-        rows=g.rows._replace(n=1, o=1), cols=g.cols._replace(n=pixels, o=pixels)
-    )
+    """A matrix product knows no rows, and no slices."""
+    pixels = g.depth.n * g.rows.n * g.cols.n
+    cols = g.cols._replace(n=pixels, o=pixels)
+    return _geometry.deep(g, _geometry.POINT, rows=g.rows._replace(n=1, o=1), cols=cols)
 
 
 def _input(g, rows, cols):
@@ -514,7 +521,8 @@ def _filled(count, lanes):
 
 def bias_gradient(geometry, threads):
     """The task of the gradient by a convolution's bias, and on how many threads."""
-    g = geometry
+    rows = geometry.rows._replace(o=geometry.depth.o * geometry.rows.o)  # slices are more rows
+    g = _geometry.deep(geometry, _geometry.POINT, rows=rows)
     read = g.n * g.groups * g.k * g.rows.o * g.cols.o * g.bits / 8
     return _line_gradient(g, _config.isa(), "bias_grad"), share(threads, read / BYTES)
 
@@ -537,7 +545,7 @@ def frame_samples(sample_bytes, threads):
 
 
 def _gradient_sizes(g):
-    sizes = _windows(g.rows, g.cols) | _border(g.border) | _activation((None,))
+    sizes = _axes(g) | _activation((None,))
     sizes |= {"n": g.n, "groups": g.groups, "c": g.c, "k": g.k, "parts": 1, "stream": False}
     sizes |= {"block_rows": 1, "block_cols": 1, "block_c": 1, "block_k": 1}
     return sizes | {"nhwc": g.layout == "NHWC"}
@@ -849,6 +857,16 @@ def _windows(rows, cols):
         "stride_h": rows.stride, "stride_w": cols.stride,
         "dilation_h": rows.dilation, "dilation_w": cols.dilation,
         "top": rows.before, "left": cols.before,
+    }  # fmt: skip
+
+
+def _axes(g):
+    """All axes of a convolution."""
+    depth = g.depth
+    return _windows(g.rows, g.cols) | _border(g.border) | {
+        "d": depth.n, "od": depth.o, "kd": depth.k, "stride_d": depth.stride,
+        "dilation_d": depth.dilation, "front": depth.before,
+        "border_d": _core.BORDERS[g.border_d],
     }  # fmt: skip
 
 

@@ -4,13 +4,82 @@ import numpy as np
 
 from fastconv import _arrays, _config, _core, _geometry, _plan, _threads
 
-__all__ = ["conv2d", "plan_conv2d"]
+__all__ = ["conv1d", "conv2d", "conv3d", "plan_conv1d", "plan_conv2d", "plan_conv3d"]
 
 DTYPES = ("float32", "float64")
 ALGORITHMS = ("auto", "direct")
+# The axes of a kernel, and what it has at least of each, in words.
+KERNELS = ("kd", "kh", "kw")
+LEAST = {1: " and column", 2: ", row and column", 3: ", slice, row and column"}
 
-# Small calls of `conv2d` as they were planned; their weights are packed each time.
+# Small calls as they were planned; their weights are packed each time.
 _small_calls = {}
+
+
+def conv1d(
+    x,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    activation=None,
+    residual=None,
+    layout="NCW",
+    algorithm="auto",
+    out=None,
+    threads=None,
+):
+    """Cross-correlate a batch of sequences with K kernels: `conv2d` along one axis.
+
+    ``y[n, k, q] = bias[k] + sum over c, j of
+    weight[k, c, j] * padded[n, c, q * stride + j * dilation]``.
+
+    Parameters
+    ----------
+    x : (N, C, W) array, float32 or float64
+        Sequences, as of sound or sensors; (N, W, C) with ``layout="NWC"``.
+    weight : (K, C // groups, kw) array of x's dtype
+        Kernels, in both layouts.
+    bias : (K,) array of x's dtype, optional
+    stride, dilation : int or (int,)
+    padding : int, (int,), ((left, right),), "same", "causal" or "valid"
+        "same" gives ceil(W / stride) columns, any stride; so does "causal", whose padding is all
+        on the left: no output sees what comes after its place (`CausalConv1d` takes sequences
+        piece by piece).
+    groups, padding_mode, activation, residual, algorithm, out, threads
+        As in `conv2d`.
+    layout : "NCW" or "NWC"
+
+    Returns
+    -------
+    (N, K, OW) array, or (N, OW, K) with ``layout="NWC"``, of x's dtype
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        When an argument does not fit, before anything is written.
+
+    Notes
+    -----
+    Bits and errors are as of `conv2d`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[[1, 2, 3, 4]]], np.float32)
+    >>> conv1d(x, np.array([[[1, 0, -1]]], np.float32), padding="same")
+    array([[[-2., -2., -2.,  3.]]], dtype=float32)
+    >>> conv1d(x, np.array([[[1, 0, -1]]], np.float32), padding="causal")
+    array([[[-1., -2., -2., -2.]]], dtype=float32)
+    """
+    return _convolved(
+        Conv1dPlan, "conv1d", x, weight, bias, stride, padding, dilation, groups,
+        padding_mode, activation, residual, layout, algorithm, out, threads,
+    )  # fmt: skip
 
 
 def conv2d(
@@ -115,6 +184,81 @@ def conv2d(
            [6., 6., 6.],
            [0., 5., 0.]], dtype=float32)
     """
+    return _convolved(
+        Conv2dPlan, "conv2d", x, weight, bias, stride, padding, dilation, groups,
+        padding_mode, activation, residual, layout, algorithm, out, threads,
+    )  # fmt: skip
+
+
+def conv3d(
+    x,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    activation=None,
+    residual=None,
+    layout="NCDHW",
+    algorithm="auto",
+    out=None,
+    threads=None,
+):
+    """Cross-correlate a batch of volumes with K kernels: `conv2d` along three axes.
+
+    ``y[n, k, o, p, q] = bias[k] + sum over r, c, i, j of weight[k, c, r, i, j] * padded[
+    n, c, o * stride + r * dilation, p * stride + i * dilation, q * stride + j * dilation]``.
+
+    Parameters
+    ----------
+    x : (N, C, D, H, W) array, float32 or float64
+        Volumes or videos; (N, D, H, W, C) with ``layout="NDHWC"``.
+    weight : (K, C // groups, kd, kh, kw) array of x's dtype
+        Kernels, in both layouts.
+    bias : (K,) array of x's dtype, optional
+    stride, dilation : int or (slices, rows, columns)
+    padding : int, (slices, rows, columns), a pair for each of them, "same" or "valid"
+    groups : int
+    padding_mode : str or (slices, rows, columns)
+    activation, residual, algorithm, out, threads
+        As in `conv2d`.
+    layout : "NCDHW" or "NDHWC"
+
+    Returns
+    -------
+    (N, K, OD, OH, OW) array, or (N, OD, OH, OW, K) with ``layout="NDHWC"``, of x's dtype
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        When an argument does not fit, before anything is written.
+
+    Notes
+    -----
+    The slices that an output sees are more channels of a convolution in two dimensions, so
+    "auto" takes Winograd's transforms where `conv2d` would; bits and errors are as there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.arange(8, dtype=np.float32).reshape(1, 1, 2, 2, 2)
+    >>> conv3d(x, np.ones((1, 1, 2, 2, 1), np.float32))
+    array([[[[[12., 16.]]]]], dtype=float32)
+    """
+    return _convolved(
+        Conv3dPlan, "conv3d", x, weight, bias, stride, padding, dilation, groups,
+        padding_mode, activation, residual, layout, algorithm, out, threads,
+    )  # fmt: skip
+
+
+def _convolved(
+    make_plan, function, x, weight, bias, stride, padding, dilation, groups,
+    padding_mode, activation, residual, layout, algorithm, out, threads,
+):  # fmt: skip
+    """One call; small ones like an earlier one are not planned again."""
     key = None
     # Exact types: 1.0 is equal to 1, and no stride; a list of borders has no hash.
     if (
@@ -132,8 +276,8 @@ def conv2d(
             result = call(x, out, weight)
             if result is not None:
                 return result
-    plan = Conv2dPlan(
-        "conv2d", weight, bias, stride, padding, dilation, groups,
+    plan = make_plan(
+        function, weight, bias, stride, padding, dilation, groups,
         padding_mode, activation, layout, algorithm,
     )  # fmt: skip
     result = plan(x, out, threads, residual)
@@ -143,6 +287,49 @@ def conv2d(
             _small_calls.clear()
         _small_calls[key] = call
     return result
+
+
+def plan_conv1d(
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    activation=None,
+    layout="NCW",
+    algorithm="auto",
+):
+    """Prepare a `conv1d` to call many times: weights are packed once; see `plan_conv2d`.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, groups, padding_mode, activation, layout, algorithm
+        As in `conv1d`.
+
+    Returns
+    -------
+    Conv1dPlan
+        Call it as ``plan(x, out=None, threads=None, residual=None)`` for any batch and size.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plan = plan_conv1d(np.ones((4, 3, 3), np.float32), padding=1)
+    >>> plan(np.ones((2, 3, 100), np.float32)).shape
+    (2, 4, 100)
+    """
+    return Conv1dPlan(
+        "plan_conv1d", weight, bias, stride, padding, dilation, groups,
+        padding_mode, activation, layout, algorithm, copy=True,
+    )  # fmt: skip
 
 
 def plan_conv2d(
@@ -190,8 +377,54 @@ def plan_conv2d(
     )  # fmt: skip
 
 
-class Conv2dPlan:
-    """A convolution with its weights; made by `plan_conv2d`."""
+def plan_conv3d(
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    padding_mode="zeros",
+    activation=None,
+    layout="NCDHW",
+    algorithm="auto",
+):
+    """Prepare a `conv3d` to call many times: weights are packed once; see `plan_conv2d`.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, groups, padding_mode, activation, layout, algorithm
+        As in `conv3d`.
+
+    Returns
+    -------
+    Conv3dPlan
+        Call it as ``plan(x, out=None, threads=None, residual=None)`` for any batch and size.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plan = plan_conv3d(np.ones((4, 3, 3, 3, 3), np.float32), padding=1)
+    >>> plan(np.ones((2, 3, 8, 8, 9), np.float32)).shape
+    (2, 4, 8, 8, 9)
+    """
+    return Conv3dPlan(
+        "plan_conv3d", weight, bias, stride, padding, dilation, groups,
+        padding_mode, activation, layout, algorithm, copy=True,
+    )  # fmt: skip
+
+
+class ConvPlan:
+    """A convolution with its weights, in any number of dimensions."""
+
+    _dims = None
+    _words = ("same", "valid")  # for padding
 
     # Types are compared by their char, which is the same in either byte order: readers differ.
     _read = staticmethod(_arrays.readable)
@@ -201,19 +434,21 @@ class Conv2dPlan:
         padding_mode, activation, layout, algorithm, copy=False,
     ):  # fmt: skip
         self._function = function
-        weight = self._read(function, "weight", weight, DTYPES, "(K, C // groups, kh, kw)")
-        self._stride = _geometry.pair(function, "stride", stride, 1)
-        self._padding = _geometry.padding(function, padding)
-        self._dilation = _geometry.pair(function, "dilation", dilation, 1)
+        dims, layouts = self._dims, _geometry.LAYOUTS[self._dims]
+        expected = f"(K, C // groups, {', '.join(KERNELS[-dims:])})"
+        weight = self._read(function, "weight", weight, DTYPES, expected)
+        self._stride = _geometry.pair(function, "stride", stride, 1, dims)
+        self._padding = _geometry.padding(function, padding, dims, self._words)
+        self._dilation = _geometry.pair(function, "dilation", dilation, 1, dims)
         self._groups = _geometry.integer(function, "groups", groups, 1)
-        self._border = _geometry.borders(function, "padding_mode", padding_mode)
+        self._border = _geometry.borders(function, "padding_mode", padding_mode, dims)
         self._activation = _geometry.activation(function, activation, weight.dtype)
-        self._layout = _geometry.choice(function, "layout", layout, tuple(_geometry.SHAPES))
+        self._layout = _geometry.choice(function, "layout", layout, tuple(layouts))
         self._algorithm = _geometry.choice(function, "algorithm", algorithm, ALGORITHMS)
         if 0 in weight.shape[1:]:
             raise ValueError(
-                f"{function}: weight has shape {weight.shape}, expected (K, C // groups, kh, kw) "
-                "of at least one channel, row and column"
+                f"{function}: weight has shape {weight.shape}, expected {expected} of at least "
+                f"one channel{LEAST[dims]}"
             )
         if len(weight) % self._groups:
             raise ValueError(
@@ -228,15 +463,16 @@ class Conv2dPlan:
         self._call = None  # the last one's, ready for arrays like those
 
     def __repr__(self):
-        k, c, kh, kw = self._weight.shape
+        k, c, *kernel = self._weight.shape
         return (
-            f"Conv2dPlan({c * self._groups} -> {k} channels, kernel {kh}x{kw}, "
+            f"{type(self).__name__}({c * self._groups} -> {k} channels, "
+            f"kernel {'x'.join(map(str, kernel))}, "
             f"stride {self._stride}, padding {self._padding!r}, dilation {self._dilation}, "
             f"groups {self._groups}, {self._layout}, {self._weight.dtype})"
         )
 
     def __call__(self, x, out=None, threads=None, residual=None):
-        """Convolve (N, C, H, W) or (N, H, W, C) images of the weights' dtype; as `conv2d`."""
+        """Convolve a batch of the plan's layout and of the weights' dtype; as `conv2d`."""
         call = self._call
         if call is not None and residual is None and self._is_ready(call, threads):
             result = call(x, out, None)
@@ -303,11 +539,18 @@ class Conv2dPlan:
         call = self._call
         if call is None or call.threads > 1 or call.seconds > _plan.SHARED_SECONDS:
             return None
+        if self._by_slices() is not self._weight:
+            return None
         return call.packing()
+
+    @property
+    def batch(self):
+        """What x looks like, in words."""
+        return _geometry.LAYOUTS[self._dims][self._layout]
 
     def _checked_call(self, x, threads, residual):
         """The arguments of a call as they are used, and its geometry."""
-        x = self._read(self._function, "x", x, DTYPES, _geometry.SHAPES[self._layout])
+        x = self._read(self._function, "x", x, DTYPES, self.batch)
         geometry = self._geometry(x, residual is not None)
         if residual is not None:
             residual = self._checked_residual(residual, geometry.shape)
@@ -333,8 +576,7 @@ class Conv2dPlan:
             )
 
     def _checked_residual(self, residual, shape):
-        expected = _geometry.SHAPES[self._layout]
-        residual = self._read(self._function, "residual", residual, DTYPES, expected)
+        residual = self._read(self._function, "residual", residual, DTYPES, self.batch)
         if residual.shape != shape:
             raise ValueError(
                 f"{self._function}: residual has shape {residual.shape}, expected the result's, "
@@ -345,8 +587,8 @@ class Conv2dPlan:
 
     def _geometry(self, x, residual):
         function, weight, groups = self._function, self._weight, self._groups
-        n, channels, h, w = _geometry.sizes(self._layout, x.shape)
-        k, c, kh, kw = weight.shape
+        n, channels, *size = _geometry.sizes(self._layout, x.shape)
+        k, c, *kernel = weight.shape
         if channels != c * groups:
             raise ValueError(
                 f"{function}: weight expects {c * groups} input channels (groups={groups}) "
@@ -357,19 +599,30 @@ class Conv2dPlan:
                 f"{function}: x has dtype {x.dtype}, expected weight's, {weight.dtype}; "
                 "convert one of them with .astype"
             )
-        rows, cols = _geometry.windows(
-            function, (h, w), (kh, kw), self._stride, self._padding, self._dilation
+        windows = _geometry.windows(
+            function, size, kernel, self._stride, self._padding, self._dilation
         )
+        return self.geometry_of(n, c, k, windows, residual)
+
+    def geometry_of(self, n, c, k, windows, residual=False):
+        """The geometry of n samples, c channels per group and k in all, and the plan's windows."""
+        missing = 3 - self._dims
+        depth, rows, cols = (_geometry.POINT,) * missing + windows
+        border_d, *border = ("constant",) * missing + self._border
+        if depth.n < 1:
+            raise ValueError(f"{self._function}: x has {depth.n} slices, expected at least 1")
         return _geometry.Conv2d(
-            n, groups, c, k // groups, rows, cols, self._border, self._activation, residual,
-            self._layout, 8 * x.itemsize,
+            n * depth.o, self._groups, c * depth.k, k // self._groups, rows, cols, tuple(border),
+            self._activation, residual, "NHWC" if self._layout.endswith("C") else "NCHW",
+            8 * self._weight.itemsize, depth, border_d, self._dims,
         )  # fmt: skip
 
     def _layout_hint(self, x, expected):
-        other = "NHWC" if self._layout == "NCHW" else "NCHW"
+        layouts = _geometry.LAYOUTS[self._dims]
+        (other,) = set(layouts) - {self._layout}
         if _geometry.sizes(other, x.shape)[1] != expected:
             return ""
-        return f"; for {_geometry.SHAPES[other]} pass layout={other!r}"
+        return f"; for {layouts[other]} pass layout={other!r}"
 
     def _winograd_refused(self, geometry):
         """Why a call does not get Winograd's transforms, or None: it does."""
@@ -388,12 +641,40 @@ class Conv2dPlan:
             self._moderate = largest * self._weight[0].size < 2**48
         return self._moderate
 
+    def _by_slices(self):
+        """The weights in the order of their terms: all channels of a slice, then of the next."""
+        if self._dims < 3 or self._weight.shape[2] == 1:
+            return self._weight
+        return np.ascontiguousarray(self._weight.swapaxes(1, 2))
+
     def _packed_for(self, task):
         """The weights in the order that the task reads them; one variant packs them once."""
         key = _config.isa(), task.algorithm
         if key not in self._packed:
             size = task.packed_size * self._weight.itemsize
             packed = np.empty(size, np.uint8) if self._keeps else _arrays.take_buffer(size)
-            task.pack(_arrays.as_bytes(self._weight), packed)
+            task.pack(_arrays.as_bytes(self._by_slices()), packed)
             self._packed[key] = packed
         return self._packed[key]
+
+
+class Conv1dPlan(ConvPlan):
+    """A convolution with its weights; made by `plan_conv1d`."""
+
+    _dims = 1
+    _words = ("same", "causal", "valid")
+
+
+class Conv2dPlan(ConvPlan):
+    """A convolution with its weights; made by `plan_conv2d`."""
+
+    _dims = 2
+
+
+class Conv3dPlan(ConvPlan):
+    """A convolution with its weights; made by `plan_conv3d`."""
+
+    _dims = 3
+
+
+PLANS = {1: Conv1dPlan, 2: Conv2dPlan, 3: Conv3dPlan}

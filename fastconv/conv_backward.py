@@ -1,12 +1,74 @@
 """Gradients of convolutions, in the names of PyTorch's convolution_backward."""
 
 from fastconv import _arrays, _geometry, _gradient, _threads
-from fastconv.conv import DTYPES, Conv2dPlan
-from fastconv.conv_transpose import transposed
+from fastconv.conv import DTYPES, PLANS
+from fastconv.conv_transpose import turned, turned_shape
 
-__all__ = ["conv2d_backward", "conv_transpose2d_backward"]
+__all__ = [
+    "conv1d_backward",
+    "conv2d_backward",
+    "conv3d_backward",
+    "conv_transpose1d_backward",
+    "conv_transpose2d_backward",
+    "conv_transpose3d_backward",
+]
 
 RESULTS = ("dx", "dweight", "dbias")
+
+
+def conv1d_backward(
+    dy,
+    x,
+    weight,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    output_mask=(True, True, True),
+    padding_mode="zeros",
+    layout="NCW",
+    algorithm="auto",
+    out=(None, None, None),
+    threads=None,
+):
+    """Give the gradients of a loss by the input, the weights and the bias of `conv1d`.
+
+    The formulas are those of `conv2d_backward`, over one axis.
+
+    Parameters
+    ----------
+    dy : (N, K, OW) array, or (N, OW, K) with ``layout="NWC"``
+        Of the shape of conv1d's result, before an activation; of weight's dtype.
+    x : (N, C, W) array, float32 or float64, or (N, W, C) with ``layout="NWC"``
+        Without dweight only its shape counts.
+    weight : (K, C // groups, kw) array of x's dtype
+        Without dx only its shape counts.
+    stride, padding, dilation, groups, padding_mode, layout
+        As in `conv1d`.
+    output_mask, algorithm, out, threads
+        As in `conv2d_backward`.
+
+    Returns
+    -------
+    dx, dweight, dbias : arrays of the shapes of x, weight and (K,), or None
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, weight = np.array([[[1.0, 2, 3]]]), np.array([[[1.0, 10]]])
+    >>> conv1d_backward(np.array([[[1.0, 2]]]), x, weight)
+    (array([[[ 1., 12., 20.]]]), array([[[5., 8.]]]), array([3.]))
+    """
+    return _backward(
+        1, "conv1d_backward", dy, x, weight, stride, padding, dilation, groups, output_mask,
+        padding_mode, layout, algorithm, out, threads,
+    )  # fmt: skip
 
 
 def conv2d_backward(
@@ -81,24 +143,117 @@ def conv2d_backward(
     (array([[ 8., 12.],
            [20., 24.]], dtype=float32), array([4.], dtype=float32))
     """
-    function = "conv2d_backward"
-    plan = Conv2dPlan(
-        function, weight, None, stride, padding, dilation, groups,
-        padding_mode, None, layout, algorithm,
+    return _backward(
+        2, "conv2d_backward", dy, x, weight, stride, padding, dilation, groups, output_mask,
+        padding_mode, layout, algorithm, out, threads,
     )  # fmt: skip
-    x, geometry, _, threads = plan._checked_call(x, threads, None)
-    dy = _image(function, "dy", dy, geometry.shape, x.dtype, layout)
-    weight = plan._weight
-    shapes = (x.shape, weight.shape, weight.shape[:1])
-    results = _results(function, output_mask, out, shapes, (dy, x, weight))
-    dx, dweight, dbias = (result for result, _ in results)
-    if dx is not None and dx.size:
-        if dy.size:
-            _gradient.by_input(function, geometry, dy, weight, dx, threads, algorithm)
-        else:
-            dx.fill(0)
-    _by_parameters(function, geometry, x, dy, dweight, dbias, threads)
-    return tuple(finish() for _, finish in results)
+
+
+def conv3d_backward(
+    dy,
+    x,
+    weight,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    output_mask=(True, True, True),
+    padding_mode="zeros",
+    layout="NCDHW",
+    algorithm="auto",
+    out=(None, None, None),
+    threads=None,
+):
+    """Give the gradients of a loss by the input, the weights and the bias of `conv3d`.
+
+    The formulas are those of `conv2d_backward`, over three axes.
+
+    Parameters
+    ----------
+    dy : (N, K, OD, OH, OW) array, or (N, OD, OH, OW, K) with ``layout="NDHWC"``
+        Of the shape of conv3d's result, before an activation; of weight's dtype.
+    x : (N, C, D, H, W) array, float32 or float64, or (N, D, H, W, C) with ``layout="NDHWC"``
+        Without dweight only its shape counts.
+    weight : (K, C // groups, kd, kh, kw) array of x's dtype
+        Without dx only its shape counts.
+    stride, padding, dilation, groups, padding_mode, layout
+        As in `conv3d`.
+    output_mask, algorithm, out, threads
+        As in `conv2d_backward`.
+
+    Returns
+    -------
+    dx, dweight, dbias : arrays of the shapes of x, weight and (K,), or None
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, weight = np.ones((1, 1, 3, 2, 2)), np.ones((1, 1, 2, 2, 2))
+    >>> dx, dweight, dbias = conv3d_backward(np.ones((1, 1, 2, 1, 1)), x, weight)
+    >>> dx[0, 0, :, 0, 0], dweight.sum(), dbias
+    (array([1., 2., 1.]), np.float64(16.0), array([2.]))
+    """
+    return _backward(
+        3, "conv3d_backward", dy, x, weight, stride, padding, dilation, groups, output_mask,
+        padding_mode, layout, algorithm, out, threads,
+    )  # fmt: skip
+
+
+def conv_transpose1d_backward(
+    dy,
+    x,
+    weight,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    groups=1,
+    dilation=1,
+    *,
+    output_mask=(True, True, True),
+    layout="NCW",
+    algorithm="auto",
+    out=(None, None, None),
+    threads=None,
+):
+    """Give the gradients of a loss by the input, the weights and the bias of `conv_transpose1d`.
+
+    The formulas are those of `conv_transpose2d_backward`, over one axis.
+
+    Parameters
+    ----------
+    dy : (N, K, OW) array, or (N, OW, K) with ``layout="NWC"``
+        Of the shape of conv_transpose1d's result, before an activation; of weight's dtype.
+    x, weight, stride, padding, output_padding, groups, dilation, layout
+        As in `conv_transpose1d`.
+    output_mask, algorithm, out, threads
+        As in `conv2d_backward`.
+
+    Returns
+    -------
+    dx, dweight, dbias : arrays of the shapes of x, weight and (K,), or None
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, weight = np.ones((1, 1, 2)), np.array([[[1.0, 10]]])
+    >>> conv_transpose1d_backward(np.array([[[1.0, 2, 3]]]), x, weight)
+    (array([[[21., 32.]]]), array([[[3., 5.]]]), array([6.]))
+    """
+    return _transpose_backward(
+        1, "conv_transpose1d_backward", dy, x, weight, stride, padding, output_padding, groups,
+        dilation, output_mask, layout, algorithm, out, threads,
+    )  # fmt: skip
 
 
 def conv_transpose2d_backward(
@@ -150,15 +305,100 @@ def conv_transpose2d_backward(
            [6., 6.]]), array([[4., 4.],
            [4., 4.]]), array([9.]))
     """
-    function = "conv_transpose2d_backward"
-    x, plan, geometry = transposed(
-        function, x, weight, stride, padding, output_padding, groups, dilation, layout, algorithm
-    )
+    return _transpose_backward(
+        2, "conv_transpose2d_backward", dy, x, weight, stride, padding, output_padding, groups,
+        dilation, output_mask, layout, algorithm, out, threads,
+    )  # fmt: skip
+
+
+def conv_transpose3d_backward(
+    dy,
+    x,
+    weight,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    groups=1,
+    dilation=1,
+    *,
+    output_mask=(True, True, True),
+    layout="NCDHW",
+    algorithm="auto",
+    out=(None, None, None),
+    threads=None,
+):
+    """Give the gradients of a loss by the input, the weights and the bias of `conv_transpose3d`.
+
+    The formulas are those of `conv_transpose2d_backward`, over three axes.
+
+    Parameters
+    ----------
+    dy : (N, K, OD, OH, OW) array, or (N, OD, OH, OW, K) with ``layout="NDHWC"``
+        Of the shape of conv_transpose3d's result, before an activation; of weight's dtype.
+    x, weight, stride, padding, output_padding, groups, dilation, layout
+        As in `conv_transpose3d`.
+    output_mask, algorithm, out, threads
+        As in `conv2d_backward`.
+
+    Returns
+    -------
+    dx, dweight, dbias : arrays of the shapes of x, weight and (K,), or None
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, weight = np.ones((1, 1, 2, 1, 1)), np.ones((1, 1, 2, 1, 1))
+    >>> dy = np.array([1.0, 2, 3]).reshape(1, 1, 3, 1, 1)
+    >>> dx, dweight, dbias = conv_transpose3d_backward(dy, x, weight)
+    >>> dx.ravel(), dweight.ravel(), dbias
+    (array([3., 5.]), array([3., 5.]), array([6.]))
+    """
+    return _transpose_backward(
+        3, "conv_transpose3d_backward", dy, x, weight, stride, padding, output_padding, groups,
+        dilation, output_mask, layout, algorithm, out, threads,
+    )  # fmt: skip
+
+
+def _backward(
+    dims, function, dy, x, weight, stride, padding, dilation, groups, output_mask,
+    padding_mode, layout, algorithm, out, threads,
+):  # fmt: skip
+    plan = PLANS[dims](
+        function, weight, None, stride, padding, dilation, groups,
+        padding_mode, None, layout, algorithm,
+    )  # fmt: skip
+    x, geometry, _, threads = plan._checked_call(x, threads, None)
+    dy = _image(function, "dy", dy, geometry.shape, x.dtype, plan.batch)
+    weight = plan._weight
+    shapes = (x.shape, weight.shape, weight.shape[:1])
+    results = _results(function, output_mask, out, shapes, (dy, x, weight))
+    dx, dweight, dbias = (result for result, _ in results)
+    if dx is not None and dx.size:
+        if dy.size:
+            _gradient.by_input(function, geometry, dy, weight, dx, threads, algorithm)
+        else:
+            dx.fill(0)
+    _by_parameters(function, geometry, x, dy, dweight, dbias, threads)
+    return tuple(finish() for _, finish in results)
+
+
+def _transpose_backward(
+    dims, function, dy, x, weight, stride, padding, output_padding, groups, dilation,
+    output_mask, layout, algorithm, out, threads,
+):  # fmt: skip
+    x, plan, geometry = turned(
+        dims, function, x, weight, stride, padding, output_padding, groups, dilation, layout,
+        algorithm,
+    )  # fmt: skip
     if threads is not None:
         threads = _threads.checked(function, "threads", threads)
-    n, channels = geometry.n, geometry.groups * geometry.c
-    shape = _geometry.images(layout, n, channels, geometry.rows.n, geometry.cols.n)
-    dy = _image(function, "dy", dy, shape, x.dtype, layout)
+    channels = geometry.groups * geometry.channels
+    dy = _image(function, "dy", dy, turned_shape(geometry), x.dtype, plan.batch)
     weight = plan._weight
     results = _results(
         function, output_mask, out, (x.shape, weight.shape, (channels,)), (dy, x, weight)
@@ -171,15 +411,15 @@ def conv_transpose2d_backward(
         else:
             dx.fill(0)
     _by_parameters(function, geometry, dy, x, dweight, None, threads)
-    rows, cols = (window._replace(o=window.n) for window in (geometry.rows, geometry.cols))
-    of_dy = geometry._replace(k=geometry.c, rows=rows, cols=cols)
+    depth, rows, cols = (window._replace(o=window.n) for window in geometry.axes)
+    of_dy = _geometry.deep(geometry, depth, k=geometry.channels, rows=rows, cols=cols)
     _by_parameters(function, of_dy, x, dy, None, dbias, threads)
     return tuple(finish() for _, finish in results)
 
 
-def _image(function, name, value, shape, dtype, layout):
+def _image(function, name, value, shape, dtype, batch):
     """An array of images that must have this shape and dtype."""
-    value = _arrays.readable(function, name, value, DTYPES, _geometry.SHAPES[layout])
+    value = _arrays.readable(function, name, value, DTYPES, batch)
     if value.shape != shape:
         raise ValueError(
             f"{function}: {name} has shape {value.shape}, expected the result's, {shape}"

@@ -1,9 +1,65 @@
 """Transposed convolution, in PyTorch's names, order of arguments and layout of weights."""
 
 from fastconv import _arrays, _geometry, _gradient, _threads
-from fastconv.conv import DTYPES, Conv2dPlan
+from fastconv.conv import DTYPES, PLANS
 
-__all__ = ["conv_transpose2d"]
+__all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
+
+
+def conv_transpose1d(
+    x,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    groups=1,
+    dilation=1,
+    *,
+    activation=None,
+    layout="NCW",
+    algorithm="auto",
+    out=None,
+    threads=None,
+):
+    """Spread a batch of sequences with K kernels: the adjoint of `conv1d`.
+
+    ``y[n, k, q * stride + j * dilation - left] += weight[c, k, j] * x[n, c, q]``, summed over
+    c, q, j, plus bias[k].
+
+    Parameters
+    ----------
+    x : (N, C, W) array, float32 or float64
+        Sequences; (N, W, C) with ``layout="NWC"``.
+    weight : (C, K // groups, kw) array of x's dtype
+        Kernels, in both layouts.
+    bias : (K,) array of x's dtype, optional
+    stride, dilation : int or (int,)
+    padding : int, (int,), ((left, right),), "same" or "valid"
+    output_padding : int or (int,)
+    groups, activation, algorithm, out, threads
+        As in `conv_transpose2d`, as padding and output_padding are.
+    layout : "NCW" or "NWC"
+
+    Returns
+    -------
+    (N, K, OW) array, or (N, OW, K) with ``layout="NWC"``, of x's dtype
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> conv_transpose1d(np.array([[[1, 2]]], np.float32), np.ones((1, 1, 3), np.float32), stride=2)
+    array([[[1., 1., 3., 2., 2.]]], dtype=float32)
+    """
+    return _transposed(
+        1, "conv_transpose1d", x, weight, bias, stride, padding, output_padding, groups, dilation,
+        activation, layout, algorithm, out, threads,
+    )  # fmt: skip
 
 
 def conv_transpose2d(
@@ -65,11 +121,82 @@ def conv_transpose2d(
     array([[1., 1., 3., 2., 2.],
            [1., 1., 3., 2., 2.]], dtype=float32)
     """
-    function = "conv_transpose2d"
-    x, plan, geometry = transposed(
-        function, x, weight, stride, padding, output_padding, groups, dilation, layout, algorithm
-    )
-    channels = geometry.groups * geometry.c
+    return _transposed(
+        2, "conv_transpose2d", x, weight, bias, stride, padding, output_padding, groups, dilation,
+        activation, layout, algorithm, out, threads,
+    )  # fmt: skip
+
+
+def conv_transpose3d(
+    x,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    output_padding=0,
+    groups=1,
+    dilation=1,
+    *,
+    activation=None,
+    layout="NCDHW",
+    algorithm="auto",
+    out=None,
+    threads=None,
+):
+    """Spread a batch of volumes with K kernels: the adjoint of `conv3d`.
+
+    ``y[n, k, o * stride + r * dilation - front, p * stride + i * dilation - top,
+    q * stride + j * dilation - left] += weight[c, k, r, i, j] * x[n, c, o, p, q]``, summed over
+    c, o, p, q, r, i, j, plus bias[k].
+
+    Parameters
+    ----------
+    x : (N, C, D, H, W) array, float32 or float64
+        Volumes; (N, D, H, W, C) with ``layout="NDHWC"``.
+    weight : (C, K // groups, kd, kh, kw) array of x's dtype
+        Kernels, in both layouts.
+    bias : (K,) array of x's dtype, optional
+    stride, dilation : int or (slices, rows, columns)
+    padding : int, (slices, rows, columns), a pair for each of them, "same" or "valid"
+    output_padding : int or (slices, rows, columns)
+    groups, activation, algorithm, out, threads
+        As in `conv_transpose2d`, as padding and output_padding are.
+    layout : "NCDHW" or "NDHWC"
+
+    Returns
+    -------
+    (N, K, OD, OH, OW) array, or (N, OD, OH, OW, K) with ``layout="NDHWC"``, of x's dtype
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        When an argument does not fit, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([1, 2], np.float32).reshape(1, 1, 2, 1, 1)
+    >>> conv_transpose3d(x, np.ones((1, 1, 2, 1, 2), np.float32))[0, 0, :, 0]
+    array([[1., 1.],
+           [3., 3.],
+           [2., 2.]], dtype=float32)
+    """
+    return _transposed(
+        3, "conv_transpose3d", x, weight, bias, stride, padding, output_padding, groups, dilation,
+        activation, layout, algorithm, out, threads,
+    )  # fmt: skip
+
+
+def _transposed(
+    dims, function, x, weight, bias, stride, padding, output_padding, groups, dilation,
+    activation, layout, algorithm, out, threads,
+):  # fmt: skip
+    x, plan, geometry = turned(
+        dims, function, x, weight, stride, padding, output_padding, groups, dilation, layout,
+        algorithm,
+    )  # fmt: skip
+    shape = turned_shape(geometry)
+    channels = geometry.groups * geometry.channels
     if bias is not None:
         bias = _arrays.readable(function, "bias", bias, DTYPES, "(K,)")
         if bias.shape != (channels,):
@@ -82,7 +209,6 @@ def conv_transpose2d(
     _geometry.activation(function, activation, x.dtype)
     if threads is not None:
         threads = _threads.checked(function, "threads", threads)
-    shape = _geometry.images(layout, geometry.n, channels, geometry.rows.n, geometry.cols.n)
     result, finish = _arrays.writable(function, out, shape, x.dtype, (x, plan._weight, bias))
     if result.size:
         _gradient.by_input(
@@ -91,16 +217,16 @@ def conv_transpose2d(
     return finish()
 
 
-def transposed(
-    function, x, weight, stride, padding, output_padding, groups, dilation, layout, algorithm
+def turned(
+    dims, function, x, weight, stride, padding, output_padding, groups, dilation, layout, algorithm
 ):  # fmt: skip
     """The images as they are read; plan and geometry of the convolution to turn around."""
-    plan = Conv2dPlan(
+    plan = PLANS[dims](
         function, weight, None, stride, padding, dilation, groups, "zeros", None, layout, algorithm
     )
-    x = _arrays.readable(function, "x", x, DTYPES, _geometry.SHAPES[layout])
-    n, channels, h, w = _geometry.sizes(layout, x.shape)
-    k, c, kh, kw = plan._weight.shape
+    x = _arrays.readable(function, "x", x, DTYPES, plan.batch)
+    n, channels, *size = _geometry.sizes(layout, x.shape)
+    k, c, *kernel = plan._weight.shape
     if channels != k or not k:
         raise ValueError(
             f"{function}: weight expects {k} input channels but x has {channels}, expected as many"
@@ -109,12 +235,15 @@ def transposed(
         raise TypeError(
             f"{function}: x has dtype {x.dtype}, expected weight's, {plan._weight.dtype}"
         )
-    extra = _geometry.pair(function, "output_padding", output_padding, 0)
-    rows, cols = _geometry.transposed(
-        function, (h, w), (kh, kw), plan._stride, plan._padding, plan._dilation, extra
+    extra = _geometry.pair(function, "output_padding", output_padding, 0, dims)
+    windows = _geometry.transposed(
+        function, size, kernel, plan._stride, plan._padding, plan._dilation, extra
     )
-    geometry = _geometry.Conv2d(
-        n, plan._groups, c, k // plan._groups, rows, cols, ("constant", "constant"), (None,), False,
-        layout, 8 * x.itemsize,
-    )  # fmt: skip
-    return x, plan, geometry
+    return x, plan, plan.geometry_of(n, c, k, windows)
+
+
+def turned_shape(geometry):
+    """The shape of the transposed convolution's result."""
+    g = geometry
+    sizes = [window.n for window in g.axes[3 - g.dims :]]
+    return _geometry.images(g.layout, g.samples, g.groups * g.channels, *sizes)

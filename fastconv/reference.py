@@ -14,12 +14,14 @@ import numpy as np
 from fastconv import _reference_pool
 
 __all__ = [
-    "activate", "avg_pool2d", "black_hat", "box", "closing", "conv2d", "conv2d_backward",
-    "conv_transpose2d", "conv_transpose2d_backward", "difference_of_gaussians", "dilate",
-    "erode", "filter2d", "gaussian", "gradient", "harris", "laplacian", "laplacian_of_gaussian",
-    "local_mean_std", "max_pool2d", "maximum", "median", "minimum", "morphological_gradient",
-    "opening", "pad", "percentile", "prewitt", "rank", "roberts", "scharr", "sep_filter2d",
-    "shi_tomasi", "sobel", "top_hat",
+    "activate", "avg_pool2d", "black_hat", "box", "closing", "conv1d", "conv1d_backward",
+    "conv2d", "conv2d_backward", "conv3d", "conv3d_backward", "conv_transpose1d",
+    "conv_transpose1d_backward", "conv_transpose2d", "conv_transpose2d_backward",
+    "conv_transpose3d", "conv_transpose3d_backward", "difference_of_gaussians", "dilate",
+    "erode", "filter2d", "fold", "gaussian", "gradient", "harris", "laplacian",
+    "laplacian_of_gaussian", "local_mean_std", "max_pool2d", "maximum", "median", "minimum",
+    "morphological_gradient", "opening", "pad", "percentile", "prewitt", "rank", "roberts",
+    "scharr", "sep_filter2d", "shi_tomasi", "sobel", "top_hat", "unfold",
 ]  # fmt: skip
 # Poolings of any number of axes, but for the two that are defined here.
 _POOLINGS = {
@@ -57,7 +59,7 @@ _ACTIVATIONS = {
 
 
 def pad(x, padding, border="constant", cval=0):
-    """Extend the last two axes by ``((top, bottom), (left, right))`` elements.
+    """Extend the last two axes by ``((top, bottom), (left, right))`` elements; so one, or three.
 
     `border` is one name or a pair (rows, columns); "reflect" does not repeat the edge element
     (SciPy calls that "mirror"), "symmetric" does. `cval` is the value of "constant". A border
@@ -67,7 +69,8 @@ def pad(x, padding, border="constant", cval=0):
     array([[3, 2, 1, 2, 3, 4, 3, 2]])
     """
     x = np.asarray(x)
-    for axis, widths, name in zip((-2, -1), padding, _pair(border), strict=True):
+    dims = len(padding)
+    for axis, widths, name in zip(range(-dims, 0), padding, _each(border, dims), strict=True):
         value = {"constant_values": cval} if _BORDERS[name] == "constant" else {}
         all_widths = [(0, 0)] * x.ndim
         all_widths[axis] = tuple(widths)
@@ -100,7 +103,8 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
     weight[k, c, i, j] * padded[n, c of k's group, p*stride + i*dilation, q*stride + j*dilation]
 
     x is (N, C, H, W), or (N, H, W, C) with layout="NHWC"; weight is (K, C/groups, kh, kw). The
-    residual, of the result's shape, is added; then the activation is applied (see activate).
+    residual, of the result's shape, is added; then the activation is applied (see activate). With
+    as few or many axes more as weight has, it is conv1d or conv3d.
 
     >>> conv2d(np.ones((1, 1, 2, 3)), np.ones((1, 1, 3, 3)), padding="same")[0, 0]
     array([[4., 6., 4.],
@@ -111,13 +115,12 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
     kernels, per_group, *kernel_size = weight.shape
     size, pads, _ = _geometry(x, kernel_size, stride, padding, dilation)
     weight = weight.reshape(groups, kernels // groups, per_group, *kernel_size)
-    y = np.zeros((len(x), groups, kernels // groups, size[0] * size[1]))
+    y = np.zeros((len(x), groups, kernels // groups, math.prod(size)))
     padded = pad(x, pads, padding_mode)
     for tap, window in _taps(padded, kernel_size, size, stride, dilation):
-        pixels = window.reshape(len(x), groups, per_group, size[0] * size[1])
+        pixels = window.reshape(len(x), groups, per_group, math.prod(size))
         y += weight[(..., *tap)] @ pixels
-    y = y.reshape(len(x), kernels, *size)
-    y += 0 if bias is None else np.asarray(bias, np.float64)[:, None, None]
+    y = _with_bias(y.reshape(len(x), kernels, *size), bias)
     y = _move_channels(y, layout, 1, -1)
     return activate(y if residual is None else y + np.asarray(residual, np.float64), activation)
 
@@ -138,23 +141,24 @@ def conv2d_backward(dy, x, weight, stride=1, padding=0, dilation=1, groups=1, *,
     kernels, per_group, *kernel_size = weight.shape
     size, pads, _ = _geometry(x, kernel_size, stride, padding, dilation)
     weight = weight.reshape(groups, kernels // groups, per_group, *kernel_size)
-    outer = dy.reshape(len(x), groups, kernels // groups, size[0] * size[1])
+    outer = dy.reshape(len(x), groups, kernels // groups, math.prod(size))
     padded, dweight = pad(x, pads, padding_mode), np.zeros(weight.shape)
     dpadded = np.zeros(padded.shape)
     both = zip(*(_taps(each, kernel_size, size, stride, dilation) for each in (padded, dpadded)),
                strict=True)
     for (tap, window), (_, dwindow) in both:
-        pixels = window.reshape(len(x), groups, per_group, size[0] * size[1])
+        pixels = window.reshape(len(x), groups, per_group, math.prod(size))
         dweight[(..., *tap)] = (outer @ pixels.swapaxes(-1, -2)).sum(0)
         dwindow += (weight[(..., *tap)].swapaxes(-1, -2) @ outer).reshape(dwindow.shape)
     # Which element of x each padded one is a copy of; -1: of none.
-    places = pad(np.arange(x.shape[2] * x.shape[3]).reshape(x.shape[2:]), pads, padding_mode, -1)
-    dx = np.zeros((*x.shape[:2], x.shape[2] * x.shape[3]))
+    pixels = math.prod(x.shape[2:])
+    places = pad(np.arange(pixels).reshape(x.shape[2:]), pads, padding_mode, -1)
+    dx = np.zeros((*x.shape[:2], pixels))
     for place, gradient in zip(places.ravel(), dpadded.reshape(*x.shape[:2], -1).T, strict=True):
         if place >= 0:
             dx[..., place] += gradient.T
     dx = _move_channels(dx.reshape(x.shape), layout, 1, -1)
-    return dx, dweight.reshape(kernels, per_group, *kernel_size), dy.sum((0, 2, 3))
+    return dx, dweight.reshape(kernels, per_group, *kernel_size), _over_pixels(dy)
 
 
 def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1,
@@ -172,8 +176,7 @@ def conv_transpose2d(x, weight, bias=None, stride=1, padding=0, output_padding=0
     frame, more, kept = _transposed(x, weight, stride, padding, output_padding, dilation)
     frame = np.zeros((len(x), groups * weight.shape[1], *frame))
     y, _, _ = conv2d_backward(x, frame, weight, stride, 0, dilation, groups)
-    y = pad(y, more)[(..., *kept)]
-    y += 0 if bias is None else np.asarray(bias, np.float64)[:, None, None]
+    y = _with_bias(pad(y, more)[(..., *kept)], bias)
     return activate(_move_channels(y, layout, 1, -1), activation)
 
 
@@ -189,10 +192,115 @@ def conv_transpose2d_backward(dy, x, weight, stride=1, padding=0, output_padding
     frame, more, kept = _transposed(x, weight, stride, padding, output_padding, dilation)
     whole = pad(np.zeros((len(x), groups * weight.shape[1], *frame)), more)
     whole[(..., *kept)] = dy
-    whole = whole[..., : frame[0], : frame[1]]
+    whole = whole[(..., *map(slice, frame))]
     dx = conv2d(whole, weight, None, stride, 0, dilation, groups)
     _, dweight, _ = conv2d_backward(x, whole, weight, stride, 0, dilation, groups)
-    return _move_channels(dx, layout, 1, -1), dweight, dy.sum((0, 2, 3))
+    return _move_channels(dx, layout, 1, -1), dweight, _over_pixels(dy)
+
+
+def conv1d(x, weight, *arguments, layout="NCW", **options):
+    """Cross-correlate sequences, (N, C, W), with kernels, (K, C/groups, kw): conv2d on one axis.
+
+    padding="causal" is all of "same", on the left.
+
+    >>> conv1d([[[1, 2, 3]]], [[[1, 10]]], padding="causal")
+    array([[[10., 21., 32.]]])
+    """
+    return conv2d(x, weight, *arguments, layout=layout, **options)
+
+
+def conv3d(x, weight, *arguments, layout="NCDHW", **options):
+    """Cross-correlate volumes, (N, C, D, H, W), with kernels, (K, C/groups, kd, kh, kw).
+
+    >>> conv3d([[[[[1]], [[2]]]]], [[[[[1]], [[10]]]]])
+    array([[[[[21.]]]]])
+    """
+    return conv2d(x, weight, *arguments, layout=layout, **options)
+
+
+def conv1d_backward(dy, x, weight, *arguments, layout="NCW", **options):
+    """Give (dx, dweight, dbias) of conv1d; see conv2d_backward.
+
+    >>> conv1d_backward([[[1, 2]]], [[[1, 2, 3]]], [[[4, 5]]])[:2]
+    (array([[[ 4., 13., 10.]]]), array([[[5., 8.]]]))
+    """
+    return conv2d_backward(dy, x, weight, *arguments, layout=layout, **options)
+
+
+def conv3d_backward(dy, x, weight, *arguments, layout="NCDHW", **options):
+    """Give (dx, dweight, dbias) of conv3d; see conv2d_backward.
+
+    >>> conv3d_backward([[[[[2]]]]], [[[[[1]], [[2]]]]], [[[[[1]], [[10]]]]])[1].ravel()
+    array([2., 4.])
+    """
+    return conv2d_backward(dy, x, weight, *arguments, layout=layout, **options)
+
+
+def conv_transpose1d(x, weight, *arguments, layout="NCW", **options):
+    """Add up the kernels, (C, K/groups, kw), each element's times its values.
+
+    >>> conv_transpose1d([[[1, 2]]], [[[1, 1, 1]]], stride=2)
+    array([[[1., 1., 3., 2., 2.]]])
+    """
+    return conv_transpose2d(x, weight, *arguments, layout=layout, **options)
+
+
+def conv_transpose3d(x, weight, *arguments, layout="NCDHW", **options):
+    """Add up the kernels, (C, K/groups, kd, kh, kw), each voxel's times its values.
+
+    >>> conv_transpose3d([[[[[1]], [[2]]]]], [[[[[1]], [[1]]]]])[..., 0, 0]
+    array([[[1., 3., 2.]]])
+    """
+    return conv_transpose2d(x, weight, *arguments, layout=layout, **options)
+
+
+def conv_transpose1d_backward(dy, x, weight, *arguments, layout="NCW", **options):
+    """Give (dx, dweight, dbias) of conv_transpose1d; see conv_transpose2d_backward.
+
+    >>> conv_transpose1d_backward([[[1, 1, 1]]], [[[1, 2]]], [[[4, 5]]])
+    (array([[[9., 9.]]]), array([[[3., 3.]]]), array([3.]))
+    """
+    return conv_transpose2d_backward(dy, x, weight, *arguments, layout=layout, **options)
+
+
+def conv_transpose3d_backward(dy, x, weight, *arguments, layout="NCDHW", **options):
+    """Give (dx, dweight, dbias) of conv_transpose3d; see conv_transpose2d_backward.
+
+    >>> conv_transpose3d_backward(np.ones((1, 1, 1, 1, 3)), [[[[[1, 2]]]]], [[[[[4, 5]]]]])[2]
+    array([3.])
+    """
+    return conv_transpose2d_backward(dy, x, weight, *arguments, layout=layout, **options)
+
+
+def unfold(x, kernel_size, dilation=1, padding=0, stride=1):
+    """Give what a kernel sees, (N, C * kernel elements, places): im2col, along one to three axes.
+
+    >>> unfold([[[1, 2, 3]]], 2)
+    array([[[1., 2.],
+            [2., 3.]]])
+    """
+    x = np.asarray(x, np.float64)
+    size, pads, _ = _geometry(x, kernel_size, stride, padding, dilation)
+    taps = _taps(pad(x, pads), kernel_size, size, stride, dilation)
+    columns = np.stack([window for _, window in taps], 2)
+    return columns.reshape(len(x), x.shape[1] * columns.shape[2], math.prod(size))
+
+
+def fold(x, output_size, kernel_size, dilation=1, padding=0, stride=1):
+    """Add up columns where unfold took them from: col2im, its adjoint.
+
+    >>> fold([[[1, 2], [2, 3]]], (3,), 2)
+    array([[[1., 4., 3.]]])
+    """
+    x, output_size = np.asarray(x, np.float64), _pair(output_size)
+    places = np.arange(1, math.prod(output_size) + 1).reshape(1, 1, *output_size)
+    places = unfold(places, kernel_size, dilation, padding, stride)[0].astype(int)
+    y = np.zeros((len(x), x.shape[1] // len(places), places.max() + 1))
+    for n, c in np.ndindex(*y.shape[:2]):
+        np.add.at(y[n, c], places, x[n, c * len(places) :][: len(places)])
+    y = y[..., 1:]  # what came from the padding goes nowhere
+    y = np.concatenate([y, np.zeros((*y.shape[:2], math.prod(output_size) - y.shape[2]))], 2)
+    return y.reshape(*y.shape[:2], *output_size)
 
 
 def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
@@ -686,8 +794,20 @@ def _deriche(sigma):
     return weights / weights.sum()
 
 
+def _each(value, dims):
+    return (value,) * dims if np.ndim(value) == 0 else tuple(value)
+
+
 def _pair(value):
-    return (value, value) if np.ndim(value) == 0 else tuple(value)
+    return _each(value, 2)
+
+
+def _with_bias(y, bias):
+    return y if bias is None else y + np.reshape(bias, (-1, *(1,) * (y.ndim - 2)))
+
+
+def _over_pixels(dy):
+    return dy.sum((0, *range(2, dy.ndim)))
 
 
 def _is_integer(x):
@@ -695,7 +815,7 @@ def _is_integer(x):
 
 
 def _move_channels(x, layout, source, target):
-    return np.moveaxis(x, source, target) if layout == "NHWC" else x
+    return np.moveaxis(x, source, target) if layout.endswith("C") else x
 
 
 def _geometry(x, kernel_size, stride, padding, dilation, ceil_mode=False):
@@ -703,15 +823,18 @@ def _geometry(x, kernel_size, stride, padding, dilation, ceil_mode=False):
     padding lengthened to what the last window of ceil_mode covers.
     """
     size, pads, reach = [], [], []
-    for axis in (0, 1):
-        n, k = x.shape[axis - 2], _pair(kernel_size)[axis]
-        s, d = _pair(stride)[axis], _pair(dilation)[axis]
+    dims = x.ndim - 2
+    axes = zip(x.shape[2:], *(_each(each, dims) for each in (kernel_size, stride, dilation)),
+               strict=True)
+    for axis, (n, k, s, d) in enumerate(axes):
         extent = d * (k - 1) + 1
         if padding == "same":
             total = max(0, (-(-n // s) - 1) * s + extent - n)
             before, after = total // 2, total - total // 2
+        elif padding == "causal":
+            before, after = extent - 1, 0
         else:
-            before, after = (0, 0) if padding == "valid" else _pair(_pair(padding)[axis])
+            before, after = (0, 0) if padding == "valid" else _pair(_each(padding, dims)[axis])
         room = n + before + after - extent
         outputs = 1 + (-(-room // s) if ceil_mode else room // s)
         if ceil_mode and (outputs - 1) * s >= n + before:
@@ -725,14 +848,15 @@ def _geometry(x, kernel_size, stride, padding, dilation, ceil_mode=False):
 def _transposed(x, weight, stride, padding, output_padding, dilation):
     """Give the size of what all kernels cover, how it is padded at its end, and what is kept."""
     size, pads, kept = [], [], []
-    for axis in (0, 1):
-        n, s, more = (_pair(each)[axis] for each in (x.shape[2:], stride, output_padding))
-        extent = _pair(dilation)[axis] * (weight.shape[axis - 2] - 1) + 1
+    dims = x.ndim - 2
+    for axis in range(dims):
+        n, s, more = (_each(each, dims)[axis] for each in (x.shape[2:], stride, output_padding))
+        extent = _each(dilation, dims)[axis] * (weight.shape[2 + axis] - 1) + 1
         if padding == "same":
             total, more = max(0, extent - s), more + max(0, s - extent)
             before, after = total // 2, total - total // 2
         else:
-            before, after = (0, 0) if padding == "valid" else _pair(_pair(padding)[axis])
+            before, after = (0, 0) if padding == "valid" else _pair(_each(padding, dims)[axis])
         size.append((n - 1) * s + extent)
         pads.append((0, more))
         kept.append(slice(before, max(0, size[-1] + more - after)))
@@ -741,12 +865,14 @@ def _transposed(x, weight, stride, padding, output_padding, dilation):
 
 def _taps(padded, kernel_size, size, stride=1, dilation=1):
     """Yield each kernel element's place (i, j) and the view it sees: one element per output."""
-    for tap in np.ndindex(*_pair(kernel_size)):
-        rows, columns = (
+    dims = len(size)
+    strides, dilations = _each(stride, dims), _each(dilation, dims)
+    for tap in np.ndindex(*_each(kernel_size, dims)):
+        seen = [
             slice(i * d, i * d + n * s, s)
-            for i, d, n, s in zip(tap, _pair(dilation), size, _pair(stride), strict=True)
-        )
-        yield tap, padded[..., rows, columns]
+            for i, d, n, s in zip(tap, dilations, size, strides, strict=True)
+        ]
+        yield tap, padded[(..., *seen)]
 
 
 @np.errstate(invalid="ignore")  # infinity minus infinity is NaN, silently

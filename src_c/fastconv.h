@@ -56,7 +56,11 @@ enum fc_algorithm_id {
     FC_ALGORITHM_COUNT
 };
 
-/* Sizes count elements. Channels c and k are per group. A block is what one unit covers. */
+/* Sizes count elements. Channels c and k are per group. A block is what one unit covers.
+ *
+ * Convolution in three dimensions is one in two: each of the od slices of a result is a sample (n
+ * counts those of all samples), and what it sees of kd slices are channels: c / kd channels of the
+ * first slice, then those of the next one. In two dimensions d = od = kd = stride_d = 1. */
 struct fc_conv2d {
     const void *x, *weight, *bias; /* weight as `pack` left it; bias may be NULL */
     const void *residual;          /* like out, added before the activation; may be NULL */
@@ -64,10 +68,11 @@ struct fc_conv2d {
     void *out;
     ptrdiff_t n, groups, c, k, h, w, oh, ow, kh, kw;
     ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left;
+    ptrdiff_t d, od, kd, stride_d, dilation_d, front;
     ptrdiff_t block_rows, block_cols, block_c, block_k;
     ptrdiff_t parts; /* partial sums of a gradient by weights */
     double slope, low, high; /* of FC_LEAKY_RELU; of FC_CLIP */
-    int border_h, border_w, activation;
+    int border_d, border_h, border_w, activation;
     int nhwc;   /* the layout: (n, h, w, c) and not (n, c, h, w) */
     int stream; /* the result is larger than the caches: write past them where it is aligned */
 };

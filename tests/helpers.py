@@ -19,10 +19,15 @@ from fastconv import (
     _plan,
     avg_pool2d,
     conv,
+    conv1d,
     conv2d,
     conv2d_backward,
+    conv3d,
+    conv3d_backward,
+    conv_transpose1d,
     conv_transpose2d,
     conv_transpose2d_backward,
+    conv_transpose3d,
     filters,
     max_pool2d,
     plan_conv2d,
@@ -69,8 +74,8 @@ def poisoned(shape, dtype):
 
 
 def to_layout(images, layout):
-    """NCHW images in the layout, C-contiguous."""
-    return np.ascontiguousarray(np.moveaxis(images, 1, -1)) if layout == "NHWC" else images
+    """NCHW images in the layout, C-contiguous; so sequences and volumes."""
+    return np.ascontiguousarray(np.moveaxis(images, 1, -1)) if layout[-1] == "C" else images
 
 
 def extent(outputs, k, stride, padding, dilation, spare=0):
@@ -201,6 +206,26 @@ def gradient_by_parameters(dy, seen, out=None, *, kernel, groups=1, **options):
         dy, seen, weight.astype(dy.dtype.newbyteorder("=")), groups=groups,
         output_mask=(False, True, True), out=(None, out, None), **options,
     )[1:]  # fmt: skip
+
+
+def volume_by_input(x, weight, out=None, threads=None, *, more, layout="NCDHW", **options):
+    """The first result of conv3d_backward, where x is its dy, of volumes so much larger."""
+    size = np.add(x.shape[2:] if layout == "NCDHW" else x.shape[1:-1], more)
+    volumes = np.zeros((len(x), weight.shape[1], *size))
+    volumes = to_layout(volumes, layout).astype(x.dtype.newbyteorder("="))
+    return conv3d_backward(
+        x, volumes, weight, layout=layout, threads=threads, output_mask=(True, False, False),
+        out=(out, None, None), **options,
+    )[0]  # fmt: skip
+
+
+def volume_by_parameters(dy, seen, out=None, *, kernel, **options):
+    """The other two, which are sums over the batch."""
+    channels = [each.shape[1 if options.get("layout") != "NDHWC" else -1] for each in (dy, seen)]
+    weight = np.zeros((channels[0], channels[1], *kernel), dy.dtype.newbyteorder("="))
+    return conv3d_backward(
+        dy, seen, weight, output_mask=(False, True, True), out=(None, out, None), **options
+    )[1:]
 
 
 def transposed_gradients(dy, seen, weight, out=None, **options):
@@ -428,6 +453,79 @@ OPERATIONS = {
         gradient_by_parameters, FLOATS,
         lambda w: {"dy": (2, 18, 4, w), "seen": (2, 7, 8, 2 * w)},
         {"kernel": (1, 1), "stride": 2},
+    ),
+    "conv1d": Operation(
+        conv1d, FLOATS, lambda w: _layer((2, 4, w + 6), (6, 2, 3)),
+        {"stride": 2, "padding": ((1, 2),), "groups": 2, "activation": "relu"},
+    ),
+    "conv1d, causal, NWC": Operation(
+        conv1d, FLOATS, lambda w: _layer((2, 9, w), (7, w, 2)),
+        {"padding": "causal", "dilation": 3, "layout": "NWC", "padding_mode": "edge"},
+    ),
+    "conv1d of long kernels": Operation(
+        conv1d, FLOATS, lambda w: _layer((1, 1, 40 * w + 64), (20, 1, 64)), {"stride": 32},
+    ),
+    "conv3d": Operation(
+        conv3d, FLOATS, lambda w: _layer((2, 3, 4, 5, w), (6, 3, 3, 2, 3)),
+        {"stride": (2, 1, 1), "padding": ((2, 1), (0, 1), (1, 1)), "activation": "gelu",
+         "padding_mode": ("zeros", "wrap", "reflect")},
+    ),
+    "conv3d channels in the lanes": Operation(
+        conv3d, FLOATS, lambda w: _block((2, 6, 3, 5, w + 2), (80, 3, 2, 3, 3), (2, 80, 2, 5, w)),
+        {"groups": 2, "padding": (0, 1, 0), "activation": "relu"},
+    ),
+    "conv3d, NDHWC": Operation(
+        conv3d, FLOATS, lambda w: _layer((2, 4, 5, 3, w), (7, w, 3, 2, 2)),
+        {"padding": ((1, 2), (0, 1), (1, 0)), "layout": "NDHWC", "dilation": (2, 1, 1),
+         "padding_mode": ("symmetric", "zeros", "edge"), "activation": "tanh"},
+    ),
+    "conv3d, NDHWC unpadded": Operation(
+        conv3d, FLOATS, lambda w: _layer((2, 4, 5, 4, w), (7, w, 1, 2, 2)),
+        {"stride": (2, 1, 1), "layout": "NDHWC"},
+    ),
+    "conv3d of 1x1x1": Operation(
+        conv3d, FLOATS, lambda w: _layer((2, 5, 3, 2, w), (18, 5, 1, 1, 1)), {}
+    ),
+    "conv3d depthwise": Operation(
+        conv3d, FLOATS, lambda w: _layer((2, 3, 4, 5, w), (3, 1, 3, 3, 3)),
+        {"padding": 1, "groups": 3},
+    ),
+    "conv3d winograd": Operation(
+        conv3d, FLOATS, lambda w: _block((2, 17, 4, 22, w + 20), (18, 17, 3, 3, 3),
+                                         (2, 18, 4, 22, w + 20)),
+        {"padding": 1, "padding_mode": ("zeros", "zeros", "wrap"), "activation": "relu"},
+    ),
+    "conv3d winograd, NDHWC": Operation(
+        conv3d, FLOATS, lambda w: _layer((2, 3, 22, 41, w), (18, w, 3, 3, 3)),
+        {"padding": ((2, 1), (1, 1), (0, 2)), "layout": "NDHWC", "stride": (2, 1, 1)},
+    ),
+    "conv3d_backward input": Operation(
+        volume_by_input, FLOATS, lambda w: {"x": (2, 4, 3, 4, w), "weight": (4, 3, 3, 3, 2)},
+        {"more": (0, 0, 0), "padding": ((1, 1), (1, 1), (1, 0)), "algorithm": "direct"},
+    ),
+    "conv3d_backward input, strided, with borders, NDHWC": Operation(
+        volume_by_input, FLOATS, lambda w: {"x": (2, 4, 3, 4, w), "weight": (w, 3, 3, 2, 2)},
+        {"more": (2, 2, 0), "padding": ((2, 1), (1, 0), (0, 1)), "stride": (2, 2, 1),
+         "padding_mode": ("reflect", "zeros", "wrap"), "layout": "NDHWC"},
+    ),
+    "conv3d_backward weight": Operation(
+        volume_by_parameters, FLOATS,
+        lambda w: {"dy": (2, 19, 4, 5, w), "seen": (2, 17, 4, 5, w)},
+        {"kernel": (3, 3, 3), "padding": 1, "padding_mode": ("zeros", "reflect", "zeros")},
+    ),
+    "conv3d_backward weight, NDHWC": Operation(
+        volume_by_parameters, FLOATS,
+        lambda w: {"dy": (2, 2, 3, 5, w), "seen": (2, 5, 4, 6, 3)},
+        {"kernel": (2, 2, 2), "stride": (2, 1, 1), "layout": "NDHWC"},
+    ),
+    "conv_transpose1d": Operation(
+        conv_transpose1d, FLOATS, lambda w: {"x": (2, 4, w), "weight": (4, 3, 5), "bias": (3,)},
+        {"stride": 2, "padding": ((1, 0),), "output_padding": 1, "activation": "relu"},
+    ),
+    "conv_transpose3d": Operation(
+        conv_transpose3d, FLOATS,
+        lambda w: {"x": (2, 4, 3, 2, w), "weight": (4, 3, 3, 2, 4), "bias": (6,)},
+        {"stride": (2, 1, 2), "padding": (1, 0, 1), "groups": 2, "activation": "relu"},
     ),
     "conv_transpose2d": Operation(
         conv_transpose2d, FLOATS,

@@ -27,8 +27,15 @@ FUNCTIONS = {
     if inspect.isfunction(getattr(module, name))
 }
 OPERATIONS = [
-    "fastconv.conv2d", "fastconv.plan_conv2d", "fastconv.conv2d_backward",
-    "fastconv.conv_transpose2d", "fastconv.conv_transpose2d_backward", "fastconv.explain_plan",
+    *(
+        f"fastconv.{name}"
+        for d in (1, 2, 3)
+        for name in (
+            f"conv{d}d", f"plan_conv{d}d", f"conv{d}d_backward", f"conv_transpose{d}d",
+            f"conv_transpose{d}d_backward",
+        )
+    ),
+    "fastconv.explain_plan", "fastconv.fold", "fastconv.unfold",
     *(f"fastconv.{name}" for name in POOLINGS),
     *(f"fastconv.filters.{name}" for name in filters.__all__),
 ]  # fmt: skip
@@ -49,8 +56,8 @@ def test_public_names(module):
 
 def test_public_names_of_the_package():
     promised = {
-        "conv2d", "plan_conv2d", "conv2d_backward", "conv_transpose2d", "conv_transpose2d_backward",
-        "explain_plan", *POOLINGS,
+        *(name.removeprefix("fastconv.") for name in OPERATIONS if "conv" in name.split(".")[-1]),
+        "CausalConv1d", "fold", "unfold", "explain_plan", *POOLINGS,
         "filters", "kernels", "reference",
         "set_num_threads", "get_num_threads", "available_isas", "show_config", "__version__",
     }  # fmt: skip
@@ -62,7 +69,7 @@ def test_public_names_of_the_package():
 
 def test_the_reference_takes_the_same_arguments():
     for name in OPERATIONS:
-        if name not in ("fastconv.plan_conv2d", "fastconv.explain_plan"):
+        if "plan" not in name:
             defined = inspect.signature(getattr(reference, name.split(".")[-1])).parameters
             for parameter in inspect.signature(FUNCTIONS[name]).parameters.values():
                 if parameter.name in defined:

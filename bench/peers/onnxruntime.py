@@ -10,7 +10,7 @@ from . import result_like
 VERSION = onnxruntime.__version__
 
 _OPERATORS = {
-    "conv2d": "Conv",
+    **{f"conv{dims}d": "Conv" for dims in (1, 2, 3)},
     **{f"max_pool{dims}d": "MaxPool" for dims in (1, 2, 3)},
     **{f"avg_pool{dims}d": "AveragePool" for dims in (1, 2, 3)},
     "global_avg_pool": "GlobalAveragePool", "global_max_pool": "GlobalMaxPool",
@@ -20,7 +20,7 @@ _OPERATORS = {
 def prepare(case, arrays, threads):
     if case.operation not in _OPERATORS or case.dtype != "float32":
         return {}
-    if case.arguments["layout"] == "NHWC":
+    if case.arguments["layout"].endswith("C"):
         return {}
     session = onnxruntime.InferenceSession(
         _model(case, arrays), _options(threads), providers=["CPUExecutionProvider"]
@@ -67,9 +67,9 @@ def _node(case):
         "strides": [arguments["stride"]] * dims,
         "pads": [arguments["padding"]] * 2 * dims,
     }
-    if case.operation == "conv2d":
+    if case.is_convolution:
         attributes["group"] = arguments["groups"]
-        attributes["dilations"] = [arguments["dilation"]] * 2
+        attributes["dilations"] = [arguments["dilation"]] * dims
     else:
         attributes["kernel_shape"] = [arguments["kernel_size"]] * dims
     if case.operation.startswith("avg_pool"):

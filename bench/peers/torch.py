@@ -24,6 +24,8 @@ def prepare(case, arrays, threads):
         return _train(case, arrays["x"])
     if case.operation == "conv2d":
         return _conv2d(case.arguments, **tensors)
+    if case.is_convolution:
+        return _grid(getattr(functional, case.operation), case.arguments, **tensors)
     if case.operation == "conv2d_backward":
         return _backward(case.arguments, **tensors)
     if case.operation.startswith(("max_pool", "avg_pool")):
@@ -46,6 +48,19 @@ def _conv2d(arguments, x, weight):
     if nhwc:
         return {label: _permuted(call) for label, call in variants.items()}
     return {"torch": partial(functional.conv2d, x, weight, **arguments), **variants}
+
+
+def _grid(convolution, arguments, x, weight):
+    """The same of sequences and volumes."""
+    arguments = dict(arguments)
+    arguments.pop("layout")
+    calls = {"torch": partial(convolution, x, weight, **arguments)}
+    if x.ndim == 5:
+        last = [each.contiguous(memory_format=torch.channels_last_3d) for each in (x, weight)]
+        calls["torch channels_last"] = partial(convolution, *last, **arguments)
+    with suppress(AttributeError, NotImplementedError, RuntimeError):
+        calls["torch prepacked"] = _prepacked(arguments, x, weight)
+    return calls
 
 
 def _backward(arguments, dy, x, weight):
@@ -92,7 +107,7 @@ def _trainer(case, batch, form):
 
 def _prepacked(arguments, x, weight):
     """Give what torch.compile makes of a frozen layer."""
-    geometry = (*([arguments[name]] * 2 for name in ("padding", "stride", "dilation")),
+    geometry = (*([arguments[name]] * (x.ndim - 2) for name in ("padding", "stride", "dilation")),
                 arguments["groups"])
     packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, list(x.shape))
     return partial(torch.ops.mkldnn._convolution_pointwise, x, packed, None, *geometry,

@@ -37,6 +37,7 @@
 #include "transpose.h"
 #include "activation.h"
 #include "epilogue.h"
+#include "slices.h"
 #include "panel_nchw.h"
 #include "rows_nhwc.h"
 #include "conv_direct_pixel.h"

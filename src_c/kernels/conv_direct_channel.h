@@ -171,7 +171,7 @@ FC_INLINE ptrdiff_t channel_sums(const struct fc_conv2d *p)
 FC_INLINE int channel_in_place(const struct fc_conv2d *p)
 {
     return p->kh == 1 && p->kw == 1 && p->stride_h == 1 && p->stride_w == 1 && p->oh == p->h &&
-           p->ow == p->w && p->top == 0 && p->left == 0;
+           p->ow == p->w && p->top == 0 && p->left == 0 && slices_are_samples(p);
 }
 
 /* NCHW: the input of a block as it is, whatever the strides: as the panel of a matrix product. */
@@ -222,7 +222,7 @@ static void channel_store_nhwc(const struct fc_conv2d *p, const real *sums, ptrd
 FC_INLINE void channel_store_transposed(const struct fc_conv2d *p, const vec *a, ptrdiff_t pixels,
                                         ptrdiff_t channels, real *out)
 {
-    const ptrdiff_t plane = p->oh * p->ow;
+    const ptrdiff_t plane = p->od * p->oh * p->ow;
     if (pixels < LANES || channels < LANES)
         for (ptrdiff_t i = 0; i < channels; i++) {
             if (pixels == LANES)
@@ -242,7 +242,7 @@ FC_INLINE void channel_store_transposed(const struct fc_conv2d *p, const vec *a,
 static void channel_store_nchw(const struct fc_conv2d *p, const real *sums, ptrdiff_t n, int nv,
                                ptrdiff_t kept, real *out)
 {
-    const ptrdiff_t plane = p->oh * p->ow;
+    const ptrdiff_t plane = p->od * p->oh * p->ow;
     for (ptrdiff_t at = 0; at < n; at += LANES)
         for (ptrdiff_t v = 0; v < nv; v++) {
             const ptrdiff_t pixels = FC_MIN(LANES, n - at);
@@ -261,8 +261,8 @@ static void channel_store_nchw(const struct fc_conv2d *p, const real *sums, ptrd
 FC_INLINE void channel_fetch_nchw(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t channels,
                                   real *out)
 {
-    const ptrdiff_t plane = p->oh * p->ow;
-    if (p->nhwc || p->n * p->groups * p->k * plane * (ptrdiff_t)sizeof(real) <= CHANNEL_FETCHED)
+    const ptrdiff_t plane = p->od * p->oh * p->ow;
+    if (p->nhwc || p->n * p->groups * p->k * p->oh * p->ow * (ptrdiff_t)sizeof(real) <= CHANNEL_FETCHED)
         return;
     for (ptrdiff_t k = 0; k < channels; k++, out += plane)
         for (ptrdiff_t at = 0; at < n + LANES - 1; at += LANES)
@@ -303,8 +303,9 @@ static void channel_run_tiles(const struct fc_conv2d *p, const struct channel_un
     const ptrdiff_t n = channel_run(u->cols), kept = FC_MIN(u->k1 - k, nv * LANES);
     /* Whole vectors of channels need no transposition and no mask: tiles store them themselves. */
     const int direct = last && p->nhwc && kept == nv * LANES;
-    const struct steps to = steps(p, p->k, p->oh, p->ow);
-    real *const first_out = (real *)p->out + u->n * to.sample + u->g * to.group + k * to.channel;
+    const struct steps to = output_steps(p);
+    real *const first_out = (real *)p->out + output_slice(p, &to, u->n) + u->g * to.group +
+                            k * to.channel;
     void (*const run)(const struct channel_tile *) = channel_tiles[n - 1][t->pixel == 1][nv - 1];
 
     t->sums_pitch = direct ? to.pixel : nv * LANES;
@@ -339,18 +340,20 @@ struct channel_view {
 static struct channel_view channel_input(const struct fc_conv2d *p, const struct channel_unit *u,
                                          ptrdiff_t c0, ptrdiff_t c, real *scratch)
 {
-    const real *const image = (const real *)p->x +
-                              ((u->n * p->groups + u->g) * p->c + c0) * p->h * p->w;
     if (p->nhwc) {
-        const struct nhwc_rows in = nhwc_rows(p, u->n, u->g * p->c + c0, c, u->y0, u->rows, scratch);
-        return (struct channel_view){in.first + u->x0 * p->stride_w * in.pixel, in.row, in.pixel, 1};
+        const struct nhwc_rows in =
+            nhwc_rows(p, u->n, u->g, c0, c0 + c, u->y0, u->rows, u->x0, u->cols, scratch);
+        return (struct channel_view){in.first, in.row, in.pixel, 1};
     }
-    if (channel_in_place(p))
-        return (struct channel_view){image + u->y0 * p->w + u->x0, p->w, 1, p->h * p->w};
+    if (channel_in_place(p)) {
+        const real *const image = slice_channels(p, u->n, u->g, c0, c0 + c).x;
+        return (struct channel_view){image + u->y0 * p->w + u->x0, p->w, 1, input_steps(p).channel};
+    }
     {
         const struct fc_conv2d whole = channel_whole(p);
         const struct nchw_panel panel = channel_panel(p, u->rows, u->cols);
-        nchw_fill(&whole, &panel, scratch, image, c, u->y0 * p->stride_h, u->x0 * p->stride_w);
+        nchw_fill(&whole, &panel, scratch, u->n, u->g, c0, c0 + c, u->y0 * p->stride_h,
+                  u->x0 * p->stride_w);
         return (struct channel_view){scratch, panel.pitch, 1, panel.channel};
     }
 }

@@ -184,7 +184,7 @@ static void pixel_run_tiles(const struct fc_conv2d *p, const struct pixel_unit *
     t->stream = p->stream && t->k == pixel_tiles[tile].mr && (uintptr_t)out % 64 == 0 &&
                 u->cols % LANES == 0 && p->ow * (ptrdiff_t)sizeof(real) % 64 == 0;
     t->whole = !t->stream && t->k == pixel_tiles[tile].mr && t->kept == LANES;
-    t->out_pitch = t->last ? p->oh * p->ow : t->sum_pitch;
+    t->out_pitch = t->last ? output_steps(p).channel : t->sum_pitch;
     for (ptrdiff_t left = u->rows * each; left > 0; left -= nv) {
         nv = left >= most && left != most + 1 ? most : FC_MIN(2, left);
         for (ptrdiff_t v = 0; v < nv; v++, sums += LANES) {
@@ -206,9 +206,9 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
     ptrdiff_t *const tap = take(&scratch, nchw_most_taps(p), sizeof *tap);
     real *const input = take(&scratch, p->block_c * panel.channel, sizeof(real));
     real *const sums = (real *)scratch;
-    const ptrdiff_t sample = u->n * p->groups + u->g, plane = p->oh * p->ow;
-    const real *const x = (const real *)p->x + sample * p->c * p->h * p->w;
-    real *const out = (real *)p->out + sample * p->k * plane + u->y0 * p->ow + u->x0;
+    const struct steps to = output_steps(p);
+    real *const out = (real *)p->out + output_slice(p, &to, u->n) + u->g * to.group +
+                      u->y0 * p->ow + u->x0;
     const real *const weight = (const real *)p->weight +
                                u->g * pixel_packed_k(p->k) * p->c * p->kh * p->kw;
     struct pixel_tile t = {.tap = tap, .channel = panel.channel, .sum_pitch = vectors * LANES,
@@ -218,7 +218,7 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
         c = FC_MIN(p->block_c, p->c - c0);
         t.first = c0 == 0;
         t.last = c0 + c == p->c;
-        nchw_fill(p, &panel, input, x + c0 * p->h * p->w, c, u->y0, u->x0);
+        nchw_fill(p, &panel, input, u->n, u->g, c0, c0 + c, u->y0, u->x0);
         t.c = nchw_taps(p, &panel, c, tap, &t.taps);
         for (ptrdiff_t k = u->k0, tile; k < u->k1; k += pixel_tiles[tile].mr) {
             real bias[PIXEL_TILE_K] = {0};
@@ -229,7 +229,7 @@ static void pixel_unit(const struct fc_conv2d *p, const struct pixel_unit *u, ch
             t.bias = bias;
             t.weight = weight + (k * p->c + c0 * pixel_tiles[tile].mr) * p->kh * p->kw;
             pixel_run_tiles(p, u, &t, (int)tile, input, panel.pitch,
-                            sums + (k - u->k0) * t.sum_pitch, out + k * plane);
+                            sums + (k - u->k0) * t.sum_pitch, out + k * to.channel);
             if (t.last)
                 finish_block(p, u->n, u->g * p->k + k, t.k, u->y0, u->rows, u->x0, u->cols);
         }

@@ -107,17 +107,18 @@ static void gradient_find(const struct fc_conv2d *p, struct gradient_unit *u, pt
     u->cols = FC_MIN(p->block_cols, p->ow - u->x0);
 }
 
-/* A row of the input, or the constant around it, of so many channels `step` elements apart: pixels
- * `pitch` apart in NHWC, channels `pitch` apart in NCHW. */
+/* A row of the input, or the constant around it (x is NULL around all rows), of so many channels
+ * `step` elements apart: pixels `pitch` apart in NHWC, channels `pitch` apart in NCHW. */
 static void gradient_row(const struct fc_conv2d *p, const struct gradient_unit *u,
                          const struct gradient_lines *l, const real *x, ptrdiff_t y, ptrdiff_t step,
                          ptrdiff_t channels, ptrdiff_t pitch, real *dst)
 {
-    const struct steps from = steps(p, p->c, p->h, p->w);
-    const ptrdiff_t at = border_index(y, p->h, p->border_h), first = u->x0 * p->stride_w - p->left;
+    const struct steps from = input_steps(p);
+    const ptrdiff_t at = x ? border_index(y, p->h, p->border_h) : -1;
+    const ptrdiff_t first = u->x0 * p->stride_w - p->left;
     const ptrdiff_t width = at < 0 ? 0 : p->w; /* of the row that there is */
     const int border = at < 0 ? FC_CONSTANT : p->border_w;
-    x += FC_MAX(at, 0) * from.row;
+    x = at < 0 ? p->x : x + at * from.row; /* of which nothing is read */
     if (!p->nhwc)
         for (ptrdiff_t c = 0; c < channels; c++, dst += pitch, x += step)
             if (l->apart == 1)
@@ -137,23 +138,29 @@ static void gradient_row(const struct fc_conv2d *p, const struct gradient_unit *
         }
 }
 
-/* The lines under a block, of channels from x on: each pixel has `width` numbers of every row of
- * taps in it, zeros after the channels that there are. */
+/* The lines under a block, of `count` channels from c on, or of channel c of so many groups: each
+ * pixel has `width` numbers of every row of taps in it, zeros after those that there are. */
 static void gradient_fill(const struct fc_conv2d *p, const struct gradient_unit *u,
-                          const struct gradient_lines *l, ptrdiff_t x, ptrdiff_t step,
-                          ptrdiff_t channels, ptrdiff_t width, real *rows, real *lines)
+                          const struct gradient_lines *l, ptrdiff_t c, ptrdiff_t count,
+                          const int groups, ptrdiff_t width, real *rows, real *lines)
 {
-    const struct steps from = steps(p, p->c, p->h, p->w);
-    const real *const first = (const real *)p->x + u->n * from.sample + u->g * from.group + x;
-    const ptrdiff_t pixel = l->joined * width;
+    const struct steps from = input_steps(p);
+    const ptrdiff_t pixel = l->joined * width, step = groups ? from.group : from.channel;
+    struct slice_channels in;
     for (ptrdiff_t i = 0; i < l->count; i++, lines += l->width * pixel) {
         const ptrdiff_t y = u->y0 * p->stride_h - p->top + i * l->rows;
-        for (ptrdiff_t r = 0; r < l->joined; r++)
-            gradient_row(p, u, l, first, y + r * p->dilation_h, step, channels,
-                         p->nhwc ? pixel : l->pitch,
-                         p->nhwc ? lines + r * width : rows + r * channels * l->pitch);
+        for (ptrdiff_t done = 0; done < count; done += in.count) {
+            in = slice_channels(p, u->n, u->g, c + done, c + count);
+            if (groups)
+                in.count = count;
+            for (ptrdiff_t r = 0; r < l->joined; r++)
+                gradient_row(p, u, l, in.x, y + r * p->dilation_h, step, in.count,
+                             p->nhwc ? pixel : l->pitch,
+                             p->nhwc ? lines + r * width + done
+                                     : rows + (r * count + done) * l->pitch);
+        }
         if (!p->nhwc)
-            transpose_into(lines, pixel, rows, l->pitch, l->joined * channels, l->width);
+            transpose_into(lines, pixel, rows, l->pitch, l->joined * count, l->width);
     }
 }
 
@@ -162,10 +169,10 @@ static void gradient_fill(const struct fc_conv2d *p, const struct gradient_unit 
 static void gradient_dy(const struct fc_conv2d *p, const struct gradient_unit *u, ptrdiff_t first,
                         ptrdiff_t step, ptrdiff_t channels, ptrdiff_t lanes, real *dst)
 {
-    const struct steps from = steps(p, p->k, p->oh, p->ow);
+    const struct steps from = output_steps(p);
     const int whole = u->cols == p->ow; /* rows follow each other */
     const ptrdiff_t runs = whole ? 1 : u->rows, count = whole ? u->rows * u->cols : u->cols;
-    const real *dy = (const real *)p->dy + u->n * from.sample + u->g * from.group + first +
+    const real *dy = (const real *)p->dy + output_slice(p, &from, u->n) + u->g * from.group + first +
                      u->y0 * from.row + u->x0 * from.pixel;
     for (ptrdiff_t i = 0; i < runs; i++, dy += from.row)
         if (!p->nhwc) {
@@ -212,13 +219,13 @@ static void gradient_block(const struct fc_conv2d *p, const struct gradient_unit
     const struct gradient_lines l = gradient_lines(p, u->rows, u->cols, gradient_joined(p));
     const ptrdiff_t pixel = l.joined * u->c, line = l.width * pixel;
     const ptrdiff_t all = u->c * p->kh * p->kw;
-    const struct steps from = steps(p, p->c, p->h, p->w), of = steps(p, p->k, p->oh, p->ow);
+    const struct steps of = output_steps(p);
     /* Columns of taps that are apart take turns. */
     const ptrdiff_t turns = p->dilation_w > 1 ? p->kw : 1, count = p->kw / turns * pixel;
     struct channel_tile t = {.bias = s->zeros, .sums = s->tile, .tap = s->tap, .taps = u->cols,
                              .c = u->rows, .channel = l.step * line, .pixel = 1};
 
-    gradient_fill(p, u, &l, u->c0 * from.channel, from.channel, u->c, u->c, s->rows, s->lines);
+    gradient_fill(p, u, &l, u->c0, u->c, 0, u->c, s->rows, s->lines);
     for (ptrdiff_t k = 0; k < u->k; k += CHANNEL_VECTORS * LANES)
         gradient_dy(p, u, (u->k0 + k) * of.channel, of.channel, u->k - k,
                     channel_vectors(u->k - k) * LANES, s->dy + k * u->rows * u->cols);

@@ -67,7 +67,7 @@ static void group_block(const struct fc_conv2d *p, const struct gradient_unit *u
                         const struct gradient_scratch *s, real *all_sums)
 {
     const struct gradient_lines l = group_lines(p, u->rows, u->cols);
-    const struct steps from = steps(p, p->c, p->h, p->w), of = steps(p, p->k, p->oh, p->ow);
+    const struct steps of = output_steps(p);
     const ptrdiff_t line = l.width * LANES, pixels = u->rows * u->cols, taps = group_taps(p);
     const ptrdiff_t pixel = p->stride_w / l.apart * LANES, row = l.step * line;
 
@@ -78,7 +78,7 @@ static void group_block(const struct fc_conv2d *p, const struct gradient_unit *u
     for (ptrdiff_t k = 0; k < p->k; k++)
         gradient_dy(p, u, k * of.channel, of.group, u->k, LANES, s->dy + k * pixels * LANES);
     for (ptrdiff_t c = 0; c < p->c; c++) {
-        gradient_fill(p, u, &l, c * from.channel, from.group, u->k, LANES, s->rows, s->lines);
+        gradient_fill(p, u, &l, c, u->k, 1, LANES, s->rows, s->lines);
         for (ptrdiff_t k = 0; k < p->k; k++) {
             const real *const dy = s->dy + k * pixels * LANES;
             real *const sums = all_sums + (k * p->c + c) * taps * LANES;

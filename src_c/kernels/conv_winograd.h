@@ -62,8 +62,7 @@ FC_INLINE struct winograd_unit winograd_find_unit(const struct fc_conv2d *p, ptr
     const ptrdiff_t blocks_k = ceil_div(p->k, p->block_k);
     const ptrdiff_t blocks_y = ceil_div(all_rows, block_rows);
     const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);
-    struct winograd_unit u = {.p = p, .from = steps(p, p->c, p->h, p->w),
-                              .to = steps(p, p->k, p->oh, p->ow)};
+    struct winograd_unit u = {.p = p, .from = input_steps(p), .to = output_steps(p)};
     u.x0 = unit % blocks_x * p->block_cols;
     u.r0 = (unit /= blocks_x) % blocks_y * block_rows;
     u.k0 = (unit /= blocks_y) % blocks_k * p->block_k;
@@ -73,7 +72,6 @@ FC_INLINE struct winograd_unit winograd_find_unit(const struct fc_conv2d *p, ptr
     u.seen_rows = (p->oh - 1) * p->stride_h + 3 - p->top;
     u.seen_cols = (p->ow - 1) * p->stride_w + 3 - p->left;
     u.block = winograd_block(p, FC_MIN(block_rows, all_rows - u.r0), u.cols, side);
-    u.x = (const real *)p->x + u.g * u.from.group;
     u.weight = (const real *)p->weight + u.g * winograd_packed_group(p, side);
     u.plain = (const real *)p->weight + p->groups * winograd_packed_group(p, side) +
               u.g * winograd_plain_group(p);

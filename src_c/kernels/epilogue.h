@@ -92,7 +92,7 @@ static void finish_pixels(const struct fc_conv2d *p, ptrdiff_t pixel, ptrdiff_t 
         finish_runs(p, pixel * all + k, pixels, all, channels);
 }
 
-/* Both: rows [y0, y0 + rows), columns [x0, x0 + cols) of the channels [k, k + channels) of sample n. */
+/* Both: rows [y0, y0 + rows), columns [x0, x0 + cols) of the channels [k, k + channels) of slice n. */
 static void finish_block(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t k, ptrdiff_t channels,
                          ptrdiff_t y0, ptrdiff_t rows, ptrdiff_t x0, ptrdiff_t cols)
 {
@@ -100,5 +100,6 @@ static void finish_block(const struct fc_conv2d *p, ptrdiff_t n, ptrdiff_t k, pt
         for (ptrdiff_t y = y0; y < y0 + rows; y++)
             finish_pixels(p, (n * p->oh + y) * p->ow + x0, cols, k, channels);
     else
-        finish_planes(p, n * p->groups * p->k + k, channels, y0, rows, x0, cols);
+        for (ptrdiff_t i = n / p->od * p->groups * p->k + k; channels > 0; i++, channels--)
+            finish_planes(p, i * p->od + n % p->od, 1, y0, rows, x0, cols);
 }

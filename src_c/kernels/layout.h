@@ -33,18 +33,35 @@ FC_INLINE int exceeds(real x, real acc)
 }
 
 #if FC_BITS != 8
-/* Elements from one sample, group, channel, row, pixel of a convolution's images to the next: of c
- * channels per group and h x w pixels. */
+/* Elements from one sample, group, channel, slice, row, pixel of a convolution's images to the next:
+ * of c channels per group and d x h x w pixels. */
 struct steps {
-    ptrdiff_t sample, group, channel, row, pixel;
+    ptrdiff_t sample, group, channel, slice, row, pixel;
 };
 
-FC_INLINE struct steps steps(const struct fc_conv2d *p, ptrdiff_t c, ptrdiff_t h, ptrdiff_t w)
+FC_INLINE struct steps steps(const struct fc_conv2d *p, ptrdiff_t c, ptrdiff_t d, ptrdiff_t h,
+                             ptrdiff_t w)
 {
     const ptrdiff_t all = p->groups * c;
-    const struct steps nchw = {all * h * w, c * h * w, h * w, w, 1};
-    const struct steps nhwc = {all * h * w, c, 1, w * all, all};
+    const struct steps nchw = {all * d * h * w, c * d * h * w, d * h * w, h * w, w, 1};
+    const struct steps nhwc = {all * d * h * w, c, 1, all * h * w, all * w, all};
     return p->nhwc ? nhwc : nchw;
+}
+
+/* Of its input, and of its result. */
+FC_INLINE struct steps input_steps(const struct fc_conv2d *p)
+{
+    return steps(p, p->c / p->kd, p->d, p->h, p->w);
+}
+FC_INLINE struct steps output_steps(const struct fc_conv2d *p)
+{
+    return steps(p, p->k, p->od, p->oh, p->ow);
+}
+
+/* Where slice n of the results of all samples begins. */
+FC_INLINE ptrdiff_t output_slice(const struct fc_conv2d *p, const struct steps *to, ptrdiff_t n)
+{
+    return n / p->od * to->sample + n % p->od * to->slice;
 }
 
 /* Elements [i, i + LANES) of a row of n; zeros past its end. */

@@ -97,7 +97,7 @@ static void nchw_fill_phases(const struct fc_conv2d *p, const struct nchw_panel 
     /* The next channel's row: the processor sees no stream in rows read by parity. */
     if (at >= 0 && p->stride_h > 1)
         for (ptrdiff_t i = 0; i < seen; i += 64 / (ptrdiff_t)sizeof(real))
-            FC_PREFETCH(x + (p->h + at) * p->w + FC_MAX(first, 0) + i);
+            FC_PREFETCH(x + (p->d * p->h + at) * p->w + FC_MAX(first, 0) + i);
     for (ptrdiff_t pw = 0; pw < panel->phases_w; pw++, dst += panel->phase) {
         if (!nchw_phase_used(pw, p->kw, p->dilation_w, p->stride_w))
             continue;
@@ -113,22 +113,38 @@ static void nchw_fill_phases(const struct fc_conv2d *p, const struct nchw_panel 
     }
 }
 
-/* The panel of c channels from x on for the outputs at (y0, x0). */
-static void nchw_fill(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
-                      const real *x, ptrdiff_t c, ptrdiff_t y0, ptrdiff_t x0)
+/* One channel, for the outputs at (y0, x0). */
+static void nchw_fill_channel(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
+                              const real *x, ptrdiff_t y0, ptrdiff_t x0)
 {
     const ptrdiff_t filled = panel->rows * panel->pitch;
-    for (ptrdiff_t i = 0; i < c; i++, x += p->h * p->w, dst += panel->channel)
-        for (ptrdiff_t ph = 0; ph < panel->phases_h; ph++) {
-            real *const phases = dst + ph * panel->phases_w * panel->phase;
-            if (!nchw_phase_used(ph, p->kh, p->dilation_h, p->stride_h))
-                continue;
-            for (ptrdiff_t r = 0; r < panel->rows; r++)
-                nchw_fill_phases(p, panel, phases + r * panel->pitch, x,
-                                 (y0 + r) * p->stride_h + ph - p->top, x0);
-            /* Read, never used; zero because a denormal can cost a trap. */
-            for (ptrdiff_t pw = 0; pw < panel->phases_w; pw++)
-                memset(phases + pw * panel->phase + filled, 0,
-                       (size_t)(panel->phase - filled) * sizeof(real));
-        }
+    for (ptrdiff_t ph = 0; ph < panel->phases_h; ph++) {
+        real *const phases = dst + ph * panel->phases_w * panel->phase;
+        if (!nchw_phase_used(ph, p->kh, p->dilation_h, p->stride_h))
+            continue;
+        for (ptrdiff_t r = 0; r < panel->rows; r++)
+            nchw_fill_phases(p, panel, phases + r * panel->pitch, x,
+                             (y0 + r) * p->stride_h + ph - p->top, x0);
+        /* Read, never used; zero because a denormal can cost a trap. */
+        for (ptrdiff_t pw = 0; pw < panel->phases_w; pw++)
+            memset(phases + pw * panel->phase + filled, 0,
+                   (size_t)(panel->phase - filled) * sizeof(real));
+    }
+}
+
+/* The panel of the channels [c, end) of a group for the outputs at (y0, x0) of slice n. */
+static void nchw_fill(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
+                      ptrdiff_t n, ptrdiff_t g, ptrdiff_t c, ptrdiff_t end, ptrdiff_t y0,
+                      ptrdiff_t x0)
+{
+    const ptrdiff_t channel = input_steps(p).channel;
+    while (c < end) {
+        const struct slice_channels in = slice_channels(p, n, g, c, end);
+        if (!in.x)
+            memset(dst, 0, (size_t)(in.count * panel->channel) * sizeof(real));
+        for (ptrdiff_t i = 0; in.x && i < in.count; i++)
+            nchw_fill_channel(p, panel, dst + i * panel->channel, in.x + i * channel, y0, x0);
+        dst += in.count * panel->channel;
+        c += in.count;
+    }
 }

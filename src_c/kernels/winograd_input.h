@@ -41,25 +41,25 @@ FC_INLINE void winograd_gather_nchw(const struct steps *from, const real *x, ptr
     }
 }
 
-/* A rectangle of pixels of sample n, of LANES channels from c on, with the border around them:
- * [row][column][LANES]. What is not there is 0: channels, and pixels that no output sees but the parts
- * of tiles beyond the result would. */
-static void winograd_gather(const struct winograd_unit *u, ptrdiff_t n, ptrdiff_t c, ptrdiff_t y0,
-                            ptrdiff_t rows, ptrdiff_t x0, ptrdiff_t cols, real *dst)
+/* A rectangle of pixels of LANES channels from x on, `kept` of which there are, with the border around
+ * them: [row][column][LANES]. What is not there is 0: channels, slices (x is NULL), and pixels that no
+ * output sees but the parts of tiles beyond the result would. */
+static void winograd_gather(const struct winograd_unit *u, const real *x, ptrdiff_t kept,
+                            ptrdiff_t y0, ptrdiff_t rows, ptrdiff_t x0, ptrdiff_t cols, real *dst)
 {
     const struct fc_conv2d *const p = u->p;
-    const ptrdiff_t kept = FC_MIN(LANES, p->c - c);
-    const real *const x = u->x + n * u->from.sample + c * u->from.channel;
+    const ptrdiff_t seen_rows = x ? u->seen_rows : PTRDIFF_MIN;
     ptrdiff_t a, b;
 
     border_inside(x0, cols, FC_MIN(p->w, u->seen_cols), &a, &b);
     for (ptrdiff_t r = 0; r < rows; r++, dst += u->block.pixels) {
-        const ptrdiff_t y = y0 + r < u->seen_rows ? border_index(y0 + r, p->h, p->border_h) : -1;
-        const real *const row = x + FC_MAX(y, 0) * u->from.row;
+        const ptrdiff_t y = y0 + r < seen_rows ? border_index(y0 + r, p->h, p->border_h) : -1;
+        const real *row;
         if (y < 0) {
             memset(dst, 0, (size_t)(cols * LANES) * sizeof(real));
             continue;
         }
+        row = x + y * u->from.row;
         if (b > a)
             (p->nhwc ? winograd_gather_nhwc : winograd_gather_nchw)(
                 &u->from, row + (x0 + a) * u->from.pixel, b - a, kept, dst + a * LANES);
@@ -100,47 +100,62 @@ FC_INLINE void winograd_input_patch(const struct winograd_block *b, const real *
     }
 }
 
-/* Transform the tiles at column x of a row of tiles, LANES channels from c on, whose pixels stand
- * `row` and `pixel` elements apart. */
-FC_INLINE void winograd_input_tile(const struct winograd_unit *u, ptrdiff_t c, const real *from,
+/* Transform a tile, LANES channels or the n that are left, whose pixels stand `row` and `pixel`
+ * elements apart. */
+FC_INLINE void winograd_input_tile(const struct winograd_unit *u, ptrdiff_t n, const real *from,
                                    ptrdiff_t row, ptrdiff_t pixel, real *dst, const int side)
 {
     const int stride = winograd_stride(side);
     for (int phase = 0; phase < winograd_phases(side); phase++)
         winograd_input_patch(&u->block, from + winograd_phase_row(phase, side) * row +
                                             winograd_phase_col(phase) * pixel,
-                             stride * row, stride * pixel, u->p->c - c,
-                             dst + phase * u->p->c + c, side);
+                             stride * row, stride * pixel, n, dst + phase * u->p->c, side);
 }
 
-/* Transform a row of tiles of sample n, y its first row of outputs; dst is its first tile. */
-FC_INLINE void winograd_input(const struct winograd_unit *u, ptrdiff_t n, ptrdiff_t y,
-                              const struct winograd_scratch *s, real *dst, const int side)
+/* Transform some channels of a row of tiles, y its first row of outputs; dst is its first tile. */
+FC_INLINE void winograd_input_slice(const struct winograd_unit *u, const struct slice_channels *in,
+                                    ptrdiff_t y, const struct winograd_scratch *s, real *dst,
+                                    const int side)
 {
     const struct fc_conv2d *const p = u->p;
     const struct winograd_block *const b = &u->block;
     const int stride = winograd_stride(side), step = winograd_m(side) * stride;
     const ptrdiff_t rows = winograd_pixels(1, side), y0 = y * stride - p->top;
     const ptrdiff_t x0 = u->x0 * stride - p->left;
-    const real *const image = u->x + n * u->from.sample;
 
-    for (ptrdiff_t c = 0; !p->nhwc && c < p->c; c += LANES) {
-        winograd_gather(u, n, c, y0, rows, x0, winograd_pixels(b->cols, side), s->pixels);
+    for (ptrdiff_t c = 0; !p->nhwc && c < in->count; c += LANES) {
+        const ptrdiff_t left = in->count - c;
+        winograd_gather(u, in->x ? in->x + c * u->from.channel : NULL, FC_MIN(LANES, left), y0, rows,
+                        x0, winograd_pixels(b->cols, side), s->pixels);
         for (ptrdiff_t tile = 0; tile < b->cols; tile++)
-            winograd_input_tile(u, c, s->pixels + tile * step * LANES, b->pixels, LANES,
-                                dst + tile * b->tile, side);
+            winograd_input_tile(u, left, s->pixels + tile * step * LANES, b->pixels, LANES,
+                                dst + tile * b->tile + c, side);
     }
     for (ptrdiff_t tile = 0; p->nhwc && tile < b->cols; tile++, dst += b->tile) {
         const ptrdiff_t at = x0 + tile * step;
-        const int inside = y0 >= 0 && y0 + rows <= FC_MIN(p->h, u->seen_rows) && at >= 0 &&
+        const int inside = in->x && y0 >= 0 && y0 + rows <= FC_MIN(p->h, u->seen_rows) && at >= 0 &&
                            at + rows <= FC_MIN(p->w, u->seen_cols);
-        for (ptrdiff_t c = 0; c < p->c; c += LANES)
-            if (inside && p->c - c >= LANES) {
-                winograd_input_tile(u, c, image + y0 * u->from.row + at * u->from.pixel + c,
-                                    u->from.row, u->from.pixel, dst, side);
+        for (ptrdiff_t c = 0; c < in->count; c += LANES) {
+            const ptrdiff_t left = in->count - c;
+            if (inside && left >= LANES) {
+                winograd_input_tile(u, left, in->x + y0 * u->from.row + at * u->from.pixel + c,
+                                    u->from.row, u->from.pixel, dst + c, side);
             } else {
-                winograd_gather(u, n, c, y0, rows, at, rows, s->pixels);
-                winograd_input_tile(u, c, s->pixels, b->pixels, LANES, dst, side);
+                winograd_gather(u, in->x ? in->x + c : NULL, FC_MIN(LANES, left), y0, rows, at, rows,
+                                s->pixels);
+                winograd_input_tile(u, left, s->pixels, b->pixels, LANES, dst + c, side);
             }
+        }
+    }
+}
+
+/* The same of all channels of slice n. */
+FC_INLINE void winograd_input(const struct winograd_unit *u, ptrdiff_t n, ptrdiff_t y,
+                              const struct winograd_scratch *s, real *dst, const int side)
+{
+    struct slice_channels in;
+    for (ptrdiff_t c = 0; c < u->p->c; c += in.count) {
+        in = slice_channels(u->p, n, u->g, c, u->p->c);
+        winograd_input_slice(u, &in, y, s, dst + c, side);
     }
 }

@@ -38,8 +38,8 @@ static void winograd_direct_tile(const struct winograd_unit *u, const struct win
     const struct fc_conv2d *const p = u->p;
     const int m = winograd_m(side);
     const ptrdiff_t x0 = u->x0 + tile % u->block.cols * m;
-    const real *const x = u->x + run->n * u->from.sample;
-    real *const out = u->out + run->n * u->to.sample + k * u->to.channel;
+    real *const out = u->out + output_slice(p, &u->to, run->n) + k * u->to.channel;
+    struct slice_channels in;
     real lanes[LANES];
     for (ptrdiff_t y = run->y; y < FC_MIN(run->y + m, p->oh); y++)
         for (ptrdiff_t at = x0; at < FC_MIN(x0 + m, p->ow); at++) {
@@ -55,11 +55,15 @@ static void winograd_direct_tile(const struct winograd_unit *u, const struct win
                                ? -1
                                : from_y * u->from.row + from_x * u->from.pixel;
             }
-            for (ptrdiff_t c = 0; c < p->c; c++)
-                for (int i = 0; i < 9; i++) {
-                    const real pixel = place[i] < 0 ? 0 : x[c * u->from.channel + place[i]];
-                    sum = v_fma(v_load(weight + (c * 9 + i) * LANES), v_set1(pixel), sum);
+            for (ptrdiff_t c = 0; c < p->c; c += in.count) {
+                in = slice_channels(p, run->n, u->g, c, p->c);
+                for (ptrdiff_t j = 0; j < 9 * in.count; j++) {
+                    const ptrdiff_t at_tap = place[j % 9];
+                    const real pixel =
+                        !in.x || at_tap < 0 ? 0 : in.x[j / 9 * u->from.channel + at_tap];
+                    sum = v_fma(v_load(weight + (9 * c + j) * LANES), v_set1(pixel), sum);
                 }
+            }
             v_store(lanes, activate(sum, tile_activation(p)));
             for (ptrdiff_t i = 0; i < kept; i++)
                 if (unsafe[i] != 0)
@@ -97,7 +101,7 @@ FC_INLINE void winograd_output(const struct winograd_unit *u, const struct winog
 
     for (ptrdiff_t r = 0; r < b->rows; r++) {
         const struct winograd_run run = winograd_run(u, r, side);
-        real *const out = u->out + run.n * u->to.sample + k * u->to.channel +
+        real *const out = u->out + output_slice(p, &u->to, run.n) + k * u->to.channel +
                           run.y * u->to.row + u->x0 * u->to.pixel;
         const ptrdiff_t rows = FC_MIN(m, run.height);
         for (ptrdiff_t i = 0; i < rows; i++)

@@ -111,8 +111,8 @@ struct winograd_unit {
     const struct fc_conv2d *p;
     struct winograd_block block;
     struct steps from, to; /* of x and out */
-    const real *x, *weight, *plain, *bias; /* weight transformed, plain not; bias may be NULL */
-    real *out;                             /* x and out: the group's first channel of all samples */
+    const real *weight, *plain, *bias; /* weight transformed, plain not; bias may be NULL */
+    real *out;                         /* the group's first channel of all samples */
     ptrdiff_t g, r0, x0, cols, k0, k1;     /* r0: of the first row of tiles */
     ptrdiff_t seen_rows, seen_cols;        /* of the image and its border, by any output */
 };
