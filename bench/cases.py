@@ -160,10 +160,20 @@ _MORE = {
 }
 
 
-def _pool(name, operation, shape, size, stride, padding=0, layout="NCHW"):
+def _pool(name, operation, shape, size, stride, padding=0, layout="NCHW", dtype="float32"):
     arguments = {"kernel_size": size, "stride": stride, "padding": padding, "layout": layout}
+    return Case(name, "pool", operation, shape, "GB/s",
+                1e-9 * np.dtype(dtype).itemsize * math.prod(shape), None, dtype, arguments)
+
+
+def _global_pool(name, operation, shape, layout="NCHW"):
     return Case(name, "pool", operation, shape, "GB/s", 4e-9 * math.prod(shape),
-                arguments=arguments)
+                arguments={"layout": layout})
+
+
+def _train(name, shape, network):
+    return Case(name, "train", "nn.train_step", shape, "image/s", shape[0],
+                arguments={"network": network})
 
 
 _SMALL = {"group": "small", "unit": "kcall/s", "work": 1e-3}
@@ -255,6 +265,21 @@ CASES = (
     _pool("max2x2s2_112_nhwc", "max_pool2d", (8, 112, 112, 64), 2, 2, layout="NHWC"),
     _pool("max3x3s2_112_nhwc", "max_pool2d", (8, 112, 112, 64), 3, 2, 1, layout="NHWC"),
     _pool("avg2x2s2_112_nhwc", "avg_pool2d", (8, 112, 112, 64), 2, 2, layout="NHWC"),
+    _pool("max3x3s1_56", "max_pool2d", (8, 64, 56, 56), 3, 1, 1),
+    _pool("max3x3s2_55", "max_pool2d", (8, 64, 55, 55), 3, 2),
+    _pool("max3x3s2_56_u8", "max_pool2d", (8, 64, 56, 56), 3, 2, 1, dtype="uint8"),
+    _pool("max2s2_1d", "max_pool1d", (8, 64, 12544), 2, 2, layout="NCW"),
+    _pool("avg4s4_1d", "avg_pool1d", (8, 64, 4096), 4, 4, layout="NCW"),
+    _pool("max2s2_3d", "max_pool3d", (2, 32, 32, 56, 56), 2, 2, layout="NCDHW"),
+    _pool("avg2s2_3d", "avg_pool3d", (2, 32, 16, 56, 56), 2, 2, layout="NCDHW"),
+    _global_pool("avg_global_112", "global_avg_pool", (8, 64, 112, 112)),
+    _global_pool("avg_global_7", "global_avg_pool", (32, 2048, 7, 7)),
+    _global_pool("max_global_28x28", "global_max_pool", (32, 64, 28, 28)),
+    _global_pool("avg_global_112_nhwc", "global_avg_pool", (8, 112, 112, 64), "NHWC"),
+    # A whole step: forward, backward, SGD with momentum.
+    _train("train_8x8",   (64, 1, 8, 8),   "conv16 conv32 pool linear10"),
+    _train("train_28x28", (64, 1, 28, 28), "conv32 pool conv64 pool linear128 linear10"),
+    _train("train_32x32", (64, 3, 32, 32), "conv64 conv64 pool conv128 conv128 pool linear10"),
     # What a call costs: one 3x3 filter on an 8x8 image.
     replace(_conv("small_conv", 1, 1, 8, 8, 1, 3), **_SMALL),
     replace(_filter("small_filter", "filter2d", "float32", (3, 3)), shape=(8, 8), **_SMALL),

@@ -43,7 +43,7 @@ def writable(function, out, shape, dtype, inputs):
     """
     if out is None:
         check_memory(function, "the result", shape, dtype)
-        result = _empty(shape, dtype)
+        result = empty(shape, dtype)
         return result, lambda: result
     check_out(function, out, shape, dtype)
     if _is_plain(out) and not any(np.may_share_memory(out, x) for x in inputs):
@@ -57,7 +57,7 @@ def writable(function, out, shape, dtype, inputs):
     return temporary, finish
 
 
-def _empty(shape, dtype):
+def empty(shape, dtype):
     """A new array; a large one begins at a cache line, so that kernels can stream into it."""
     size = math.prod(shape) * np.dtype(dtype).itemsize
     if size < ALIGNED_BYTES:

@@ -23,13 +23,14 @@ cdef extern from "fastconv.h" nogil:
         FC_FILTER2D, FC_FILTER_ROLLING, FC_FILTER_SEPARABLE, FC_FILTER_WINOGRAD
         FC_FILTER_INTEGER, FC_FILTER_INTEGER_SEPARABLE
         FC_FILTER_RECURSIVE, FC_FILTER_GRADIENT, FC_FILTER_HARRIS, FC_FILTER_SHI_TOMASI
-        FC_FILTER_MOMENTS
-        FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW
-        FC_FILTER_FOOTPRINT, FC_FILTER_MEDIAN, FC_FILTER_NETWORK, FC_FILTER_RANK, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
+        FC_FILTER_MOMENTS, FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW, FC_FILTER_FOOTPRINT
+        FC_FILTER_MEDIAN, FC_FILTER_NETWORK, FC_FILTER_RANK, FC_FMA_PEAK
+        FC_POOL, FC_POOL_GLOBAL, FC_POOL_ARGMAX, FC_POOL_MAX_GRAD, FC_POOL_MEDIAN, FC_POOL_SCATTER
+        FC_POOL_SPREAD
         FC_PEAK_STEPS, FC_PEAK_CHAINS, FC_INTEGER_TERMS, FC_MORE
         FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
         FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
-        FC_MAX_POOL, FC_AVG_POOL, FC_SUM, FC_MAXIMUM, FC_MINIMUM
+        FC_MAX_POOL, FC_MIN_POOL, FC_SUM_POOL, FC_SUM, FC_MAXIMUM, FC_MINIMUM
         FC_CONSTANT, FC_EDGE, FC_REFLECT, FC_SYMMETRIC, FC_WRAP
         FC_UINT8, FC_UINT16, FC_INT16, FC_FLOAT16, FC_FLOAT32, FC_FLOAT64
 
@@ -64,17 +65,20 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t rank, span_rows, block_c, ksize
 
     ctypedef long long int64_t
-    ctypedef struct fc_pool2d "struct fc_pool2d":
+    ctypedef struct fc_axis "struct fc_axis":
+        ptrdiff_t n, k, stride, dilation, before, after, o
+
+    ctypedef struct fc_pool "struct fc_pool":
         const void *x
         void *out
         int64_t *indices
+        const void *starts
 
-    ctypedef struct pool2d_sizes "struct fc_pool2d":
-        ptrdiff_t planes, h, w, c, oh, ow, kh, kw
-        ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left, bottom, right
-        ptrdiff_t block_rows
-        double divisor
-        int pooling, count_include_pad
+    ctypedef struct pool_sizes "struct fc_pool":
+        fc_axis d, h, w
+        ptrdiff_t planes, c, block_rows, block_cols, batch
+        double divisor, norm
+        int pooling, dtype, count_include_pad, accumulate
 
     ctypedef struct fc_fma_peak "struct fc_fma_peak":
         ptrdiff_t units
@@ -129,7 +133,12 @@ ALGORITHMS = {
     "filter_network": FC_FILTER_NETWORK,
     "filter_rank": FC_FILTER_RANK,
     "pool": FC_POOL,
+    "pool_global": FC_POOL_GLOBAL,
     "pool_argmax": FC_POOL_ARGMAX,
+    "pool_max_grad": FC_POOL_MAX_GRAD,
+    "pool_median": FC_POOL_MEDIAN,
+    "pool_scatter": FC_POOL_SCATTER,
+    "pool_spread": FC_POOL_SPREAD,
 }
 ACTIVATIONS = {
     None: FC_LINEAR,
@@ -145,7 +154,7 @@ ACTIVATIONS = {
 INTEGER_TERMS = FC_INTEGER_TERMS
 MORE = FC_MORE
 REDUCTIONS = {"sum": FC_SUM, "maximum": FC_MAXIMUM, "minimum": FC_MINIMUM}
-POOLINGS = {"max": FC_MAX_POOL, "avg": FC_AVG_POOL}
+POOLINGS = {"max": FC_MAX_POOL, "min": FC_MIN_POOL, "sum": FC_SUM_POOL}
 BORDERS = {
     "constant": FC_CONSTANT,
     "edge": FC_EDGE,
@@ -183,6 +192,9 @@ cdef class Task:
         if status != 0:
             raise MemoryError(f"fastconv: no memory for {threads} x {self.scratch_bytes} bytes of scratch")
         return 0
+
+    cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
+        raise NotImplementedError
 
     @property
     def units(self):
@@ -382,13 +394,6 @@ cdef class Conv2dCall:
         return out
 
 
-cdef void set_result(fc_filter2d *params, int i, void *out) noexcept:
-    if i == 0:
-        params.out = out
-    else:
-        params.more[i - 1] = out
-
-
 cdef class Filter2d(Task):
     cdef fc_filter2d sizes
 
@@ -406,15 +411,21 @@ cdef class Filter2d(Task):
     def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel, tuple outs,
                  int threads):
         # outs: the result, or the place of each of several; None where it is not wanted.
-        cdef fc_filter2d params = self.sizes
         cdef unsigned char[::1] out
-        params.x = &x[0]
-        params.kernel = NULL
+        cdef const void *weights = NULL
+        cdef void *results[FC_MORE + 1]
         if kernel is not None:
-            params.kernel = &kernel[0]
+            weights = &kernel[0]
         for i, out in enumerate(outs):
-            set_result(&params, i, &out[0] if out is not None else NULL)
-        self.run(&params, threads)
+            results[i] = &out[0] if out is not None else NULL
+        self.compute(&x[0], weights, results, threads)
+
+    cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
+        cdef fc_filter2d params = self.sizes
+        params.x, params.kernel, params.out = x, kernel, outs[0]
+        for i in range(FC_MORE):
+            params.more[i] = outs[i + 1]
+        return self.run(&params, threads)
 
 
 cdef bint same_types(tuple a, tuple b):
@@ -428,10 +439,10 @@ cdef bint same_types(tuple a, tuple b):
     return True
 
 
-cdef class Filter2dCall:
-    """An image filter that was planned for images of one shape, as Conv2dCall."""
+cdef class PlannedCall:
+    """An image filter or a pooling that was planned for arrays of one shape, as Conv2dCall."""
 
-    cdef Filter2d task
+    cdef Task task
     cdef tuple shape
     cdef Form image, out
     cdef tuple options  # all that the call was planned for but arrays
@@ -444,10 +455,10 @@ cdef class Filter2dCall:
     cdef int places[FC_MORE + 1]
     cdef bint several
 
-    def __init__(self, Filter2d task, int threads, bint shared, tuple image_shape, image_dtype,
+    def __init__(self, Task task, int threads, bint shared, tuple image_shape, image_dtype,
                  tuple shape, dtype, const unsigned char[::1] kernel, tuple places,
                  tuple options):
-        # places: None of a filter that gives one result
+        # places: None of what gives one result
         from numpy import empty, ndarray
 
         self.empty, self.ndarray = empty, ndarray
@@ -465,7 +476,7 @@ cdef class Filter2dCall:
     def __call__(self, image, out, tuple options):
         # Gives the result, or a tuple of several, or None.
         cdef Py_buffer views[FC_MORE + 2]
-        cdef fc_filter2d params = self.task.sizes
+        cdef void *results[FC_MORE + 1]
         cdef int i, j, taken = 0
         cdef list outs
         if not same_types(self.options, options):
@@ -487,9 +498,8 @@ cdef class Filter2dCall:
             if not take(image, &views[0], &self.image, 0):
                 return None
             taken = 1
-            params.x, params.kernel = views[0].buf, self.kernel_data
             for i in range(FC_MORE + 1):
-                set_result(&params, i, NULL)
+                results[i] = NULL
             for i in range(self.count):
                 if outs[i] is None:
                     outs[i] = self.empty(self.shape, self.dtype)
@@ -499,31 +509,39 @@ cdef class Filter2dCall:
                 for j in range(taken - 1):
                     if overlap(&views[j], &views[taken - 1]):
                         return None
-                set_result(&params, self.places[i], views[taken - 1].buf)
-            self.task.run(&params, self.threads)
+                results[self.places[i]] = views[taken - 1].buf
+            self.task.compute(views[0].buf, self.kernel_data, results, self.threads)
         finally:
             for i in range(taken):
                 PyBuffer_Release(&views[i])
         return tuple(outs) if self.several else outs[0]
 
 
-cdef class Pool2d(Task):
-    cdef fc_pool2d sizes
+cdef class Pool(Task):
+    cdef fc_pool sizes
 
     def __cinit__(self, str isa, int bits, str algorithm, dict sizes):
-        (<pool2d_sizes *>&self.sizes)[0] = sizes
+        (<pool_sizes *>&self.sizes)[0] = sizes
         self.params = &self.sizes
         self.find(isa, bits, algorithm)
 
     def __call__(self, const unsigned char[::1] x, unsigned char[::1] out,
-                 unsigned char[::1] indices, int threads):
-        cdef fc_pool2d params = self.sizes
+                 unsigned char[::1] indices, const unsigned char[::1] starts, int threads):
+        cdef fc_pool params = self.sizes
         params.x = &x[0]
         params.out = &out[0]
         params.indices = NULL
         if indices is not None:
             params.indices = <int64_t *>&indices[0]
+        params.starts = NULL
+        if starts is not None:
+            params.starts = &starts[0]
         self.run(&params, threads)
+
+    cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
+        cdef fc_pool params = self.sizes
+        params.x, params.out, params.indices, params.starts = x, outs[0], NULL, NULL
+        return self.run(&params, threads)
 
 
 def isa_names():

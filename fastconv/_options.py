@@ -52,6 +52,8 @@ def build_parsers():
     demo.add_argument("-o", "--output", metavar="FILE",
                       help="the sheet (default fastconv-demo.png)")
     demo.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
+    _add_train(commands)
+    _add_predict(commands)
     commands.add_parser("info", help="show what is in use: instruction set, threads, versions")
     return parser, commands.choices
 
@@ -70,6 +72,47 @@ def _add_filter(commands):
     _add_response(parser)
     _add_output(parser)
     _add_machine(parser)
+
+
+def _add_train(commands):
+    parser = commands.add_parser(
+        "train", help="train a small CNN, on digits that come along or on a folder of images",
+        description="Train a small convolutional network, and write model.safetensors and pictures "
+        "of it: filters, feature maps, the training, mistakes, saliency. Without FOLDER it learns "
+        "1,797 handwritten digits (UCI, CC BY 4.0).",
+    )
+    parser.add_argument("folder", metavar="FOLDER", nargs="?",
+                        help="has a subfolder of images for each class; a fifth is for the test")
+    parser.add_argument("-o", "--output", metavar="OUTDIR", default="fastconv-train",
+                        help="folder to write into (default fastconv-train)")
+    parser.add_argument("--epochs", type=_from_1_to(2**31), default=30, metavar="N",
+                        help="how often every image is seen (default 30)")
+    parser.add_argument("--batch-size", type=_from_1_to(2**31), default=32, metavar="N",
+                        help="images of a step (default 32)")
+    parser.add_argument("--lr", type=_finite, default=3e-3, metavar="R",
+                        help="the highest learning rate (default 0.003)")
+    parser.add_argument("--size", type=_from_1_to(1024), default=32, metavar="N",
+                        help="images of FOLDER become so many pixels wide and high (default 32)")
+    parser.add_argument("--grey", action="store_true", help="and grey instead of coloured")
+    parser.add_argument("--seed", type=int, default=0, metavar="N",
+                        help="the same one gives the same bits (default 0)")
+    parser.add_argument("--threads", type=_from_1_to(4096), metavar="N")
+    group = parser.add_mutually_exclusive_group()
+    group.add_argument("--overwrite", action="store_true", help="replace the model in OUTDIR")
+    group.add_argument("--resume", action="store_true",
+                       help="go on from the checkpoint in OUTDIR, if there is one")
+
+
+def _add_predict(commands):
+    parser = commands.add_parser(
+        "predict", help="say what a trained network takes images for",
+        description="Print the most probable classes of each image.",
+    )
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors of fastconv train")
+    parser.add_argument("images", metavar="IMAGE", nargs="+")
+    parser.add_argument("--invert", action="store_true",
+                        help="black for white: digits are learned white on black")
+    parser.add_argument("--threads", type=_from_1_to(4096), metavar="N")
 
 
 def _add_response(parser):

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from fastconv import images
+from fastconv import _files, images
 from fastconv._recipe import RESPONSES, FilterRecipe, Recipe, parse_recipes
 from fastconv._threads import get_num_threads
 
@@ -116,7 +116,7 @@ def prepare(tasks, outdir):
     if not os.access(outdir, os.W_OK | os.X_OK):
         raise PlanError(f"cannot write into the folder {outdir}: permission denied")
     for folder in {path.parent for task in tasks for _, path in task.outputs}:
-        images.remove_stale(folder)
+        _files.remove_stale(folder)
 
 
 def run(tasks, *, jobs=None, threads=None, quality=95, stop=None, patience=None):

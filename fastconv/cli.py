@@ -1,4 +1,4 @@
-"""The command `fastconv`: calls batch.py and demo.py and prints; never shows a traceback.
+"""The command `fastconv`: calls batch.py, demo.py and _train.py, prints; never shows a traceback.
 
 Exit codes: 0 all done, 1 some files failed, 2 nothing was started, 130 interrupted (128 + signal).
 """
@@ -6,7 +6,6 @@ Exit codes: 0 all done, 1 some files failed, 2 nothing was started, 130 interrup
 import logging
 import os
 import re
-import shutil
 import signal
 import sys
 import threading
@@ -15,8 +14,9 @@ import warnings
 from collections import defaultdict
 from contextlib import contextmanager
 
-from fastconv import batch, get_num_threads, images, kernels, show_config
+from fastconv import _files, batch, get_num_threads, images, kernels, show_config
 from fastconv._options import build_parsers
+from fastconv._progress import Line, clock
 
 __all__ = ["main"]
 
@@ -38,7 +38,7 @@ def main(arguments=None):
     except BrokenPipeError:  # `fastconv kernels | head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ImportError, OSError, ValueError) as error:
+    except (FloatingPointError, ImportError, OSError, ValueError) as error:
         return _fail(str(error))
     except Exception as error:  # a mistake of ours: still one line
         return _fail(f"unexpected {type(error).__name__}: {error}")
@@ -114,7 +114,7 @@ def _end_if_running(code):
     if batch.is_running():
         sys.stdout.flush()
         sys.stderr.flush()
-        images.discard_partial()
+        _files.discard_partial()
         os._exit(code)
 
 
@@ -134,48 +134,35 @@ def _prepare_readers(options):
 
 
 class _Progress:
-    """One line on standard error, rewritten in place, and only on a terminal."""
+    """How far a run over images is."""
 
     def __init__(self, total):
         self.total, self.done, self.failed = total, 0, 0
         self._start = time.monotonic()
         self._shown = 0.0
-        self._width = shutil.get_terminal_size().columns - 1 if sys.stderr.isatty() else 0
+        self._line = Line()
 
     def advance(self, failed):
         self.done += 1
         self.failed += failed
         now = time.monotonic()
-        if self._width and now - self._shown >= 0.1:
+        if self._line.width and now - self._shown >= 0.1:
             self._shown = now
             rate = self.done / (now - self._start)
-            left = _clock((self.total - self.done) / rate)
-            self._write(f"{self.done}/{self.total} images, {rate:.1f} per second, "
-                        f"{left} left{self._failures()}")
+            left = clock((self.total - self.done) / rate)
+            self._line.write(f"{self.done}/{self.total} images, {rate:.1f} per second, "
+                             f"{left} left{self._failures()}")
 
     def clear(self):
-        if self._width:
-            self._write("")
-            print(end="\r", file=sys.stderr, flush=True)
+        self._line.clear()
 
     def summary(self):
         seconds = time.monotonic() - self._start
-        return (f"{self.done - self.failed} of {self.total} images in {_clock(seconds)} "
+        return (f"{self.done - self.failed} of {self.total} images in {clock(seconds)} "
                 f"({self.done / seconds:.1f} per second){self._failures()}")
 
     def _failures(self):
         return f", {self.failed} failed" if self.failed else ""
-
-    def _write(self, line):
-        print(f"\r{line[:self._width].ljust(self._width)}", end="", file=sys.stderr, flush=True)
-
-
-def _clock(seconds):
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
 class _Stopped:
@@ -232,6 +219,51 @@ def _run_demo(options):
     return 0
 
 
+def _run_train(options):
+    from fastconv import _train
+
+    start = time.monotonic()
+    history, test, classes, counts = _train.train(
+        options.folder, options.output, epochs=options.epochs, batch_size=options.batch_size,
+        lr=options.lr, size=options.size, grey=options.grey, seed=options.seed,
+        threads=options.threads, overwrite=options.overwrite, resume=options.resume,
+    )
+    if history.stopped == "interrupted":
+        print("fastconv train: interrupted; the same command with --resume goes on",
+              file=sys.stderr)
+        return 128 + signal.SIGINT
+    for name, series in (("training", history.loss), ("test", history.validation_loss)):
+        print(f"{name} loss: {series[0]:.3f} {_train.curve(series)} {series[-1]:.3f}")
+    print(f"test accuracy: {test[1]:.1%} of {counts.sum()} images, "
+          f"after {clock(time.monotonic() - start)}")
+    cells = [[str(count or ".") for count in row] for row in counts]
+    _print_table([["is \\ taken for", *classes],
+                  *([name, *row] for name, row in zip(classes, cells, strict=True))],
+                 right=range(1, len(classes) + 1))
+    written = "model and pictures" if _train.draws() else "model"
+    print(f"{written}: {os.path.abspath(options.output)}")
+    if not _train.draws():
+        print('fastconv train: no pictures: matplotlib comes with: python -m pip install '
+              '"fastconv[plot]"', file=sys.stderr)
+    return 0
+
+
+def _run_predict(options):
+    from fastconv import _train
+
+    images.require_readers()
+    predict, failed = _train.predictor(options.model, options.invert, options.threads), False
+    for path in options.images:
+        try:
+            best = predict(path)
+        except (OSError, ValueError) as error:
+            failed = True
+            print(f"fastconv predict: {' '.join(str(error).split())}", file=sys.stderr)
+        else:
+            print(f"{path}: " + ", ".join(f"{name} {part:.1%}" for name, part in best[:3]))
+    return int(failed)
+
+
 def _run_info(_options):
     _print_table([
         (key, " ".join(value) if isinstance(value, tuple) else str(value))
@@ -250,5 +282,6 @@ def _print_table(rows, right=()):
 
 
 _COMMANDS = {
-    "filter": _run_filter, "kernels": _run_kernels, "demo": _run_demo, "info": _run_info,
+    "filter": _run_filter, "kernels": _run_kernels, "demo": _run_demo, "train": _run_train,
+    "predict": _run_predict, "info": _run_info,
 }

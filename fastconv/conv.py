@@ -525,6 +525,10 @@ class ConvPlan:
         """Pickled, it packs its weights and plans its calls anew."""
         return {**self.__dict__, "_packed": {}, "_call": None}
 
+    def repack(self):
+        """Look at the weights again: their values have changed."""
+        self._packed, self._moderate = {}, None
+
     def give_back(self):
         """Let the next plain call have the memory of the packed weights."""
         for packed in self._packed.values():

@@ -15,6 +15,7 @@ from PIL import Image
 from skimage import data
 
 from fastconv import cli, kernels, reference
+from fastconv._progress import clock
 
 
 @pytest.fixture
@@ -366,4 +367,4 @@ def test_file_names_that_are_no_text(here):
 
 @pytest.mark.parametrize("seconds, text", [(3.21, "3.2 s"), (75.2, "1:15"), (3725, "1:02:05")])
 def test_clock(seconds, text):
-    assert cli._clock(seconds) == text
+    assert clock(seconds) == text

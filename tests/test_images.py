@@ -11,7 +11,7 @@ from image_files import values, write_png
 from PIL import Image
 from skimage import data
 
-from fastconv import images
+from fastconv import _files, images
 
 ORIENTATION = 0x0112
 
@@ -335,17 +335,17 @@ def test_failed_writing_leaves_the_old_file(tmp_path):
 
 @pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed there")
 def test_files_being_written_are_not_stale(tmp_path):
-    with images._replacing(tmp_path / "a.png") as file:
+    with _files.replacing(tmp_path / "a.png") as file:
         os.utime(file.name, (1e9, 1e9))
-        images.remove_stale(tmp_path)
+        _files.remove_stale(tmp_path)
         assert os.path.exists(file.name)
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed there")
 def test_partial_files_are_discarded(tmp_path):
-    with pytest.raises(FileNotFoundError), images._replacing(tmp_path / "a.png"):
-        images.discard_partial()
+    with pytest.raises(FileNotFoundError), _files.replacing(tmp_path / "a.png"):
+        _files.discard_partial()
         assert not list(tmp_path.iterdir())
 
 

@@ -3,8 +3,12 @@
 from functools import partial
 from operator import attrgetter
 
-import fastconv
+import numpy as np
 
+import fastconv
+from fastconv import nn
+
+from .. import networks
 from . import result_like
 
 VERSION = fastconv.__version__
@@ -13,6 +17,8 @@ DETAILS = fastconv.show_config()
 
 def prepare(case, arrays, threads):
     fastconv.set_num_threads(threads)
+    if case.operation == "nn.train_step":
+        return {"fastconv": trainer(case, arrays["x"])}
     operation = attrgetter(case.operation)(fastconv)
     fresh = partial(operation, *arrays.values(), **case.arguments)
     out = fresh()
@@ -23,6 +29,22 @@ def prepare(case, arrays, threads):
     else:
         prepared = partial(fresh, out=out, threads=threads)
     return {"fastconv": prepared, "fastconv fresh": fresh}
+
+
+def trainer(case, x, dtype="float32"):
+    """Give a function that trains a row's network on its batch and gives the loss before."""
+    model = nn.Sequential(*networks.layers(case, nn)).to(dtype)
+    values = networks.parameters([each.value.shape for each in model.parameters()])
+    for each, value in zip(model.parameters(), values, strict=True):
+        each.value[...] = value
+    optimizer = nn.SGD(model.parameters(), lr=networks.RATE, momentum=networks.MOMENTUM)
+    batch, labels = x.astype(dtype), networks.labels(case)
+
+    def step():
+        return np.array([nn.train_step(model, optimizer, batch, labels)], dtype)
+
+    step()  # the next loss depends on all gradients of this one
+    return step
 
 
 def peak(bits, seconds):

@@ -6,23 +6,32 @@ from functools import partial
 import torch
 from torch.nn import functional
 
+from .. import networks
+
 VERSION = torch.__version__
 
-# For good: this process never trains.
+_GLOBAL = {"global_avg_pool": functional.adaptive_avg_pool2d,
+           "global_max_pool": functional.adaptive_max_pool2d}
+
+# For good: only `_train` leaves it.
 torch.inference_mode().__enter__()
 
 
 def prepare(case, arrays, threads):
     torch.set_num_threads(threads)
     tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
+    if case.operation == "nn.train_step":
+        return _train(case, arrays["x"])
     if case.operation == "conv2d":
         return _conv2d(case.arguments, **tensors)
     if case.is_convolution:
         return _grid(getattr(functional, case.operation), case.arguments, **tensors)
     if case.operation == "conv2d_backward":
         return _backward(case.arguments, **tensors)
-    if case.operation in ("max_pool2d", "avg_pool2d"):
+    if case.operation.startswith(("max_pool", "avg_pool")):
         return _pool(getattr(functional, case.operation), case.arguments, tensors["x"])
+    if case.operation in _GLOBAL:
+        return _pool(partial(_GLOBAL[case.operation], output_size=1), case.arguments, tensors["x"])
     return {}
 
 
@@ -65,6 +74,37 @@ def _backward(arguments, dy, x, weight):
     }
 
 
+def _train(case, x):
+    variants = {}
+    for label, form in (("torch", torch.contiguous_format),
+                        ("torch channels_last", torch.channels_last)):
+        with torch.inference_mode(False):
+            batch = torch.from_numpy(x).contiguous(memory_format=form)
+            variants[label] = _trainer(case, batch, form)
+    return variants
+
+
+def _trainer(case, batch, form):
+    model = torch.nn.Sequential(*networks.layers(case, torch.nn)).to(memory_format=form)
+    values = networks.parameters([each.shape for each in model.parameters()])
+    with torch.no_grad():
+        for each, value in zip(model.parameters(), values, strict=True):
+            each.copy_(torch.from_numpy(value))
+    optimizer = torch.optim.SGD(model.parameters(), networks.RATE, networks.MOMENTUM)
+    labels = torch.from_numpy(networks.labels(case))
+
+    def step():
+        with torch.inference_mode(False):
+            optimizer.zero_grad()
+            loss = functional.cross_entropy(model(batch), labels)
+            loss.backward()
+            optimizer.step()
+            return loss.detach().reshape(1)
+
+    step()
+    return step
+
+
 def _prepacked(arguments, x, weight):
     """Give what torch.compile makes of a frozen layer."""
     geometry = (*([arguments[name]] * (x.ndim - 2) for name in ("padding", "stride", "dilation")),
@@ -76,7 +116,7 @@ def _prepacked(arguments, x, weight):
 
 def _pool(pool, arguments, x):
     arguments = dict(arguments)
-    if arguments.pop("layout") == "NCHW":
+    if arguments.pop("layout") != "NHWC":
         return {"torch": partial(pool, x, **arguments)}
     return {"torch channels_last": _permuted(partial(pool, x.permute(0, 3, 1, 2), **arguments))}
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from fastconv import _calls
 from fastconv.filters import _image
 from fastconv.filters._window import rectangle, reduce
 
@@ -109,7 +110,7 @@ def local_mean_std(
     (array([[1. , 1. , 2.5, 4. ]], dtype=float32), array([[0. , 0. , 1.5, 0. ]], dtype=float32))
     """
     function = "local_mean_std"
-    key, results = _image.planned_call(
+    key, results = _calls.planned(
         function, image, None, None, size, border, cval, anchor, channel_axis, threads
     )
     if results is not None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv import _arrays, _geometry
+from fastconv import _arrays, _calls, _geometry
 from fastconv.filters import _image
 from fastconv.filters.derivatives import sobel_kernels
 from fastconv.filters.smoothing import gaussian_kernels
@@ -128,7 +128,7 @@ def shi_tomasi(
 def _corners(
     function, image, sigma, ksize, k, *, border, cval, channel_axis, out_dtype, out, threads
 ):  # fmt: skip
-    key, result = _image.planned_call(
+    key, result = _calls.planned(
         function, image, out, None, sigma, ksize, k, border, cval, channel_axis, out_dtype, threads
     )
     if result is not None:

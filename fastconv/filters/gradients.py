@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 
-from fastconv import _arrays, _geometry
+from fastconv import _arrays, _calls, _geometry
 from fastconv.filters import _image
 from fastconv.filters.derivatives import OPERATORS
 
@@ -73,7 +73,7 @@ def gradient(
     _geometry.choice("gradient", "operator", operator, tuple(OPERATORS))
     names = _names(outputs)
     outs = (out,) if isinstance(outputs, str) else _outs(out, len(names))
-    key, results = _image.planned_call(
+    key, results = _calls.planned(
         "gradient", image, outs, None, operator, border, cval, channel_axis, out_dtype, threads,
         *names,
     )  # fmt: skip

@@ -1,0 +1,104 @@
+"""What the commands `train` and `predict` do: data, network, training, files, pictures."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from fastconv import nn, plot
+from fastconv.nn.data import read_image
+
+MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
+BARS = "▁▂▃▄▅▆▇█"
+TEST_PART = 5  # one image of so many, of each class
+
+
+def train(folder, output, *, epochs, batch_size, lr, size, grey, seed, threads, overwrite, resume):
+    """Train, and write what became of it into `output`; give (history, test, classes, counts).
+
+    Without matplotlib there are no pictures; `draws` tells.
+    """
+    data, classes = _digits() if folder is None else _folder(folder, size, grey)
+    (x, labels), test = data
+    output = Path(output)
+    if (output / MODEL).exists() and not (overwrite or resume):
+        raise ValueError(
+            f"{output / MODEL} exists already; --overwrite replaces it, --resume goes on"
+        )
+    output.mkdir(parents=True, exist_ok=True)
+    channels, side = x.shape[1:3]
+    model = nn.image_classifier(channels, side, len(classes)).initialize(seed)
+    history = nn.fit(
+        model, x, labels, epochs=epochs, batch_size=batch_size, lr=lr, schedule="one_cycle",
+        augment=nn.Augment(shift=max(1, side // 16), rotate=10), seed=seed, validation=test,
+        keep_best=False, checkpoint=output / CHECKPOINT, resume=resume, threads=threads,
+    )  # fmt: skip
+    if history.stopped:
+        return history, None, classes, None
+    model.save(output / MODEL, {"classes": classes, "size": side, "channels": channels})
+    pixels = test[0] if test[0].dtype == np.float32 else test[0] / np.float32(255)
+    results = model.predict(pixels, threads=threads)
+    if draws():
+        _draw(output, model, history, pixels[0], test[1], results, classes)
+    return history, nn.evaluate(model, *test), classes, plot.counted(test[1], results)
+
+
+def draws():
+    """Is there what draws pictures?"""
+    try:
+        plot.require_matplotlib()
+    except ImportError:
+        return False
+    return True
+
+
+def _digits():
+    return nn.digits(), [str(digit) for digit in range(10)]
+
+
+def _folder(folder, size, grey):
+    """The images of a folder, a part of each class to test with, chosen once at random."""
+    x, labels, classes = nn.image_folder(folder, size, 1 if grey else 3)
+    random, tested = np.random.default_rng(0), np.zeros(len(x), bool)
+    for label in range(len(classes)):
+        members = np.flatnonzero(labels == label)
+        tested[random.permutation(members)[: math.ceil(len(members) / TEST_PART)]] = True
+    if tested.all():
+        raise ValueError(f"{folder} has {len(x)} images, expected at least two of a class")
+    return ((x[~tested], labels[~tested]), (x[tested], labels[tested])), classes
+
+
+def _draw(output, model, history, image, labels, results, classes):
+    for name, figure in (
+        ("filters", plot.filters(model[0])),
+        ("feature_maps", plot.feature_maps(model, image)),
+        ("training", plot.training(history)),
+        ("confusion", plot.confusion(labels, results, classes)),
+        ("saliency", plot.saliency(model, image)),
+    ):
+        figure.savefig(output / f"{name}.png")
+
+
+def curve(values):
+    """Numbers as a line of bars, of their logarithms."""
+    logs = np.log(np.maximum(values, 1e-12))
+    low, high = logs.min(), logs.max()
+    levels = (logs - low) / ((high - low) or 1) * (len(BARS) - 1)
+    return "".join(BARS[round(level)] for level in levels)
+
+
+def predictor(path, invert=False, threads=None):
+    """Give a function from the path of an image to (class, probability) pairs, best first."""
+    model = nn.load(path)
+    about = model.metadata or {}
+    if not {"classes", "size", "channels"} <= about.keys():
+        raise ValueError(f"{path} says nothing of classes, expected a model of fastconv train")
+    softmax = nn.Softmax()
+
+    def predict(image):
+        pixels = read_image(image, about["size"], about["channels"]) / np.float32(255)
+        pixels = (1 - pixels if invert else pixels)[None]
+        (parts,) = softmax(model.predict(pixels, threads=threads))
+        return [(about["classes"][i], float(parts[i])) for i in np.argsort(-parts)]
+
+    return predict

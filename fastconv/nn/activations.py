@@ -1,0 +1,179 @@
+"""Activations: alone, or applied by the convolution before them in the same pass."""
+
+import math
+
+import numpy as np
+
+from fastconv.conv import conv2d
+from fastconv.nn.module import Module
+
+
+class Activation(Module):
+    """A function of each element.
+
+    `fused` is what conv2d calls it. Where `from_output` is true, the derivative follows from the
+    result alone, so that a convolution may apply it in training, too.
+    """
+
+    fused = None
+    from_output = True
+
+    def _forward(self, x, threads):
+        y = self._buffer("y", x.shape, x.dtype)
+        self._compute(x, y, threads)
+        self._x, self._y = x, y
+        return y
+
+    def adopt(self, y):
+        """Take a result that the layer before has made."""
+        self._x, self._y = None, y
+
+    def _compute(self, x, y, threads):
+        # A 1x1 convolution of one image of one channel applies what every other one does.
+        line = (1, 1, 1, -1)
+        one = np.ones((1, 1, 1, 1), x.dtype)
+        conv2d(x.reshape(line), one, activation=self.fused, out=y.reshape(line), threads=threads)
+
+    def _backward(self, dy, threads, input_gradient, out=None):
+        if not input_gradient:
+            return None
+        out = self._pool.take(dy.shape, dy.dtype) if out is None else out
+        self.by_output(dy, self._y, out)
+        return out
+
+    def by_output(self, dy, y, out):
+        """Write dy times the derivative where the result is y; out may be dy."""
+        raise NotImplementedError
+
+
+class ReLU(Activation):
+    """``max(x, 0)``."""
+
+    fused = "relu"
+
+    def _compute(self, x, y, threads):
+        np.maximum(x, 0, out=y)
+
+    def by_output(self, dy, y, out):
+        mask = self._buffer("mask", dy.shape, np.dtype(bool))
+        np.greater(y, 0, out=mask)
+        np.multiply(dy, mask, out=out)
+
+
+class LeakyReLU(Activation):
+    """``x if x > 0 else negative_slope * x``; the slope is not negative."""
+
+    arguments = ("negative_slope",)
+
+    def __init__(self, negative_slope=0.01):
+        super().__init__()
+        if not 0 <= negative_slope < math.inf:
+            raise ValueError(f"LeakyReLU: negative_slope is {negative_slope}, expected at least 0")
+        self.negative_slope = float(negative_slope)
+
+    @property
+    def fused(self):
+        return ("leaky_relu", self.negative_slope)
+
+    def by_output(self, dy, y, out):
+        mask = self._buffer("mask", dy.shape, np.dtype(bool))
+        slopes = self._buffer("slopes", dy.shape, dy.dtype)
+        np.less_equal(y, 0, out=mask)
+        np.multiply(mask, dy.dtype.type(self.negative_slope), out=slopes)
+        np.logical_not(mask, out=mask)
+        np.add(slopes, mask, out=slopes)
+        np.multiply(dy, slopes, out=out)
+
+
+class Sigmoid(Activation):
+    """``1 / (1 + exp(-x))``."""
+
+    fused = "sigmoid"
+
+    def by_output(self, dy, y, out):
+        slopes = self._buffer("slopes", dy.shape, dy.dtype)
+        np.subtract(1, y, out=slopes)
+        np.multiply(slopes, y, out=slopes)
+        np.multiply(dy, slopes, out=out)
+
+
+class Tanh(Activation):
+    """``tanh(x)``."""
+
+    fused = "tanh"
+
+    def by_output(self, dy, y, out):
+        slopes = self._buffer("slopes", dy.shape, dy.dtype)
+        np.multiply(y, y, out=slopes)
+        np.subtract(1, slopes, out=slopes)
+        np.multiply(dy, slopes, out=out)
+
+
+class _Gated(Activation):
+    """x times a gate: SiLU and GELU. y / x is the gate again, but where x is zero: a half."""
+
+    from_output = False
+
+    def _backward(self, dy, threads, input_gradient, out=None):
+        if not input_gradient:
+            return None
+        out = self._pool.take(dy.shape, dy.dtype) if out is None else out
+        gate = self._buffer("gate", dy.shape, dy.dtype)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            np.divide(self._y, self._x, out=gate)
+        gate[self._x == 0] = 0.5
+        np.multiply(self._slopes(gate), dy, out=out)
+        return out
+
+
+class SiLU(_Gated):
+    """``x * sigmoid(x)``."""
+
+    fused = "silu"
+
+    def _slopes(self, gate):
+        slopes = self._buffer("slopes", gate.shape, gate.dtype)
+        np.subtract(1, gate, out=slopes)
+        np.multiply(slopes, self._y, out=slopes)
+        return np.add(slopes, gate, out=slopes)
+
+
+class GELU(_Gated):
+    """``x * (1 + erf(x / sqrt(2))) / 2``, exact as PyTorch's default (arXiv:1606.08415)."""
+
+    fused = "gelu"
+
+    def _slopes(self, gate):
+        slopes = self._buffer("slopes", gate.shape, gate.dtype)
+        np.multiply(self._x, self._x, out=slopes)
+        np.multiply(slopes, -0.5, out=slopes)
+        np.exp(slopes, out=slopes)
+        np.multiply(slopes, self._x, out=slopes)
+        np.multiply(slopes, 1 / math.sqrt(2 * math.pi), out=slopes)
+        return np.add(slopes, gate, out=slopes)
+
+
+class Softmax(Module):
+    """``exp(x) / sum(exp(x))`` over axis `dim`. (`cross_entropy` wants the scores before it.)"""
+
+    arguments = ("dim",)
+
+    def __init__(self, dim=1):
+        super().__init__()
+        self.dim = dim
+
+    def _forward(self, x, threads):
+        y = self._y = self._buffer("y", x.shape, x.dtype)
+        np.subtract(x, x.max(self.dim, keepdims=True), out=y)
+        np.exp(y, out=y)
+        np.divide(y, y.sum(self.dim, keepdims=True), out=y)
+        return y
+
+    def _backward(self, dy, threads, input_gradient):
+        if not input_gradient:
+            return None
+        dx = self._pool.take(dy.shape, dy.dtype)
+        np.multiply(dy, self._y, out=dx)
+        total = dx.sum(self.dim, keepdims=True)
+        np.subtract(dy, total, out=dx)
+        return np.multiply(dx, self._y, out=dx)

@@ -1,0 +1,123 @@
+"""Losses: each gives the mean over the batch and its gradient by the model's results."""
+
+import numpy as np
+
+from fastconv import _arrays
+from fastconv._arrays import shown
+
+FLOATS = ("float32", "float64")
+
+
+def cross_entropy(logits, labels, label_smoothing=0.0):
+    """Give the mean of ``-log(softmax(logits)[label])`` and its gradient by logits.
+
+    Parameters
+    ----------
+    logits : (N, K) array, float32 or float64
+        A score for each class, any number.
+    labels : (N,) array of integers from 0 to K - 1
+    label_smoothing : float
+        So much of each label is spread over all classes (arXiv:1512.00567).
+
+    Returns
+    -------
+    loss : float
+    gradient : array like logits
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> loss, gradient = cross_entropy(np.zeros((1, 4)), np.array([2]))
+    >>> round(loss, 4), gradient
+    (1.3863, array([[ 0.25,  0.25, -0.75,  0.25]]))
+    """
+    function = "cross_entropy"
+    logits = _arrays.readable(function, "logits", logits, FLOATS, "(N, K)")
+    labels = checked_labels(function, labels, *logits.shape)
+    smoothing = _arrays.number(function, "label_smoothing", label_smoothing)
+    if not 0 <= smoothing <= 1:
+        raise ValueError(f"{function}: label_smoothing is {smoothing}, expected 0 to 1")
+    n, classes = logits.shape
+    # In float64 whatever the model's type: few numbers, and the loss is compared between epochs.
+    scores = logits.astype(np.float64)
+    scores -= scores.max(1, keepdims=True)
+    gradient = np.exp(scores)
+    sums = gradient.sum(1, keepdims=True)
+    gradient /= sums
+    scores -= np.log(sums)  # now the logarithms of the probabilities
+    rows = np.arange(n)
+    loss = -(1 - smoothing) * scores[rows, labels].sum()
+    gradient[rows, labels] -= 1 - smoothing
+    if smoothing:
+        loss -= smoothing / classes * scores.sum()
+        gradient -= smoothing / classes
+    gradient /= n
+    return float(loss / n), gradient.astype(logits.dtype, copy=False)
+
+
+def mse(y, target):
+    """Give the mean of ``(y - target) ** 2`` over all elements and its gradient by y.
+
+    >>> import numpy as np
+    >>> mse(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]]))
+    (2.0, array([[ 0., -2.]]))
+    """
+    y, target = _pair("mse", y, target)
+    difference = y.astype(np.float64)
+    difference -= target
+    loss = float(np.square(difference).mean())
+    difference *= 2 / y.size
+    return loss, difference.astype(y.dtype, copy=False)
+
+
+def binary_cross_entropy(y, target):
+    """Give the mean of ``-target * log(y) - (1 - target) * log(1 - y)`` and its gradient by y.
+
+    y holds probabilities, as after a `Sigmoid`; as in PyTorch a logarithm is at least -100.
+
+    >>> import numpy as np
+    >>> loss, gradient = binary_cross_entropy(np.array([[0.5]]), np.array([[1.0]]))
+    >>> round(loss, 4), gradient
+    (0.6931, array([[-2.]]))
+    """
+    y, target = _pair("binary_cross_entropy", y, target)
+    for name, each in (("y", y), ("target", target)):
+        if each.size and not (each.min() >= 0 and each.max() <= 1) and np.isfinite(each).all():
+            raise ValueError(
+                f"binary_cross_entropy: {name} has {each.min()} to {each.max()}, expected "
+                "probabilities from 0 to 1"
+            )
+    p = y.astype(np.float64)
+    with np.errstate(divide="ignore"):
+        ones, zeros = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
+    loss = float(-(target * ones + (1 - target) * zeros).mean())
+    gradient = (p - target) / np.maximum(p * (1 - p), 1e-12) / y.size
+    return loss, gradient.astype(y.dtype, copy=False)
+
+
+def _pair(function, y, target):
+    y = _arrays.readable(function, "y", y, FLOATS)
+    target = _arrays.as_array(function, "target", target)
+    if target.shape != y.shape:
+        raise ValueError(
+            f"{function}: target has shape {target.shape}, expected the result's, {y.shape}"
+        )
+    return y, target
+
+
+def checked_labels(function, labels, n, classes):
+    """Labels of n samples, as an array; refuses others than integers of so many classes."""
+    labels = _arrays.as_array(function, "labels", labels)
+    if labels.dtype.kind not in "iu":
+        raise TypeError(f"{function}: labels has dtype {labels.dtype}, expected integers")
+    if labels.shape != (n,):
+        raise ValueError(f"{function}: labels has shape {labels.shape}, expected {(n,)}")
+    if n == 0:
+        raise ValueError(f"{function}: logits has no samples, expected at least one")
+    if labels.min() < 0 or labels.max() >= classes:
+        wrong = labels[(labels < 0) | (labels >= classes)][0]
+        raise ValueError(
+            f"{function}: labels has {shown(int(wrong))}, expected 0 to {classes - 1} "
+            f"({classes} classes)"
+        )
+    return labels

@@ -1,0 +1,278 @@
+"""What all layers are: parameters, buffers, names, and the two passes over a batch."""
+
+import inspect
+import math
+
+import numpy as np
+
+from fastconv import _arrays
+
+FLOATS = ("float32", "float64")
+
+
+class Parameter:
+    """An array that is learned, `value`, and the gradient of the loss by it, `grad`."""
+
+    __slots__ = ("grad", "value")
+
+    def __init__(self, value):
+        self.value = value
+        self.grad = np.zeros_like(value)
+
+    def move(self, value, grad):
+        """Live in other memory of the same shape, with the same content."""
+        value[...], grad[...] = self.value, self.grad
+        self.value, self.grad = value, grad
+
+
+class Pool:
+    """Memory for gradients, which are short-lived: the layers of a model share a few blocks."""
+
+    def __init__(self):
+        self._free, self._taken = [], []
+
+    def take(self, shape, dtype):
+        """Give an array of any content; it is the caller's until it is given back."""
+        size = math.prod(shape) * np.dtype(dtype).itemsize
+        block = min((b for b in self._free if b.size >= size), key=len, default=None)
+        if block is not None:
+            self._remove(self._free, block)
+        else:
+            if self._free:  # outgrown: a larger one replaces it
+                self._remove(self._free, max(self._free, key=len))
+            block = _arrays.empty((size,), np.uint8)
+        self._taken.append(block)
+        return block[:size].view(dtype).reshape(shape)
+
+    def give_back(self, array):
+        """Let others have the memory of an array that came from here; any other is ignored."""
+        for block in self._taken:
+            if np.may_share_memory(block, array):
+                self._remove(self._taken, block)
+                self._free.append(block)
+                return
+
+    def reset(self):
+        """Take everything back."""
+        self._free += self._taken
+        self._taken = []
+
+    @staticmethod
+    def _remove(blocks, block):
+        del blocks[next(i for i, each in enumerate(blocks) if each is block)]
+
+
+class Module:
+    """A layer, or a model of several.
+
+    ``forward(x)`` gives the result, ``backward(dy)`` the gradient by x, given the one by the
+    result; it also sets ``grad`` of every parameter (sets, not adds). Both live in memory of the
+    module, which the next call uses again: copy what you keep. One module serves one thread of
+    Python at a time.
+    """
+
+    arguments = ()  # names of the constructor's arguments, which are attributes
+    training = True
+    name = ""  # its place in a model: "2", or "3.0" inside of layer 3
+
+    def __init__(self):
+        self._params = {}  # by their names in PyTorch
+        self._statistics = {}  # arrays that belong to the state, but are not learned
+        self._memory, self._views = {}, {}
+        self._pool = Pool()
+
+    def __repr__(self):
+        """What is not a default."""
+        config, shown = self.config(), []
+        for key, parameter in inspect.signature(type(self)).parameters.items():
+            if parameter.default is parameter.empty:
+                shown.append(repr(config[key]))
+            elif config[key] != parameter.default:
+                shown.append(f"{key}={config[key]!r}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __call__(self, x, threads=None):
+        """Do `forward`."""
+        return self.forward(x, threads)
+
+    def forward(self, x, threads=None):
+        """Give the result for a batch; it is overwritten by the next call."""
+        return self._forward(self._checked(x), threads)
+
+    def backward(self, dy, threads=None, input_gradient=True):
+        """Give the gradient by the last batch (None unless asked for); set those by parameters."""
+        self._pool.reset()
+        dy = _arrays.readable(self._label(), "dy", dy, FLOATS)
+        return self._backward(dy, threads, input_gradient)
+
+    def predict(self, x, batch_size=256, threads=None):
+        """Give the results for any number of samples, as a new array, as `eval` has them."""
+        x = self._checked(x)
+        was, result = self.training, None
+        self.train(False)
+        try:
+            for first in range(0, len(x), batch_size):
+                y = self._forward(x[first : first + batch_size], threads)
+                if result is None:
+                    result = np.empty((len(x), *y.shape[1:]), y.dtype)
+                result[first : first + batch_size] = y
+        finally:
+            self.train(was)
+        return result
+
+    def train(self, mode=True):
+        """Compute as in training (dropout, statistics of the batch); `eval` goes back."""
+        for module in self.modules():
+            module.training = mode
+        return self
+
+    def eval(self):
+        """Compute as after training: the same as ``train(False)``."""
+        return self.train(False)
+
+    def children(self):
+        """Give the modules inside of this one, by name."""
+        return {}
+
+    def modules(self):
+        """Give this module and all inside of it, in the order of computation."""
+        found = [self]
+        for child in self.children().values():
+            found += child.modules()
+        return found
+
+    def leaves(self):
+        """Give the layers that compute, in order."""
+        return [module for module in self.modules() if not module.children()]
+
+    def parameters(self):
+        """Give all parameters, in order."""
+        return [each for module in self.modules() for each in module._params.values()]
+
+    def initialize(self, seed=None):
+        """Draw all parameters anew, as PyTorch does; the same seed gives the same ones."""
+        random = np.random.default_rng(seed)
+        for module in self.modules():
+            module._initialize(random)
+        return self
+
+    def to(self, dtype):
+        """Compute in "float32" or "float64"."""
+        if np.dtype(dtype).name not in FLOATS:
+            raise TypeError(f"{self._label()}: dtype is {dtype}, expected float32 or float64")
+        for module in self.modules():
+            for each in module._params.values():
+                each.value, each.grad = each.value.astype(dtype), each.grad.astype(dtype)
+            for key, value in module._statistics.items():
+                if value.dtype.kind == "f":
+                    module._statistics[key] = value.astype(dtype)
+        return self
+
+    def state_dict(self):
+        """Give copies of all parameters and statistics, by PyTorch's names ("0.weight")."""
+        return {key: array.copy() for key, array in self._state().items()}
+
+    def load_state_dict(self, state):
+        """Take parameters and statistics from arrays by PyTorch's names; all or none.
+
+        A PyTorch model's are ``{key: value.numpy() for key, value in model.state_dict().items()}``.
+        """
+        label, mine = self._label(), self._state()
+        for word, left in (("lacks", mine.keys() - state), ("has", state.keys() - mine.keys())):
+            if left:
+                raise ValueError(
+                    f"{label}: state {word} {', '.join(sorted(left))}, expected {', '.join(mine)}"
+                )
+        arrays = {key: np.asarray(value) for key, value in state.items()}
+        for key, array in arrays.items():
+            if array.shape != mine[key].shape or array.dtype.kind not in "fiu":
+                raise ValueError(
+                    f"{label}: {key} has shape {array.shape} and dtype {array.dtype}, expected "
+                    f"{mine[key].shape} of {mine[key].dtype}"
+                )
+        for key, array in arrays.items():
+            mine[key][...] = array
+        return self
+
+    def config(self):
+        """Give the constructor's arguments."""
+        return {name: getattr(self, name) for name in self.arguments}
+
+    def summary(self, shape):
+        """Give a table: results, parameters and multiply-adds for a sample of shape (C, H, W)."""
+        rows = [("layer", "", "result", "parameters", "multiply-adds")]
+        totals = [0, 0]
+        self._summarize((1, *shape), rows, totals)
+        rows.append(("total", "", "", f"{totals[0]:,}", f"{totals[1]:,}"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        return "\n".join(
+            "  ".join(
+                cell.rjust(width) if i > 2 else cell.ljust(width)
+                for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+            ).rstrip()
+            for row in rows
+        )
+
+    def save(self, path, metadata=None):
+        """Write layers and weights into a .safetensors or .npz file, whole or not at all.
+
+        `metadata` is anything that JSON holds; `load` gives it back as ``model.metadata``.
+        """
+        from fastconv.nn import serialization
+
+        serialization.save(self, path, metadata)
+
+    def output_shape(self, shape):
+        """The shape of the result for x of this shape; a ValueError where it does not fit."""
+        return shape
+
+    def _summarize(self, shape, rows, totals):
+        result = self.output_shape(shape)
+        parameters = sum(each.value.size for each in self._params.values())
+        work = self._multiply_adds(result)
+        shown = "x".join(map(str, result[1:]))
+        rows.append((self.name or "0", repr(self), shown, f"{parameters:,}", f"{work:,}"))
+        totals[0] += parameters
+        totals[1] += work
+        return result
+
+    def _multiply_adds(self, result):
+        """How many make a result of this shape."""
+        return 0
+
+    def _initialize(self, random):
+        """Draw this module's own parameters."""
+
+    def _state(self):
+        found = {}
+        for module in self.modules():
+            prefix = f"{module.name}." if module is not self and module.name else ""
+            for key, each in module._params.items():
+                found[prefix + key] = each.value
+            for key, array in module._statistics.items():
+                found[prefix + key] = array
+        return found
+
+    def _checked(self, x):
+        x = _arrays.readable(self._label(), "x", x, FLOATS)
+        if not x.size:
+            raise ValueError(f"{self._label()}: x has shape {x.shape}, expected at least a sample")
+        return x
+
+    def _label(self):
+        kind = type(self).__name__
+        return f"layer {self.name} ({kind})" if self.name else kind
+
+    def _refuse(self, shape, expected):
+        raise ValueError(f"{self._label()}: x has shape {tuple(shape)}, expected {expected}")
+
+    def _buffer(self, key, shape, dtype):
+        """Memory of this module for one purpose; allocated again only for a larger batch."""
+        view = self._views.get(key)
+        if view is None or view.shape != shape or view.dtype != dtype:
+            size = math.prod(shape) * dtype.itemsize
+            memory = self._memory.get(key)
+            if memory is None or memory.size < size:
+                memory = self._memory[key] = _arrays.empty((size,), np.uint8)
+            view = self._views[key] = memory[:size].view(dtype).reshape(shape)
+        return view

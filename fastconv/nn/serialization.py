@@ -1,0 +1,141 @@
+"""Models and checkpoints in files: safetensors, or NumPy's npz; never pickle.
+
+A safetensors file is the length of a header (8 bytes, little endian), the header (JSON: dtype,
+shape and place of each array, and text), and the arrays one after the other
+(https://huggingface.co/docs/safetensors). The text says which layers there are.
+"""
+
+import json
+import math
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from fastconv import nn
+from fastconv._files import replacing
+
+FORMAT = "fastconv.nn 1"
+TYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
+CODES = {dtype: code for code, dtype in TYPES.items()}
+HEADER_BYTES = 2**26  # a header that is longer is none
+
+
+def save(model, path, metadata=None):
+    """Write a model; what `Module.save` does."""
+    write(path, model.state_dict(), {"model": described(model), "metadata": metadata})
+
+
+def load(path):
+    """Give the model that `save` wrote into a .safetensors or .npz file.
+
+    Its ``metadata`` is what was saved with it. Raises ValueError for a file that is damaged or of
+    another kind; weights alone, from elsewhere, are for ``load_state_dict(nn.read_arrays(path))``.
+    """
+    arrays, text = read(path)
+    if "model" not in text:
+        raise ValueError(f"load: {path} holds no layers, expected a file that model.save wrote")
+    model = _built(path, text["model"])
+    if arrays:
+        model.to(next(iter(arrays.values())).dtype)
+    try:
+        model.load_state_dict(arrays)
+    except ValueError as error:
+        raise ValueError(f"load: {path} is damaged: {error}") from None
+    model.metadata = text.get("metadata")
+    return model.eval()
+
+
+def read_arrays(path):
+    """Give the arrays of any .safetensors or .npz file, by name."""
+    return read(path)[0]
+
+
+def described(module):
+    """A module as what JSON holds."""
+    return {"layer": type(module).__name__, **module.config()}
+
+
+def _built(path, description):
+    """The module that was described."""
+    try:
+        config = dict(description)
+        kind = getattr(nn, config.pop("layer"))
+        if not issubclass(kind, nn.Module):
+            raise TypeError("no layer")
+        config = {key: _tuples(value) for key, value in config.items() if key != "layers"}
+        layers = [_built(path, each) for each in description.get("layers", ())]
+        return kind(*layers, **config)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"load: {path} describes no layer of this version: {error}") from None
+
+
+def _tuples(value):
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def write(path, arrays, text):
+    """Write arrays and what JSON holds into a file, whole or not at all."""
+    path = Path(path)
+    text = json.dumps({"format": FORMAT, **text}, sort_keys=True)
+    if path.suffix not in (".safetensors", ".npz"):
+        raise ValueError(f"save: {path} ends in {path.suffix!r}, expected .safetensors or .npz")
+    with replacing(path) as file:
+        if path.suffix == ".npz":
+            np.savez(file, fastconv=np.frombuffer(text.encode(), np.uint8), **arrays)
+            return
+        header, first = {"__metadata__": {"fastconv": text}}, 0
+        for key, array in arrays.items():
+            code = CODES[array.dtype.newbyteorder("<")]
+            offsets = [first, first + array.nbytes]
+            header[key] = {"dtype": code, "shape": array.shape, "data_offsets": offsets}
+            first = offsets[1]
+        packed = json.dumps(header).encode()
+        packed += b" " * (-len(packed) % 8)  # arrays begin aligned
+        file.write(struct.pack("<Q", len(packed)) + packed)
+        for array in arrays.values():
+            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+
+
+def read(path):
+    """Give the arrays of a file and what else `write` wrote; a ValueError if it is damaged."""
+    path = Path(path)
+    try:
+        if path.suffix == ".npz":
+            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = dict(file)
+            packed = arrays.pop("fastconv", np.frombuffer(b"{}", np.uint8))
+            text = json.loads(packed.tobytes())
+        else:
+            arrays, text = _safetensors(path.read_bytes())
+        if text and text["format"] != FORMAT:
+            raise ValueError(f"its format is {text['format']!r}, expected {FORMAT!r}")
+    except (ValueError, TypeError, KeyError, EOFError, struct.error, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"load: {path} is damaged or no model: {reason}") from None
+    return arrays, text
+
+
+def _safetensors(data):
+    (size,) = struct.unpack_from("<Q", data)
+    if size > min(HEADER_BYTES, len(data) - 8):
+        raise ValueError(f"its header has {size} bytes, expected fewer than the file")
+    header, body = json.loads(data[8 : 8 + size]), data[8 + size :]
+    text = json.loads(header.pop("__metadata__", {}).get("fastconv", "{}"))
+    arrays, ends = {}, 0
+    for key, entry in header.items():
+        dtype, shape = TYPES[entry["dtype"]], tuple(entry["shape"])
+        first, last = entry["data_offsets"]
+        if not 0 <= first <= last <= len(body) or last - first != math.prod(shape) * dtype.itemsize:
+            raise ValueError(f"{key} has {last - first} bytes of {len(body)}, expected its shape's")
+        arrays[key] = np.frombuffer(body[first:last], dtype).reshape(shape)
+        ends = max(ends, last)
+    if ends != len(body):
+        raise ValueError(f"it has {len(body)} bytes of arrays, expected {ends}")
+    return arrays, text
+
+
+def as_read(value):
+    """What `read` gives back for what was written."""
+    return json.loads(json.dumps(value))

@@ -1,0 +1,439 @@
+"""Training: one step, and epochs of them with validation, checkpoints and a line of progress."""
+
+import signal
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from fastconv import _arrays, _threads
+from fastconv._progress import Line, clock
+from fastconv.nn import losses, serialization
+from fastconv.nn.layers import Dropout
+from fastconv.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from fastconv.nn.schedules import CosineAnnealingLR, OneCycleLR
+
+OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
+SCHEDULES = {
+    "cosine": lambda lr, steps: CosineAnnealingLR(lr, steps),
+    "one_cycle": lambda lr, steps: OneCycleLR(lr, steps),
+}
+
+
+@dataclass
+class History:
+    """What `fit` saw: a number for each epoch, and `steps` the loss of each batch.
+
+    `stopped` says why it ended early: "", "patience", "callback" or "interrupted".
+    """
+
+    loss: list = field(default_factory=list)
+    accuracy: list = field(default_factory=list)
+    validation_loss: list = field(default_factory=list)
+    validation_accuracy: list = field(default_factory=list)
+    steps: list = field(default_factory=list)
+    best_epoch: int = -1
+    stopped: str = ""
+
+    @property
+    def epochs(self):
+        """How many epochs there were."""
+        return len(self.loss)
+
+
+def train_step(model, optimizer, x, y, loss=losses.cross_entropy, threads=None):
+    """Change the model a little, so that its loss on a batch becomes smaller; give that loss.
+
+    Parameters
+    ----------
+    model : Module
+    optimizer : Optimizer
+        Of the model's parameters.
+    x : (N, ...) array of the model's dtype
+    y : array
+        What `loss` takes: for `cross_entropy` (N,) integers.
+    loss : function
+        ``loss(results, y)`` gives the mean and its gradient by the results.
+    threads : int, optional
+
+    Returns
+    -------
+    float
+        Before the change.
+
+    Raises
+    ------
+    FloatingPointError
+        When the loss or a gradient is not finite; the message says in which layer that began. The
+        parameters are left as they are.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv import nn
+    >>> model = nn.Linear(2, 2).initialize(seed=0)
+    >>> optimizer = nn.SGD(model.parameters(), lr=0.1)
+    >>> x, labels = np.eye(2, dtype=np.float32), np.array([0, 1])
+    >>> first = nn.train_step(model, optimizer, x, labels)
+    >>> nn.train_step(model, optimizer, x, labels) < first
+    True
+    """
+    return _step(model, optimizer, x, y, loss, threads)[0]
+
+
+def _step(model, optimizer, x, y, loss, threads):
+    if threads is not None:
+        threads = _threads.checked("train_step", "threads", threads)
+    if not model.training:
+        model.train()
+    with np.errstate(all="ignore"):  # what is not finite is told below
+        result = model.forward(x, threads)
+        value, gradient = loss(result, y)
+        if not np.isfinite(value):
+            raise FloatingPointError(
+                f"train_step: the loss is {value} at step {optimizer.steps}; "
+                f"{_where_results_end(model, x)}"
+            )
+        model.backward(gradient, threads, input_gradient=False)
+        total = np.add.reduce(optimizer.gradients())
+    if not np.isfinite(total):
+        place = _where_gradients_end(model)
+        if place:
+            raise FloatingPointError(f"train_step: at step {optimizer.steps} {place}")
+    optimizer.step()
+    return value, result
+
+
+def _where_results_end(model, x):
+    """The first place, from the input on, that is not finite, in words."""
+    if not np.isfinite(x).all():
+        return "x is not finite"
+    for module in model.leaves():
+        for key, p in module._params.items():
+            if not np.isfinite(p.value).all():
+                return f"{key} of {module._label()} is not finite"
+        y = module._views.get("y")
+        if y is not None and not np.isfinite(y).all():
+            return f"the result of {module._label()} is the first that is not finite"
+    return "the model's results are finite"
+
+
+def _where_gradients_end(model):
+    """The first gradient, from the loss on, that is not finite, in words; None: all are."""
+    for module in reversed(model.leaves()):
+        for key, p in module._params.items():
+            if not np.isfinite(p.grad).all():
+                return f"the gradient by {key} of {module._label()} is the first not finite"
+    return None
+
+
+def evaluate(model, x, y, loss=losses.cross_entropy, batch_size=256, threads=None):
+    """Give the loss on all samples, and the share of them whose largest result is at y's label."""
+    result = model.predict(_floats(x, _dtype(model)), batch_size, threads)
+    return loss(result, y)[0], _right(result, y) / len(x)
+
+
+def fit(
+    model,
+    x,
+    y,
+    *,
+    epochs=10,
+    batch_size=32,
+    validation=None,
+    optimizer="adam",
+    lr=None,
+    schedule=None,
+    loss=losses.cross_entropy,
+    augment=None,
+    seed=0,
+    callbacks=(),
+    patience=None,
+    keep_best=None,
+    checkpoint=None,
+    resume=False,
+    progress=True,
+    threads=None,
+):
+    """Train a model on all samples, again and again, in an order that the seed gives.
+
+    Parameters
+    ----------
+    model : Module
+    x : (N, ...) array
+        Of the model's dtype, or uint8, which is divided by 255.
+    y : array
+        What `loss` takes: for `cross_entropy` (N,) integers.
+    epochs, batch_size : int
+    validation : (x, y), optional
+        Evaluated after each epoch.
+    optimizer : Optimizer, "sgd", "adam" or "adamw"
+    lr : float, optional
+        The optimiser's if it is a name.
+    schedule : function, "cosine" or "one_cycle", optional
+        ``schedule(step)`` is the learning rate of a batch, counted from 0; by name from the
+        optimiser's rate, over all of the epochs.
+    loss : function
+    augment : function, optional
+        ``augment(x, seed, threads)`` changes each batch; see `Augment`.
+    seed : int
+        The same seed gives the same bits, on any number of threads. The model's first weights
+        are ``model.initialize(seed)``'s affair.
+    callbacks : sequence of functions
+        Called with (model, history) after each epoch; one that gives True ends the training.
+    patience : int, optional
+        End when so many epochs in a row have not lowered the loss (validation's, if there is one).
+    keep_best : bool, optional
+        Give the model the weights of its best epoch at the end; by default with `validation`.
+    checkpoint : path, optional
+        A .safetensors or .npz file, written after each epoch, whole or not at all.
+    resume : bool
+        Go on from the checkpoint, if there is one, to the same bits as without the break.
+    progress : bool
+        A line for each epoch on standard error, and on a terminal one for each batch.
+    threads : int, optional
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit, before the model is changed.
+    FloatingPointError
+        As in `train_step`.
+
+    Notes
+    -----
+    Ctrl-C ends it after the batch at hand; a second one at once.
+
+    Examples
+    --------
+    >>> from fastconv import nn
+    >>> (x, labels), test = nn.digits()
+    >>> model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).initialize(seed=0)
+    >>> history = nn.fit(model, x, labels, epochs=4, validation=test, lr=0.03, progress=False)
+    >>> history.validation_accuracy[-1] > 0.9
+    True
+    """
+    x, y = _checked_data(model, "x", x, y, loss)
+    if validation is not None:
+        validation = _checked_data(model, "validation", *validation, loss)
+    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
+        if int(value) != value or value < 1:
+            raise ValueError(f"fit: {name} is {value}, expected an integer from 1 on")
+    optimizer = _optimizer(model, optimizer, lr)
+    run = _Run(model, optimizer, loss, seed, keep_best or (keep_best is None and validation))
+    batches = -(-len(x) // batch_size)
+    if isinstance(schedule, str):
+        schedule = _named("schedule", SCHEDULES, schedule)(optimizer.lr, epochs * batches)
+    if resume and checkpoint is None:
+        raise ValueError("fit: resume needs a checkpoint, got none")
+    if resume and Path(checkpoint).exists():
+        run.restore(checkpoint)
+    history = run.history
+    history.stopped = ""
+    line, start, first_epoch = Line() if progress else None, time.monotonic(), history.epochs
+    with _stop_asked() as stop:
+        for epoch in range(history.epochs, epochs):
+            for step, part in run.epoch(x, y, epoch, batches, batch_size, schedule, augment,
+                                        threads):  # fmt: skip
+                if line is not None:
+                    seen = (step + 1 + (epoch - first_epoch) * batches) * batch_size
+                    _show(line, start, epoch, epochs, step, batches, part, seen)
+                if stop.is_set():
+                    break
+            if stop.is_set():
+                history.stopped = "interrupted"
+                break
+            run.finish_epoch(validation, len(x), threads)
+            if checkpoint is not None:
+                run.save(checkpoint)
+            if line is not None:
+                line.clear()
+                print(_epoch_line(history, epochs), file=sys.stderr)
+            if any([callback(model, history) for callback in callbacks]):
+                history.stopped = "callback"
+            elif patience is not None and history.epochs - 1 - history.best_epoch >= patience:
+                history.stopped = "patience"
+            if history.stopped:
+                break
+    if line is not None:
+        line.clear()
+    if run.best is not None:
+        model.load_state_dict(run.best)
+    model.eval()
+    return history
+
+
+class _Run:
+    """The state of a training: what a checkpoint holds."""
+
+    def __init__(self, model, optimizer, loss, seed, keeps_best):
+        self.model, self.optimizer, self.loss, self.seed = model, optimizer, loss, seed
+        self.keeps_best, self.best, self.history = bool(keeps_best), None, History()
+
+    def epoch(self, x, y, epoch, batches, batch_size, schedule, augment, threads):
+        """Train on every sample once; yields (batch, mean loss and accuracy so far)."""
+        # Random numbers follow from the seed and the epoch, so that a checkpoint needs none.
+        order = np.random.default_rng([self.seed, epoch]).permutation(len(x))
+        for i, module in enumerate(self.model.modules()):
+            if isinstance(module, Dropout):
+                module.seed([self.seed, epoch, i])
+        self.sums = np.zeros(2)
+        for step in range(batches):
+            part = order[step * batch_size : (step + 1) * batch_size]
+            images = x[part]
+            if augment is not None:
+                images = augment(images, [self.seed, epoch, step], threads)
+            images = _floats(images, self.optimizer.gradients().dtype)
+            if schedule is not None:
+                self.optimizer.lr = schedule(epoch * batches + step)
+            labels = y[part]
+            value, result = _step(self.model, self.optimizer, images, labels, self.loss, threads)
+            self.history.steps.append(value)
+            self.sums += value * len(part), _right(result, labels)
+            yield step, self.sums / (step * batch_size + len(part))
+
+    def finish_epoch(self, validation, samples, threads):
+        history = self.history
+        for series, value in zip(
+            (history.loss, history.accuracy), self.sums / samples, strict=True
+        ):
+            series.append(float(value))
+        watched = history.loss
+        if validation is not None:
+            value, accuracy = evaluate(self.model, *validation, self.loss, threads=threads)
+            history.validation_loss.append(value)
+            history.validation_accuracy.append(accuracy)
+            watched = history.validation_loss
+        if history.best_epoch < 0 or watched[-1] < watched[history.best_epoch]:
+            history.best_epoch = history.epochs - 1
+            if self.keeps_best:
+                self.best = self.model.state_dict()
+
+    def save(self, path):
+        parts = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        if self.best is not None:
+            parts["best"] = self.best
+        arrays = {f"{part}/{key}": np.asarray(array)
+                  for part, state in parts.items() for key, array in state.items()}  # fmt: skip
+        serialization.write(path, arrays, self._text())
+
+    def _text(self):
+        return {
+            "checkpoint": serialization.described(self.model), "history": asdict(self.history),
+            "optimizer": type(self.optimizer).__name__, "lr": self.optimizer.lr, "seed": self.seed,
+        }  # fmt: skip
+
+    def restore(self, path):
+        arrays, text = serialization.read(path)
+        for key in ("checkpoint", "optimizer", "seed"):
+            # As JSON gives them back: tuples are lists.
+            mine = serialization.as_read(self._text()[key])
+            if text.get(key) != mine:
+                raise ValueError(
+                    f"fit: {path} has {key} {_arrays.shown(text.get(key))}, expected "
+                    f"{_arrays.shown(mine)}: it is a checkpoint of another training"
+                )
+        parts = {"model": {}, "optimizer": {}, "best": {}}
+        for key, array in arrays.items():
+            part, _, name = key.partition("/")
+            parts[part][name] = array
+        self.optimizer.load_state_dict(parts["optimizer"])
+        self.model.load_state_dict(parts["model"])
+        self.optimizer.lr = text["lr"]
+        self.best = parts["best"] or None
+        self.history = History(**text["history"])
+
+
+def _optimizer(model, optimizer, lr):
+    if isinstance(optimizer, str):
+        kind = _named("optimizer", OPTIMIZERS, optimizer)
+        return kind(model.parameters(), **({} if lr is None else {"lr": lr}))
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(f"fit: optimizer is {optimizer!r}, expected one, or its name")
+    if lr is not None:
+        raise ValueError(f"fit: lr is {lr}, expected None: the optimiser has one")
+    return optimizer
+
+
+def _named(argument, choices, name):
+    if name not in choices:
+        raise ValueError(f"fit: {argument} is {name!r}, expected one of {', '.join(choices)}")
+    return choices[name]
+
+
+def _dtype(model):
+    return model.parameters()[0].value.dtype
+
+
+def _checked_data(model, name, x, y, loss):
+    """The samples as arrays; refuses what does not fit the model."""
+    dtype = _dtype(model)
+    x = _arrays.readable("fit", name, x, (dtype.name, "uint8"))
+    y = _arrays.as_array("fit", "y", y)
+    if not len(x) or len(x) != len(y):
+        raise ValueError(f"fit: {name} has {len(x)} samples and y {len(y)}, expected as many")
+    results = model.output_shape((min(2, len(x)), *x.shape[1:]))
+    if loss is losses.cross_entropy:
+        losses.checked_labels("fit", y, len(x), results[-1])
+    return x, y
+
+
+def _floats(x, dtype):
+    """Images as the model takes them."""
+    return x.astype(dtype) / dtype.type(255) if x.dtype == np.uint8 else x
+
+
+def _right(result, labels):
+    """How many samples have their largest result at their label."""
+    if result.ndim != 2 or labels.ndim != 1:
+        return 0
+    return int((result.argmax(1) == labels).sum())
+
+
+@contextmanager
+def _stop_asked():
+    """An event that Ctrl-C sets; a second one raises KeyboardInterrupt."""
+    event, before = threading.Event(), None
+
+    def ask(_number, _frame):
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    main = threading.current_thread() is threading.main_thread()
+    if main:  # others cannot receive signals
+        before = signal.signal(signal.SIGINT, ask)
+    try:
+        yield event
+    finally:
+        if main:
+            signal.signal(signal.SIGINT, before)
+
+
+def _show(line, start, epoch, epochs, step, batches, part, seen):
+    seconds = time.monotonic() - start
+    left = seconds / (seen or 1) * ((epochs - epoch) * batches - step - 1) * (seen / (step + 1))
+    line.write(
+        f"epoch {epoch + 1}/{epochs}, batch {step + 1}/{batches}: loss {part[0]:.4f}, "
+        f"accuracy {part[1]:.1%}, {seen / seconds:,.0f} images per second, {clock(left)} left"
+    )
+
+
+def _epoch_line(history, epochs):
+    text = (
+        f"epoch {history.epochs}/{epochs}: loss {history.loss[-1]:.4f}, "
+        f"accuracy {history.accuracy[-1]:.1%}"
+    )
+    if history.validation_loss:
+        text += (
+            f"; validation: loss {history.validation_loss[-1]:.4f}, "
+            f"accuracy {history.validation_accuracy[-1]:.1%}"
+        )
+    return text

@@ -1,0 +1,398 @@
+"""Layers, losses and optimisers: gradients in float64, PyTorch's numbers, bits, messages."""
+
+import re
+
+import numpy as np
+import pytest
+from helpers import assert_same_bits
+from numpy.testing import assert_allclose
+
+from fastconv import nn
+
+RNG = np.random.default_rng(6)
+ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU]
+# name: layers of PyTorch's names, and the shape of a batch
+LAYERS = {
+    "conv2d": (lambda m: [m.Conv2d(3, 4, 3, padding=1)], (2, 3, 6, 5)),
+    "conv2d, all options": (
+        lambda m: [m.Conv2d(4, 6, (3, 2), 2, 1, 2, groups=2, bias=False, padding_mode="circular")],
+        (2, 4, 9, 8),
+    ),
+    "conv1d": (lambda m: [m.Conv1d(4, 6, 3, 2, padding=1, dilation=2, groups=2)], (2, 4, 9)),
+    "conv_transpose2d": (
+        lambda m: [m.ConvTranspose2d(4, 6, 3, stride=2, padding=1, output_padding=1, groups=2)],
+        (2, 4, 4, 5),
+    ),
+    "linear": (lambda m: [m.Linear(7, 5)], (4, 7)),
+    "linear, more axes": (lambda m: [m.Linear(7, 5, bias=False)], (4, 2, 7)),
+    "batch_norm2d": (lambda m: [m.BatchNorm2d(3)], (4, 3, 3, 2)),
+    "max_pool2d": (lambda m: [m.MaxPool2d(2)], (2, 3, 6, 7)),
+    "max_pool2d, overlapping": (lambda m: [m.MaxPool2d(3, 2, 1)], (2, 3, 6, 7)),
+    "avg_pool2d": (lambda m: [m.AvgPool2d(3, 2, 1, count_include_pad=False)], (2, 3, 6, 7)),
+    "adaptive_avg_pool2d": (lambda m: [m.AdaptiveAvgPool2d((3, 2))], (2, 3, 7, 5)),
+    "softmax": (lambda m: [m.Softmax(1)], (3, 5)),
+    "flatten": (lambda m: [m.Flatten(), m.Linear(12, 2)], (2, 3, 2, 2)),
+    **{
+        f"{kind.__name__}, {where}": (make, shape)
+        for kind in ACTIVATIONS
+        for where, make, shape in (
+            ("alone", lambda m, k=kind: [getattr(m, k.__name__)()], (3, 4, 5)),
+            (
+                "fused",
+                lambda m, k=kind: [m.Conv2d(2, 3, 3), getattr(m, k.__name__)(), m.Conv2d(3, 2, 1)],
+                (2, 2, 5, 6),
+            ),
+            (
+                "before a maximum",
+                lambda m, k=kind: [m.Conv2d(2, 3, 3), getattr(m, k.__name__)(), m.MaxPool2d(2)],
+                (2, 2, 6, 7),
+            ),
+        )
+    },
+}
+# What PyTorch has no layer for.
+OURS = {
+    "residual": (lambda: [nn.Residual(nn.Conv2d(2, 2, 3, padding=1), nn.Tanh())], (2, 2, 4, 4)),
+    "residual of nothing": (lambda: [nn.Residual()], (2, 3)),
+    "residual of a view": (lambda: [nn.Residual(nn.Flatten())], (2, 3)),
+    "residuals": (
+        lambda: [
+            nn.Residual(nn.ReLU(), nn.Conv2d(2, 2, 1)), nn.ReLU(),
+            nn.Residual(nn.ReLU(), nn.Residual(nn.Sigmoid())), nn.MaxPool2d(2, 1),
+        ],
+        (2, 2, 4, 4),
+    ),
+    "maximum first": (lambda: [nn.ReLU(), nn.MaxPool2d(2), nn.ReLU()], (2, 2, 4, 4)),
+}  # fmt: skip
+
+
+def model_of(name):
+    make, shape = (LAYERS | OURS)[name]
+    layers = make(nn) if name in LAYERS else make()
+    return nn.Sequential(*layers).to("float64").initialize(1), RNG.standard_normal(shape)
+
+
+def assert_gradient(function, array, gradient, samples=15):
+    """Central differences of a float64 function by some elements of an array."""
+    for _ in range(min(samples, array.size)):
+        i = tuple(RNG.integers(0, n) for n in array.shape)
+        before = array[i]
+        array[i] = before + 1e-6
+        above = function()
+        array[i] = before - 1e-6
+        below = function()
+        array[i] = before
+        assert_allclose(gradient[i], (above - below) / 2e-6, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("name", LAYERS | OURS)
+def test_gradients_of_layers(name):
+    model, x = model_of(name)
+    y = model.forward(x).copy()
+    assert model.output_shape(x.shape) == y.shape
+    dy = RNG.standard_normal(y.shape)
+    before = x.copy(), dy.copy()
+    dx = model.backward(dy).copy()
+    assert_same_bits((x, dy), before)
+    grads = [p.grad.copy() for p in model.parameters()]
+    assert model.backward(dy, input_gradient=False) is None
+    assert_same_bits(tuple(p.grad for p in model.parameters()), tuple(grads))
+
+    def loss():
+        return float((model.forward(x) * dy).sum())
+
+    assert_gradient(loss, x, dx)
+    for p, grad in zip(model.parameters(), grads, strict=True):
+        assert_gradient(loss, p.value, grad)
+
+
+def test_gradients_of_batch_norm_after_training():
+    model, x = model_of("batch_norm2d")
+    model.forward(x)
+    model.eval()
+    dy = RNG.standard_normal(x.shape)
+    model.forward(x)
+    dx = model.backward(dy).copy()
+    assert_gradient(lambda: float((model.forward(x) * dy).sum()), x, dx)
+
+
+def test_dropout():
+    layer = nn.Dropout(0.25).to("float64")
+    layer.seed(3)
+    x = np.ones((200, 50))
+    y = layer.forward(x).copy()
+    assert set(np.unique(y)) == {0, 1 / 0.75} and abs(y.mean() - 1) < 0.03
+    assert_same_bits(layer.backward(x), y)
+    assert layer.eval().forward(x) is x
+    layer.train().seed(3)
+    assert_same_bits(layer.forward(x), y)
+
+
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+def test_gradient_of_cross_entropy(smoothing):
+    logits, labels = RNG.standard_normal((4, 5)), np.array([0, 4, 2, 2])
+    _, gradient = nn.cross_entropy(logits, labels, smoothing)
+    assert_gradient(lambda: nn.cross_entropy(logits, labels, smoothing)[0], logits, gradient)
+
+
+@pytest.mark.parametrize("loss", [nn.mse, nn.binary_cross_entropy])
+def test_gradients_of_other_losses(loss):
+    y, target = RNG.uniform(0.1, 0.9, (2, 4, 5))
+    _, gradient = loss(y, target)
+    assert_gradient(lambda: loss(y, target)[0], y, gradient)
+
+
+def test_cross_entropy_of_large_scores():
+    loss, gradient = nn.cross_entropy(np.array([[1000.0, -1000]]), np.array([1]))
+    assert loss == 2000
+    assert gradient.tolist() == [[1, -1]]
+
+
+def test_gradient_memory_is_shared():
+    """A deep model needs no more gradients at once than two layers do."""
+    layers = [layer for _ in range(6) for layer in (nn.Conv2d(3, 3, 3, padding=1), nn.ReLU())]
+    model = nn.Sequential(*layers)
+    x = np.ones((2, 3, 8, 8), np.float32)
+    for _ in range(2):
+        model.backward(model.forward(x))
+        assert len(model._pool._taken) + len(model._pool._free) <= 2
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_pytorch(name):
+    """Same results, gradients and state, both ways."""
+    torch = pytest.importorskip("torch")
+    make, shape = LAYERS[name]
+    theirs, ours = torch.nn.Sequential(*make(torch.nn)), nn.Sequential(*make(nn))
+    state = {key: value.numpy().copy() for key, value in theirs.state_dict().items()}
+    ours.load_state_dict(state)
+    assert_same_bits(tuple(ours.state_dict().values()), tuple(state.values()))
+    assert list(ours.state_dict()) == list(state)
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in ours.state_dict().items()})
+    x = RNG.standard_normal(shape).astype(np.float32)
+    tensor = torch.from_numpy(x).requires_grad_()
+    result, y = theirs(tensor), ours.forward(x)
+    close = {"rtol": 1e-5, "atol": 2e-6}
+    assert_allclose(y, result.detach().numpy(), **close)
+    dy = RNG.standard_normal(y.shape).astype(np.float32)
+    result.backward(torch.from_numpy(dy))
+    assert_allclose(ours.backward(dy), tensor.grad.numpy(), **close)
+    for mine, their in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert_allclose(mine.grad, their.grad.numpy(), **close)
+    for key, value in theirs.state_dict().items():
+        assert_allclose(ours.state_dict()[key], value.numpy(), **close)
+
+
+def test_losses_are_pytorchs():
+    torch = pytest.importorskip("torch")
+    functional = torch.nn.functional
+    logits, labels = RNG.standard_normal((6, 4)), RNG.integers(0, 4, 6)
+    y, target = RNG.uniform(0, 1, (2, 3, 4))
+    y[0] = 0, 1, 0, 1
+    for ours, theirs, first, second in (
+        (nn.cross_entropy, functional.cross_entropy, logits, labels),
+        (
+            lambda a, b: nn.cross_entropy(a, b, 0.2),
+            lambda a, b: functional.cross_entropy(a, b, label_smoothing=0.2),
+            logits, labels,
+        ),
+        (nn.mse, functional.mse_loss, y, target),
+        (nn.binary_cross_entropy, functional.binary_cross_entropy, y, target),
+    ):  # fmt: skip
+        tensor = torch.from_numpy(first).requires_grad_()
+        expected = theirs(tensor, torch.from_numpy(second))
+        expected.backward()
+        loss, gradient = ours(first, second)
+        assert_allclose(loss, expected.item(), rtol=1e-12)
+        assert_allclose(gradient, tensor.grad.numpy(), rtol=1e-8, atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("SGD", {"lr": 0.1}),
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+        ("Adam", {}),
+        ("Adam", {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.1}),
+        ("AdamW", {"lr": 0.01}),
+    ],
+)
+def test_optimizers_are_pytorchs(kind, options):
+    torch = pytest.importorskip("torch")
+    ours = [nn.Parameter(RNG.standard_normal(shape)) for shape in ((3, 4), (20_000,), (2,))]
+    theirs = [torch.from_numpy(p.value.copy()).requires_grad_() for p in ours]
+    mine, their = getattr(nn, kind)(ours, **options), getattr(torch.optim, kind)(theirs, **options)
+    for _ in range(5):
+        for p, tensor in zip(ours, theirs, strict=True):
+            p.grad[...] = RNG.standard_normal(p.grad.shape)
+            tensor.grad = torch.from_numpy(p.grad.copy())
+        mine.step()
+        their.step()
+    for p, tensor in zip(ours, theirs, strict=True):
+        assert_allclose(p.value, tensor.detach().numpy(), rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments", "options"),
+    [
+        ("StepLR", {"step_size": 3, "gamma": 0.5}, {}),
+        ("CosineAnnealingLR", {"T_max": 12, "eta_min": 0.01}, {}),
+        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 13}, {}),
+    ],
+)
+def test_schedules_are_pytorchs(kind, arguments, options):
+    torch = pytest.importorskip("torch")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.2, momentum=0.9)
+    theirs = getattr(torch.optim.lr_scheduler, kind)(optimizer, **arguments)
+    ours = getattr(nn, kind)(**arguments, **({} if kind == "OneCycleLR" else {"lr": 0.2}))
+    for step in range(12):
+        assert_allclose(ours(step), optimizer.param_groups[0]["lr"], rtol=1e-9)
+        optimizer.step()
+        theirs.step()
+
+
+def test_two_optimizers_of_one_model():
+    """The memory of the parameters goes to whom the last step belongs to."""
+    model = nn.Linear(3, 2).initialize(0)
+    first, second = (nn.SGD(model.parameters(), lr=0.1) for _ in range(2))
+    expected = model.weight.value - 3 * np.float32(0.1)
+    for optimizer in (first, second, first):
+        for p in model.parameters():
+            p.grad.fill(1)
+        optimizer.step()
+    assert_allclose(model.weight.value, expected, rtol=1e-6)
+
+
+def test_all_layers_learn_ten_images_by_heart():
+    model = nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+        nn.Residual(nn.Conv2d(8, 8, 3, padding=1), nn.SiLU()), nn.MaxPool2d(2),
+        nn.ConvTranspose2d(8, 4, 2, stride=2), nn.GELU(), nn.AvgPool2d(2), nn.LeakyReLU(),
+        nn.Conv2d(4, 8, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.0),
+        nn.Linear(32, 32), nn.Sigmoid(), nn.Linear(32, 10),
+    ).initialize(0)  # fmt: skip
+    x, labels = RNG.standard_normal((10, 1, 8, 8)).astype(np.float32), np.arange(10)
+    optimizer = nn.Adam(model.parameters(), lr=0.01)
+    for _ in range(600):
+        loss, gradient = nn.cross_entropy(model.forward(x), labels)
+        model.backward(gradient, input_gradient=False)
+        optimizer.step()
+    assert loss < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.Flatten(), nn.Linear(7, 3))(
+                np.zeros((2, 1, 8, 8), np.float32)
+            ),
+            "layer 2 (Linear): x has shape (2, 144), expected (N, 7)",
+        ),
+        (
+            lambda: nn.Sequential(nn.ReLU(), nn.Residual(nn.Conv2d(2, 3, 1)))(
+                np.zeros((1, 2, 3, 3), np.float32)
+            ),
+            "layer 1 (Residual): its layers give (1, 3, 3, 3), expected the shape of x, (1, 2, ",
+        ),
+        (
+            lambda: nn.Sequential(nn.Residual(nn.ReLU(), nn.Conv2d(3, 3, 1)))(
+                np.zeros((1, 2, 3, 3), np.float32)
+            ),
+            "layer 0.1 (Conv2d): x has shape (1, 2, 3, 3), expected (N, 3, H, W)",
+        ),
+        (
+            lambda: nn.MaxPool2d(9)(np.zeros((2, 1, 8, 8), np.float32)),
+            "MaxPool2d: the kernel covers 9 rows but x has 8",
+        ),
+        (
+            lambda: nn.Linear(3, 2)(np.zeros((2, 3))),
+            "Linear: x has dtype float64, expected weight's, float32",
+        ),
+        (
+            lambda: nn.Conv2d(3, 4, 3, groups=2),
+            "Conv2d: in_channels is 3, expected a multiple of groups=2",
+        ),
+        (lambda: nn.Conv2d(3, 4, 3, stride=0), "Conv2d: stride is 0, expected at least 1"),
+        (lambda: nn.Dropout(1), "Dropout: p is 1, expected at least 0 and less than 1"),
+        (lambda: nn.Sequential(3), "Sequential: got 3, expected layers"),
+        (
+            lambda: nn.ReLU()(np.zeros((0, 3))),
+            "ReLU: x has shape (0, 3), expected at least a sample",
+        ),
+        (
+            lambda: nn.BatchNorm2d(2)(np.zeros((1, 2, 1, 1), np.float32)),
+            "BatchNorm2d: x has shape (1, 2, 1, 1), expected more than one value per channel",
+        ),
+        (
+            lambda: nn.cross_entropy(np.zeros((2, 3)), np.array([0, 3])),
+            "cross_entropy: labels has 3, expected 0 to 2 (3 classes)",
+        ),
+        (
+            lambda: nn.cross_entropy(np.zeros((2, 3)), np.array([0.0, 1])),
+            "cross_entropy: labels has dtype float64, expected integers",
+        ),
+        (
+            lambda: nn.mse(np.zeros((2, 3)), np.zeros(2)),
+            "mse: target has shape (2,), expected the result's, (2, 3)",
+        ),
+        (
+            lambda: nn.binary_cross_entropy(np.array([2.0]), np.array([0])),
+            "binary_cross_entropy: y has 2.0 to 2.0, expected probabilities",
+        ),
+        (lambda: nn.SGD([]), "SGD: got no parameters, expected model.parameters()"),
+        (
+            lambda: nn.SGD(nn.Linear(1, 1).parameters(), nesterov=True),
+            "SGD: momentum is 0.0, expected 0 to 1, and more than 0 with nesterov",
+        ),
+        (
+            lambda: nn.Linear(2, 3).load_state_dict({"weight": np.zeros((3, 2))}),
+            "Linear: state lacks bias, expected weight, bias",
+        ),
+        (
+            lambda: nn.Linear(2, 1, bias=False).load_state_dict({"weight": np.zeros(2)}),
+            "Linear: weight has shape (2,) and dtype float64, expected (1, 2) of float32",
+        ),
+    ],
+)
+def test_messages(call, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+
+
+def test_summary():
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Linear(256, 10),
+    )  # fmt: skip
+    assert model.summary((1, 8, 8)).splitlines() == [
+        "layer                               result  parameters  multiply-adds",
+        "0      Conv2d(1, 16, 3, padding=1)  16x8x8         160          9,216",
+        "1      ReLU()                       16x8x8           0              0",
+        "2      MaxPool2d(2)                 16x4x4           0              0",
+        "3      Flatten()                    256              0              0",
+        "4      Linear(256, 10)              10           2,570          2,560",
+        "total                                            2,730         11,776",
+    ]
+
+
+def test_the_same_bits_on_any_threads():
+    model = nn.Sequential(
+        nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1), nn.ReLU(),
+        nn.MaxPool2d(2), nn.BatchNorm2d(32), nn.GELU(), nn.Flatten(), nn.Linear(512, 10),
+    )  # fmt: skip
+    x, labels = RNG.standard_normal((70, 1, 8, 8)).astype(np.float32), RNG.integers(0, 10, 70)
+    found = []
+    for threads in (1, 2, 3):
+        model.initialize(0)
+        optimizer = nn.SGD(model.parameters(), lr=0.1, momentum=0.9)
+        for _ in range(3):
+            _, gradient = nn.cross_entropy(model.forward(x, threads), labels)
+            model.backward(gradient, threads)
+            optimizer.step()
+        found.append((*model.state_dict().values(), model.predict(x, 7, threads=threads)))
+    assert_same_bits(found[1], found[0])
+    assert_same_bits(found[2], found[0])
+    assert_same_bits(model.predict(x[5:6]), found[0][-1][5:6])

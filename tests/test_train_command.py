@@ -1,0 +1,168 @@
+"""`fastconv train` and `fastconv predict`, and the pictures of networks."""
+
+import re
+import sys
+
+import numpy as np
+import pytest
+from helpers import run_python
+from PIL import Image
+
+from fastconv import _train, cli, nn, plot
+
+PICTURES = ["confusion.png", "feature_maps.png", "filters.png", "saliency.png", "training.png"]
+
+
+@pytest.fixture
+def fastconv(tmp_path, capsys, monkeypatch):
+    """Run the command in this process; give (exit code, standard output, standard error)."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        try:
+            code = cli.main([str(argument) for argument in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_train_and_predict_digits(fastconv, tmp_path):
+    code, out, err = fastconv("train", "-o", "out", "--epochs", 3)
+    assert code == 0
+    assert len(err.splitlines()) == 3
+    accuracy = float(re.search(r"test accuracy: (.+)% of 359 images", out)[1])
+    assert accuracy > 90
+    table = [line.split() for line in out.splitlines() if re.match(r"\d ", line)]
+    counts = np.array([[0 if cell == "." else int(cell) for cell in row[1:]] for row in table])
+    assert counts.shape == (10, 10) and counts.sum() == 359
+    assert abs(np.trace(counts) / 359 - accuracy / 100) < 1e-3
+    names = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert names == sorted([*PICTURES, "checkpoint.safetensors", "model.safetensors"])
+    for name in PICTURES:
+        with Image.open(tmp_path / "out" / name) as image:
+            assert min(image.size) > 200
+
+    model = nn.load(tmp_path / "out/model.safetensors")
+    (x, labels), _ = nn.digits()
+    right = 0
+    for i in range(20):
+        Image.fromarray(np.uint8(x[i, 0] * 255)).save("digit.png")
+        code, out, err = fastconv("predict", "out/model.safetensors", "digit.png")
+        assert (code, err) == (0, "")
+        match = re.fullmatch(r"digit.png: (\d) [\d.]+%, \d [\d.]+%, \d [\d.]+%\n", out)
+        pixels = np.uint8(x[i : i + 1] * 255) / np.float32(255)
+        assert int(match[1]) == model.predict(pixels).argmax()
+        right += int(match[1]) == labels[i]
+    assert right > 15
+    Image.fromarray(255 - np.uint8(x[19, 0] * 255)).save("inverse.png")
+    assert fastconv("predict", "out/model.safetensors", "inverse.png", "--invert")[1].startswith(
+        f"inverse.png: {match[1]} "
+    )
+
+    code, out, err = fastconv("train", "-o", "out")
+    assert (code, out) == (2, "")
+    assert err == (
+        "fastconv: out/model.safetensors exists already; --overwrite replaces it, "
+        "--resume goes on\n"
+    )
+    code, out, err = fastconv("train", "-o", "out", "--epochs", 3, "--resume")
+    assert (code, err) == (0, "")
+    assert f"test accuracy: {accuracy}%" in out
+
+
+def test_train_on_a_folder(fastconv, tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    for name, colour in (("red", (220, 60, 60)), ("green", (60, 220, 60))):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for i in range(15):
+            pixels = np.clip(rng.normal(colour, 30, (20, 30, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{i}.png")
+    (tmp_path / "data/red/notes.txt").write_text("no image")
+    code, out, _ = fastconv("train", "data", "-o", "out", "--epochs", 12, "--size", 16)
+    assert code == 0
+    assert "test accuracy: 100.0% of 6 images" in out
+    model = nn.load("out/model.safetensors")
+    assert model.metadata == {"classes": ["green", "red"], "size": 16, "channels": 3}
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    code, out, err = fastconv("predict", "out/model.safetensors", "data/red/3.png", "broken.png")
+    assert code == 1
+    assert out.startswith("data/red/3.png: red ")
+    assert re.fullmatch("fastconv predict: read_image: broken.png is no image .*\n", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "none"], "image_folder: none is no folder"),
+        (["train", "empty"], "image_folder: empty has 2 subfolders, and no images in a, b"),
+        (["train", "--epochs", "0"], "'0' is not a whole number from 1"),
+        (["predict", "none.npz", "x.png"], "No such file or directory: 'none.npz'"),
+        (["predict", "linear.npz", "x.png"], "linear.npz says nothing of classes"),
+    ],
+)
+def test_what_does_not_start(fastconv, tmp_path, arguments, message):
+    for name in "ab":
+        (tmp_path / "empty" / name).mkdir(parents=True)
+    nn.Linear(2, 2).save(tmp_path / "linear.npz")
+    code, out, err = fastconv(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err and err.count("\n") == 1
+
+
+def test_interrupted(fastconv, monkeypatch):
+    history = nn.History(loss=[1.0], stopped="interrupted")
+    monkeypatch.setattr(_train.nn, "fit", lambda *args, **options: history)
+    code, _, err = fastconv("train", "-o", "out")
+    assert code == 130
+    assert err == "fastconv train: interrupted; the same command with --resume goes on\n"
+
+
+def test_without_matplotlib(fastconv, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, out, err = fastconv("train", "-o", "out", "--epochs", 1)
+    assert code == 0
+    assert out.splitlines()[-1] == f"model: {tmp_path / 'out'}"
+    assert "matplotlib comes with" in err.splitlines()[-1]
+    with pytest.raises(ImportError, match=r"fastconv\[plot\]"):
+        plot.training(nn.History())
+
+
+def test_curve():
+    assert _train.curve([1, 1e-1, 1e-2]) == "█▅▁"
+    assert _train.curve([1, 1]) == "▁▁"
+
+
+def test_pictures():
+    pytest.importorskip("matplotlib")
+    model = nn.Sequential(nn.Conv2d(3, 4, 5), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+    image = np.random.default_rng(0).random((3, 8, 8), np.float32)
+    figure = plot.filters(model[0])
+    assert len(figure.axes) == 4 and figure.axes[0].images[0].get_array().shape == (5, 5, 3)
+    assert len(plot.filters(np.ones((3, 2, 3, 3))).axes) == 6
+    figure = plot.feature_maps(model, image)
+    assert [len(axes.images) for axes in figure.axes] == [1, 1, 1, 0] + [1] * 8
+    assert model.training
+    history = nn.History([2.0, 1], [0.5, 0.6], [2.0, 1.5], [0.4, 0.5], [], 1)
+    labels = [text.get_text() for text in plot.training(history).axes[0].get_legend().texts]
+    assert labels == ["training, 1 at last", "validation, 1.5 at last", "least loss, epoch 2"]
+    figure = plot.confusion([0, 1, 1], np.eye(3)[[0, 1, 2]], ["a", "b", "c"])
+    assert figure.axes[0].get_title() == "66.7% of 3 right"
+    right = plot.saliency(model, image, label=2).axes[1]
+    gradient = model[3].weight.value[2].reshape(4, 4, 4) * (model[0](image[None])[0] > 0)
+    kernels = model[0].weight.value[..., ::-1, ::-1]
+    assert right.images[0].get_array().shape == (8, 8)
+    assert np.isclose(
+        abs(right.images[0].get_array()[0, 0]),
+        max(abs((gradient[:, 0, 0, None] * kernels[:, :, 4, 4]).sum(0))),
+    )
+
+
+def test_the_command_line_imports_no_training():
+    run_python("""
+        import sys
+        from fastconv import cli
+        assert not {"fastconv.nn", "fastconv.plot", "matplotlib"} & set(sys.modules)
+    """)

@@ -1,0 +1,352 @@
+"""Training: PyTorch's loss curve, checkpoints to the bit, files, augmentation, what goes wrong."""
+
+import json
+import re
+import signal
+import struct
+import threading
+
+import numpy as np
+import pytest
+from helpers import assert_same_bits
+from numpy.testing import assert_allclose, assert_array_equal
+
+from fastconv import nn
+
+RNG = np.random.default_rng(7)
+
+
+def small_model(seed=0):
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(),
+        nn.Dropout(0.2), nn.Linear(64, 10),
+    ).initialize(seed)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def digits():
+    (x, labels), (test_x, test_labels) = nn.digits()
+    return x[:300], labels[:300], (test_x, test_labels)
+
+
+def test_digits():
+    (x, labels), (test_x, test_labels) = nn.digits()
+    assert x.shape == (1438, 1, 8, 8) and test_x.shape == (359, 1, 8, 8)
+    assert x.dtype == np.float32 and x.min() == 0 and x.max() == 1
+    assert len(np.unique(np.concatenate([x, test_x]), axis=0)) == 1797
+    assert set(np.bincount(test_labels)) <= {35, 36, 37}
+    assert abs(np.bincount(labels) - 144).max() <= 5
+
+
+def test_digits_are_learned():
+    """Five epochs of the command's network; all of them reach 99 %."""
+    
+
+    (x, labels), test = nn.digits()
+    model = nn.image_classifier(1, 8, 10).initialize(0)
+    nn.fit(model, x, labels, epochs=5, batch_size=32, lr=3e-3, schedule="one_cycle", progress=False)
+    assert nn.evaluate(model, *test)[1] > 0.96
+
+
+def test_the_loss_curve_is_pytorchs(digits):
+    torch = pytest.importorskip("torch")
+
+    def make(m):
+        return [
+            m.Conv2d(1, 16, 3, padding=1), m.ReLU(), m.MaxPool2d(2), m.Conv2d(16, 32, 3, padding=1),
+            m.ReLU(), m.Flatten(), m.Linear(512, 10),
+        ]  # fmt: skip
+
+    x, labels, _ = digits
+    ours, theirs = nn.Sequential(*make(nn)).initialize(0), torch.nn.Sequential(*make(torch.nn))
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in ours.state_dict().items()})
+    optimizer = nn.SGD(ours.parameters(), lr=0.05, momentum=0.9)
+    their_optimizer = torch.optim.SGD(theirs.parameters(), lr=0.05, momentum=0.9)
+    losses, expected = [], []
+    for step in range(50):
+        batch = np.random.default_rng(step).integers(0, len(x), 64)
+        losses.append(nn.train_step(ours, optimizer, x[batch], labels[batch]))
+        their_optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(
+            theirs(torch.from_numpy(x[batch])), torch.from_numpy(labels[batch])
+        )
+        loss.backward()
+        their_optimizer.step()
+        expected.append(loss.item())
+    assert expected[-1] < 0.5
+    assert_allclose(losses, expected, atol=1e-3)
+
+
+def training(digits, epochs=3, **options):
+    x, labels, validation = digits
+    model = small_model()
+    history = nn.fit(
+        model, x, labels, epochs=epochs, batch_size=64, validation=validation, lr=0.01, seed=5,
+        augment=nn.Augment(shift=1, noise=0.05), progress=False, **options,
+    )  # fmt: skip
+    return model, history
+
+
+def test_the_same_seed_gives_the_same_bits_on_any_threads(digits):
+    model, history = training(digits)
+    for threads in (1, 2, 3):
+        other, again = training(digits, threads=threads)
+        assert again == history
+        assert_same_bits(tuple(other.state_dict().values()), tuple(model.state_dict().values()))
+    assert history.loss[-1] < history.loss[0]
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_checkpoint_goes_on_to_the_same_bits(digits, tmp_path, suffix, optimizer):
+    path = tmp_path / f"checkpoint{suffix}"
+    model, history = training(digits, optimizer=optimizer, schedule=nn.StepLR(0.01, 7))
+    options = {"optimizer": optimizer, "schedule": nn.StepLR(0.01, 7), "checkpoint": path}
+    _, half = training(digits, epochs=1, resume=True, **options)
+    assert half.epochs == 1
+    other, again = training(digits, resume=True, **options)
+    assert again == history
+    assert_same_bits(tuple(other.state_dict().values()), tuple(model.state_dict().values()))
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+    # There is nothing left to do.
+    assert training(digits, resume=True, **options)[1] == history
+
+
+def test_a_checkpoint_of_another_training(digits, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    training(digits, epochs=1, checkpoint=path)
+    with pytest.raises(ValueError, match="has optimizer 'Adam', expected 'SGD'"):
+        training(digits, checkpoint=path, resume=True, optimizer="sgd")
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
+    before = model.state_dict()
+    with pytest.raises(ValueError, match="it is a checkpoint of another training"):
+        nn.fit(model, *digits[:2], checkpoint=path, resume=True, seed=5, progress=False)
+    assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
+
+
+def test_an_interruption_ends_after_the_batch(digits):
+    def interrupt(model, history):
+        if history.epochs == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    before = signal.getsignal(signal.SIGINT)
+    _, history = training(digits, epochs=9, callbacks=[interrupt])
+    assert (history.stopped, history.epochs) == ("interrupted", 2)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_training_in_another_thread(digits):
+    results = []
+    thread = threading.Thread(target=lambda: results.append(training(digits, epochs=1)[1]))
+    thread.start()
+    thread.join()
+    assert results == [training(digits, epochs=1)[1]]
+
+
+def test_callbacks_patience_and_best_weights(digits):
+    _, history = training(digits, callbacks=[lambda model, history: history.epochs == 2])
+    assert (history.stopped, history.epochs) == ("callback", 2)
+    x, labels, _ = digits
+    model, states = small_model(), []
+    wrong = (x[:50], (labels[:50] + 1) % 10)  # the better the model, the worse it gets
+    history = nn.fit(
+        model, x, labels, epochs=9, validation=wrong, patience=2, progress=False, lr=0.01,
+        callbacks=[lambda model, history: states.append(model.state_dict())],
+    )  # fmt: skip
+    assert history.stopped == "patience"
+    assert history.epochs == history.best_epoch + 3
+    best = states[history.best_epoch]
+    assert_same_bits(tuple(model.state_dict().values()), tuple(best.values()))
+
+
+def test_uint8_images_are_scaled(digits):
+    x, labels, _ = digits
+    pixels = np.rint(x * 255).astype(np.uint8)
+    results = []
+    for images in (pixels, pixels.astype(np.float32) / np.float32(255)):
+        model = small_model()
+        nn.fit(model, images, labels, epochs=1, progress=False)
+        results.append((*model.state_dict().values(), nn.evaluate(model, images, labels)))
+    assert_same_bits(results[0][:-1], results[1][:-1])
+    assert results[0][-1] == results[1][-1]
+
+
+def test_progress(digits, capsys):
+    x, labels, validation = digits
+    nn.fit(small_model(), x, labels, epochs=2, validation=validation)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    number = r"\d+\.\d+"
+    assert re.fullmatch(
+        rf"epoch 1/2: loss {number}, accuracy {number}%; "
+        rf"validation: loss {number}, accuracy {number}%",
+        lines[0],
+    )
+
+
+def test_a_loss_that_is_not_a_number(digits):
+    x, labels, _ = digits
+    for spoil, message in (
+        (lambda m: m[6].weight.value.fill(np.nan), "weight of layer 6 (Linear) is not finite"),
+        (
+            lambda m: m[0].bias.value.fill(3e38),
+            "the result of layer 1 (BatchNorm2d) is the first that is not finite",
+        ),
+    ):
+        model = small_model()
+        optimizer = nn.SGD(model.parameters(), lr=0.1)
+        spoil(model)
+        nn_message = re.escape(message)
+        with pytest.raises(FloatingPointError, match=f"the loss is nan at step 0; {nn_message}"):
+            nn.train_step(model, optimizer, x[:8], labels[:8])
+    bad = x[:8].copy()
+    bad[3, 0, 2, 2] = np.inf
+    with pytest.raises(FloatingPointError, match="x is not finite"):
+        nn.train_step(small_model(), optimizer, bad, labels[:8])
+
+
+def test_a_gradient_that_is_not_a_number():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    optimizer = nn.SGD(model.parameters(), lr=0.1)
+    model.initialize(0)
+    before = model.state_dict()
+    x = np.full((1, 2), 1e30, np.float32)
+    message = re.escape("at step 0 the gradient by weight of layer 1 (Linear) is the first")
+    with pytest.raises(FloatingPointError, match=message):
+        nn.train_step(model, optimizer, x, np.full((1, 1), 1e30), loss=nn.mse)
+    assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"x": np.zeros((3, 1, 8, 8), np.float32)}, "fit: x has 3 samples and y 2"),
+        (
+            {"x": np.zeros((2, 3, 8, 8), np.float32)},
+            "layer 0 (Conv2d): x has shape (2, 3, 8, 8), expected (N, 1, H, W)",
+        ),
+        ({"y": np.array([0, 10])}, "fit: labels has 10, expected 0 to 9 (10 classes)"),
+        ({"x": np.zeros((2, 1, 8, 8))}, "fit: x has dtype float64, expected float32, uint8"),
+        ({"epochs": 0}, "fit: epochs is 0, expected an integer from 1 on"),
+        ({"optimizer": "adagrad"}, "fit: optimizer is 'adagrad', expected one of sgd, adam, adamw"),
+        ({"schedule": "linear"}, "fit: schedule is 'linear', expected one of cosine, one_cycle"),
+        ({"resume": True}, "fit: resume needs a checkpoint, got none"),
+        ({"threads": 0}, "train_step: threads is 0, expected 1 to"),
+    ],
+)
+def test_messages_of_fit(change, message):
+    arguments = {"x": np.zeros((2, 1, 8, 8), np.float32), "y": np.array([0, 1]), "progress": False}
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        nn.fit(small_model(), **(arguments | change))
+
+
+def every_layer():
+    return nn.Sequential(
+        nn.Conv2d(2, 4, (3, 1), padding=((1, 1), (0, 0)), groups=2), nn.BatchNorm2d(4),
+        nn.LeakyReLU(0.2), nn.Residual(nn.Conv2d(4, 4, 1, bias=False), nn.SiLU(), nn.GELU()),
+        nn.ConvTranspose2d(4, 3, 2, stride=2), nn.AvgPool2d(2), nn.AdaptiveAvgPool2d((2, 3)),
+        nn.Flatten(), nn.Dropout(0.1), nn.Linear(18, 5), nn.Softmax(),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_models_in_files(tmp_path, suffix, dtype):
+    path = tmp_path / f"model{suffix}"
+    model = every_layer().to(dtype)
+    x = RNG.standard_normal((3, 2, 6, 7)).astype(dtype)
+    model.forward(x)  # moves the statistics
+    model.save(path, {"classes": ["a", "b"], "size": 8})
+    other = nn.load(path)
+    assert repr(other) == repr(model)
+    assert other.metadata == {"classes": ["a", "b"], "size": 8}
+    assert not other.training
+    assert_same_bits(other.predict(x), model.predict(x))
+    arrays = nn.read_arrays(path)
+    assert list(arrays) == list(model.state_dict())
+
+
+def test_safetensors_read_our_files(tmp_path):
+    safetensors = pytest.importorskip("safetensors.numpy")
+    model = every_layer()
+    model.save(tmp_path / "model.safetensors")
+    theirs = safetensors.load_file(tmp_path / "model.safetensors")
+    for key, array in model.state_dict().items():
+        assert_array_equal(theirs[key], array)
+    safetensors.save_file(model.state_dict(), tmp_path / "theirs.safetensors")
+    model.load_state_dict(nn.read_arrays(tmp_path / "theirs.safetensors"))
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_damaged_files(tmp_path, suffix):
+    path = tmp_path / f"model{suffix}"
+    nn.Linear(2, 3).save(path)
+    whole = path.read_bytes()
+    for length in (0, 5, 20, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"load: .* is damaged or no model: "):
+            nn.load(path)
+    path.write_bytes(bytes(range(256)) * 8)
+    with pytest.raises(ValueError, match="is damaged or no model"):
+        nn.load(path)
+
+
+def test_files_of_others(tmp_path):
+    path = tmp_path / "model.safetensors"
+
+    def write(header, body=b""):
+        packed = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(packed)) + packed + body)
+
+    write({"w": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, bytes(8))
+    assert nn.read_arrays(path)["w"].tolist() == [0, 0]
+    with pytest.raises(ValueError, match=r"holds no layers, expected a file that model\.save"):
+        nn.load(path)
+    write({"w": {"dtype": "F32", "shape": [3], "data_offsets": [0, 8]}}, bytes(8))
+    with pytest.raises(ValueError, match="w has 8 bytes"):
+        nn.read_arrays(path)
+    write({"w": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}, bytes(6))
+    with pytest.raises(ValueError, match="BF16"):
+        nn.read_arrays(path)
+    text = {"format": "fastconv.nn 1", "model": {"layer": "fit"}}
+    write({"__metadata__": {"fastconv": json.dumps(text)}})
+    with pytest.raises(ValueError, match="describes no layer of this version"):
+        nn.load(path)
+    with pytest.raises(ValueError, match=r"ends in '\.txt', expected \.safetensors or \.npz"):
+        nn.Linear(1, 1).save(tmp_path / "model.txt")
+    with pytest.raises(FileNotFoundError):
+        nn.load(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+def test_augmentation(dtype):
+    x = RNG.integers(0, 256, (150, 3, 9, 8)).astype(np.uint8)
+    x = x if dtype == "uint8" else (x / 255).astype(dtype)
+    before = x.copy()
+    everything = nn.Augment(flip=True, shift=2, crop=1, rotate=20, cutout=3, noise=0.1)
+    y = everything(x, 3)
+    assert_same_bits(x, before)
+    for threads in (1, 2, 3):
+        assert_same_bits(everything(x, 3, threads), y)
+    assert (everything(x, 4) != y).any()
+    assert_same_bits(nn.Augment()(x, 3), x)
+
+    flipped = nn.Augment(flip=True)(x, 0)
+    same = (flipped == x).all((1, 2, 3))
+    assert 50 < same.sum() < 100
+    assert_array_equal(flipped[~same], x[~same, ..., ::-1])
+
+    shifted = nn.Augment(shift=1)(x, 0)[0]
+    padded = np.pad(x[0], ((0, 0), (1, 1), (1, 1)))
+    assert any(
+        (shifted == padded[:, i : i + 9, j : j + 8]).all() for i in range(3) for j in range(3)
+    )
+    cut = nn.Augment(cutout=3)(x, 0)
+    changed = (cut != x).any(1).sum((1, 2))
+    assert changed.max() <= 9 and not cut[cut != x].any()
+
+    constant = np.full((70, 1, 9, 9), 100, dtype)
+    rotated = nn.Augment(rotate=30)(constant, 0)
+    assert_allclose(rotated[:, :, 3:6, 3:6], 100, rtol=1e-6)
+    with pytest.raises(ValueError, match="Augment: shift is -1, expected at least 0"):
+        nn.Augment(shift=-1)
