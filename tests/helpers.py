@@ -430,7 +430,7 @@ OPERATIONS = {
         {"kernel_size": (2, 3), "stride": (2, 1), "padding": 1, "ceil_mode": True},
     ),
     "avg_pool3d": Operation(
-        fastconv.avg_pool3d, FLOATS, lambda w: {"x": (2, 2, 4, 5, w)},
+        fastconv.avg_pool3d, FLOATS, lambda w: {"x": (2, 2, 4, 5, w + 1)},
         {"kernel_size": (2, 3, 2), "stride": (1, 2, 2)},
     ),
     "lp_pool2d": Operation(
@@ -457,14 +457,14 @@ OPERATIONS = {
     "global_avg_pool NHWC": Operation(
         fastconv.global_avg_pool, POOLED, lambda w: {"x": (2, 7, 9, w)}, {"layout": "NHWC"}
     ),
-    "fractional_max_pool2d": Operation(fractional, POOLED, lambda w: {"x": (2, 2, 5, w)}, {}),
+    "fractional_max_pool2d": Operation(fractional, POOLED, lambda w: {"x": (2, 2, 5, w + 1)}, {}),
     "max_unpool2d": Operation(unpooled, POOLED, lambda w: {"x": (2, 2, 3, w)}, {}),
     "max_pool2d_backward": Operation(
         fastconv.max_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 4, w + 1), "x": (2, 2, 7, w)},
         {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1},
     ),
     "lp_pool2d_backward": Operation(
-        fastconv.lp_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 6, w - 2), "x": (2, 2, 7, w)},
+        fastconv.lp_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 6, w), "x": (2, 2, 7, w + 2)},
         {"norm_type": 3, "kernel_size": (2, 3), "stride": 1},
     ),
     "avg_pool2d_backward": Operation(
