@@ -129,7 +129,7 @@ def test_importing_needs_numpy_alone():
 
 
 def test_size():
-    """At most 2 MB unpacked, without the bytecode that Python adds, and the source of the module."""
+    """At most 2 MB unpacked, without the bytecode that Python adds and the source of the module."""
     package = Path(fastconv.__path__[0])
     left_out = ".pyc", ".pyx"
     files = [path for path in package.rglob("*") if path.is_file() and path.suffix not in left_out]
