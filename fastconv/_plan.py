@@ -120,7 +120,7 @@ class Winograd(NamedTuple):
 
 WINOGRADS = {
     "winograd_4x4": Winograd(1, 4, 36, 36, (700, 700), 48),
-    "winograd_2x2": Winograd(1, 2, 16, 16, (250, 250), 16),
+    "winograd_2x2": Winograd(1, 2, 16, 16, (235, 235), 16),
     "winograd_stride_2": Winograd(2, 4, 25, 81, (2000, 600), 32),
 }
 # Transforms pay from this many channels on both sides. Weights of more than a small L2 cache come
@@ -241,7 +241,10 @@ def winograd_refused(geometry):
         return "so few input channels would lose accuracy"
     if not _winograd_vectors(g, WINOGRADS[name]):
         return "a few tiles of so many channels, transformed, would take too much memory"
-    if winograd_seconds(g, WINOGRADS[name]) > conv2d_seconds(g._replace(n=1)):
+    direct = conv2d_seconds(g._replace(n=1))
+    if stride == 1:  # small images leave lanes of direct sums empty; the same in both layouts
+        direct /= max(_filled_lanes(g))
+    if winograd_seconds(g, WINOGRADS[name]) > direct:
         return "direct sums are estimated to be faster for these channels and this size"
     return None
 
@@ -305,10 +308,18 @@ def _direct(g):
             "plane is for itself, and pixels of a row fill vectors"
         )
     # Contiguous pixels are the lanes, unless too many of them would be empty.
+    pixels, channels = _filled_lanes(g)
+    if channels > pixels:
+        return "direct_channel", "output channels fill vectors better than the pixels of a row"
+    return "direct_pixel", "the pixels of a row fill vectors at least as well as output channels"
+
+
+def _filled_lanes(g):
+    """What part of its vectors a direct sum fills: with pixels in the lanes, and with channels."""
     lanes = VECTOR_BYTES // (g.bits // 8)
-    pixels = g.cols.o / (_parts(g.cols.o, lanes) * lanes)
     pairs, single = divmod(_parts(g.k, lanes), 2)
     channels = g.k / ((2 * pairs + SINGLE_VECTOR * single) * lanes)
+    pixels = g.cols.o / (_parts(g.cols.o, lanes) * lanes)
     # A tile's sums are transposed: as much work as a few terms more.
     terms = g.c * g.rows.k * g.cols.k
     channels *= terms / (terms + TRANSPOSITION_TERMS)
@@ -316,9 +327,7 @@ def _direct(g):
     channels *= min(1, g.rows.k * g.cols.k / (g.rows.stride * g.cols.stride))
     if g.cols.stride > 2:
         pixels *= g.k / (g.k + SPLIT_CHANNELS)
-    if channels > pixels:
-        return "direct_channel", "output channels fill vectors better than the pixels of a row"
-    return "direct_pixel", "the pixels of a row fill vectors at least as well as output channels"
+    return pixels, channels
 
 
 @lru_cache(CACHED_PLANS)
