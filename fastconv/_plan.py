@@ -36,6 +36,8 @@ SLIDE_LARGEST = 9
 WHOLE_BLOCKS = ("filter_slide", "filter_median", "filter_rolling", "filter_gradient")
 # What keeps three lines for each row of its window.
 CORNERS = ("filter_harris", "filter_shi_tomasi")
+# Whose many lines are as long as a block, and no longer.
+OUTPUT_LINES = ("filter_separable", "filter_window", "filter_moments", "filter_box", *CORNERS)
 # The sums of so many live rows stay in registers; 3 rows are no faster that way.
 ROLLING_ROWS = (5, 7)
 # Winograd's F(3, 3) down the columns: rows of a tile and of a kernel's part; its points; what its
@@ -743,10 +745,12 @@ def _filter2d(g, isa, threads):
     phases, seen = min(g.cols.stride, g.cols.k), _parts(g.cols.k, g.cols.stride)
     line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel // phases
     most = RING_BYTES // lines // pixel // phases
-    wide, least = min(2 * seen, most), max(1, min(LEAST_COLUMNS, most - seen))
+    wide, least = min(2 * seen, most), min(LEAST_COLUMNS, most)
+    if g.algorithm not in OUTPUT_LINES:
+        line, wide, least = line - seen, wide - seen, min(LEAST_COLUMNS, 7 * most // 4 - seen)
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
-        line = wide = HISTOGRAMS
-    block_rows, block_cols = g.rows.o, max(line - seen, wide - seen, least)
+        line = wide = HISTOGRAMS - seen
+    block_rows, block_cols = g.rows.o, max(line, wide, least, 1)
     if g.algorithm == "filter_rank" and g.bits != 8:
         block_rows, block_cols = _rank_tile(g)
     multiple = 1

@@ -111,10 +111,14 @@ def test_blocks_that_keep_to_it(isa, tasks, x, weight, options):
     assert tasks[-1].scratch_bytes <= MOST_BYTES
 
 
-@pytest.mark.parametrize("channels", [1, 3, 300, 2048])
+@pytest.mark.parametrize("channels", [1, 3, 16, 300, 2048])
 @pytest.mark.parametrize("image_dtype", ["uint8", "float32", "float64"])
 def test_filters(isa, image_dtype, channels):
-    """Of narrow images and of wide ones, whose lines are cut; nothing is computed."""
+    """Of narrow images and of wide ones, whose lines are cut; nothing is computed.
+
+    One pixel of hundreds of channels, under a window of hundreds of columns, is a line of more.
+    """
+    long = channels <= 16
     rng = np.random.default_rng(2)
     for width in (7, 60, 3000):
         image = np.zeros((0, 12, width, channels), image_dtype)
@@ -124,6 +128,8 @@ def test_filters(isa, image_dtype, channels):
             *((filters.median, (size,)) for size in (3, 5, 7)),
             *((filters.filter2d, (rng.random((size, size)),)) for size in (3, 5, 7, 9)),
             (filters.sep_filter2d, (rng.random(7), rng.random(7))),
+            *((filters.gaussian, (sigma,)) for sigma in (5, 30, 101)[: 1 + 2 * long]),
+            *((filters.box, (size,)) for size in (31, 801)[: 1 + long]),
             (filters.gradient, ()), (filters.harris, ()),
         ):  # fmt: skip
             question = _image.Asked()
@@ -133,3 +139,5 @@ def test_filters(isa, image_dtype, channels):
             for geometry, _, _ in question.passes:
                 task = _plan.filter2d(geometry, 1)[0]
                 assert task.scratch_bytes <= MOST_BYTES, (function.__name__, arguments, width)
+                # A block of a column or two computes whole vectors for them.
+                assert task.blocks[1] * channels >= min(16, width), (function.__name__, arguments)
