@@ -257,6 +257,15 @@ def adaptive_gradient(x, out=None, threads=None):
     return fastconv.adaptive_avg_pool2d_backward(x, (n, c, h + 2, w + 3), out=out, threads=threads)
 
 
+def unpooled(x, out=None, threads=None):
+    """max_unpool2d to every second place of a row, some of them twice."""
+    places = np.arange(0, 2 * x[0, 0].size, 2) // 4 * 4
+    indices = np.broadcast_to(places.reshape(x.shape[2:]), x.shape)
+    return fastconv.max_unpool2d(
+        x, indices, (1, 2), output_size=(x.shape[2], 2 * x.shape[3]), out=out, threads=threads
+    )
+
+
 def fractional(x, out=None, threads=None):
     """The same random windows for each sample."""
     samples = np.broadcast_to([[0.25, 0.75], [0.5, 0.125]], (len(x), 2, 2))
@@ -572,6 +581,21 @@ OPERATIONS = {
         avg_pool2d, FLOATS, lambda w: {"x": (2, 5, 6, w)},
         {"kernel_size": 3, "padding": (0, 1), "ceil_mode": True, "layout": "NHWC"},
     ),
+    "max_pool2d of pairs": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 6, 2 * w)}, {"kernel_size": 2},
+    ),
+    "max_pool2d of triples": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, 2 * w)},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+    ),
+    "avg_pool3d of triples": Operation(
+        fastconv.avg_pool3d, FLOATS, lambda w: {"x": (2, 2, 5, 6, 2 * w + 1)},
+        {"kernel_size": 3, "stride": 2, "padding": (1, 1, 0)},
+    ),
+    "max_pool2d of many channels": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 5, 4, w + 60)},
+        {"kernel_size": (3, 2), "stride": 2, "padding": 1, "layout": "NHWC"},
+    ),
     "max_pool2d of 16 bits": Operation(
         max_pool2d, ("int16", "uint16"), lambda w: {"x": (2, 2, 7, w)},
         {"kernel_size": (3, 1), "stride": 3, "padding": ((1, 1), (0, 0))},
@@ -621,7 +645,7 @@ OPERATIONS = {
         {"kernel_size": (2, 3), "stride": (2, 1), "padding": 1, "ceil_mode": True},
     ),
     "avg_pool3d": Operation(
-        fastconv.avg_pool3d, FLOATS, lambda w: {"x": (2, 2, 4, 5, w)},
+        fastconv.avg_pool3d, FLOATS, lambda w: {"x": (2, 2, 4, 5, w + 1)},
         {"kernel_size": (2, 3, 2), "stride": (1, 2, 2)},
     ),
     "lp_pool2d": Operation(
@@ -648,7 +672,8 @@ OPERATIONS = {
     "global_avg_pool NHWC": Operation(
         fastconv.global_avg_pool, POOLED, lambda w: {"x": (2, 7, 9, w)}, {"layout": "NHWC"}
     ),
-    "fractional_max_pool2d": Operation(fractional, POOLED, lambda w: {"x": (2, 2, 5, w)}, {}),
+    "fractional_max_pool2d": Operation(fractional, POOLED, lambda w: {"x": (2, 2, 5, w + 1)}, {}),
+    "max_unpool2d": Operation(unpooled, POOLED, lambda w: {"x": (2, 2, 3, w)}, {}),
     "max_pool2d_backward": Operation(
         fastconv.max_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 4, w + 1), "x": (2, 2, 7, w)},
         {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1},
@@ -658,7 +683,7 @@ OPERATIONS = {
         lambda w: {"dy": (2, 2, 3, w), "x": (2, 2, 7, 2 * w + 1)}, {"kernel_size": 2},
     ),
     "lp_pool2d_backward": Operation(
-        fastconv.lp_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 6, w - 2), "x": (2, 2, 7, w)},
+        fastconv.lp_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 6, w), "x": (2, 2, 7, w + 2)},
         {"norm_type": 3, "kernel_size": (2, 3), "stride": 1},
     ),
     "avg_pool2d_backward": Operation(

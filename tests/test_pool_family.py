@@ -232,6 +232,84 @@ def test_gradient_of_maxima_of_pairs(isa, dtype, threads, height):
         assert_same_bits(fc.max_pool2d_backward(dy, x, 2, out=x), expected)
 
 
+@axes
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_pytorchs_other_arguments_and_gradients(dims, dtype):
+    """The divisor, adaptive gradients, dilated gradients, channels last; in either type."""
+    torch = pytest.importorskip("torch")
+    functional, rng = torch.nn.functional, np.random.default_rng([dims, 7])
+    rtol = 1e-5 if dtype == "float32" else 1e-12
+    for i in range(20):
+        size, window = geometry(rng, dims)
+        window["padding"] = tuple(int(rng.integers(0, k // 2 + 1)) for k in window["kernel_size"])
+        x = rng.standard_normal((2, 3, *size)).astype(dtype)
+        t = torch.from_numpy(x).requires_grad_()
+
+        def same(ours, theirs):
+            assert_allclose(ours, theirs.detach().numpy(), rtol, rtol, strict=True)
+
+        def gradient(y, dy):
+            return torch.autograd.grad(y, t, torch.from_numpy(dy))[0]  # noqa: B023
+
+        def last(array):
+            return np.ascontiguousarray(np.moveaxis(array, 1, -1))
+
+        layout = LAYOUTS[dims][1]
+        theirs = getattr(functional, f"max_pool{dims}d")(t, **window)
+        y = named("max_pool{}d", dims)[0](last(x), layout=layout, **window)
+        same(np.moveaxis(y, -1, 1), theirs)
+        dy = rng.standard_normal(theirs.shape).astype(dtype)
+        backward = named("max_pool{}d_backward", dims)[0]
+        dx = backward(last(dy), last(x), layout=layout, **window)
+        same(np.moveaxis(dx, -1, 1), gradient(theirs, dy))
+        del window["dilation"]
+        if dims > 1:
+            more = {**window, "divisor_override": 2 + i % 3, "count_include_pad": bool(i % 2)}
+            theirs = getattr(functional, f"avg_pool{dims}d")(t, **more)
+            same(named("avg_pool{}d", dims)[0](x, **more), theirs)
+            dy = rng.standard_normal(theirs.shape).astype(dtype)
+            same(named("avg_pool{}d_backward", dims)[0](dy, x.shape, **more), gradient(theirs, dy))
+        outputs = tuple(map(int, rng.integers(1, 9, dims)))
+        theirs = getattr(functional, f"adaptive_avg_pool{dims}d")(t, outputs)
+        dy = rng.standard_normal(theirs.shape).astype(dtype)
+        backward = named("adaptive_avg_pool{}d_backward", dims)[0]
+        same(backward(dy, x.shape), gradient(theirs, dy))
+        theirs = getattr(functional, f"adaptive_max_pool{dims}d")(t, outputs)
+        backward = named("adaptive_max_pool{}d_backward", dims)[0]
+        same(backward(dy, x), gradient(theirs, dy))
+        same(fc.global_max_pool(x), torch.amax(t, tuple(range(2, dims + 2)), keepdim=True))
+
+
+def test_indices_beside_what_is_not_finite(isa):
+    """Vectors that hold a NaN or an infinity, beside those that do not."""
+    rng = np.random.default_rng(5)
+    x = rng.standard_normal((2, 3, 9, 75)).astype(np.float32)
+    for value in (nan, inf, -inf):
+        x.flat[rng.integers(0, x.size, 40)] = value
+        for layout in LAYOUTS[2]:
+            for name in ("max_pool{}d", "min_pool{}d"):
+                for step in (1, 2, 3):
+                    check(name, 2, x, kernel_size=3, stride=step, padding=1, layout=layout, rtol=0,
+                          return_indices=True)  # fmt: skip
+
+
+def test_small_poolings_are_planned_once():
+    x = np.random.default_rng(6).standard_normal((1, 2, 6, 8)).astype(np.float32)
+    for _ in range(3):
+        for size in (2, (2, 2), 3):
+            check("max_pool{}d", 2, x, kernel_size=size, rtol=0)
+            check("avg_pool{}d", 2, x, kernel_size=size)
+    out = np.empty((1, 2, 3, 4), np.float32)
+    for array in (x, x[..., ::-1]):
+        for _ in range(2):
+            assert fc.max_pool2d(array, 2, out=out) is out
+            assert_array_equal(out, reference.max_pool2d(array, 2))
+    with pytest.raises(TypeError, match=r"kernel_size is 2\.0, expected an integer"):
+        fc.max_pool2d(x, 2.0)
+    with pytest.raises(ValueError, match="out has shape"):
+        fc.max_pool2d(x, 2, out=np.empty((1, 2, 3, 3), np.float32))
+
+
 def test_by_hand():
     x = np.array([[[3.0, -1, 2, nan, 0, 7]]])
     assert_array_equal(fc.max_pool1d(x, 2), [[[3, nan, 7]]])

@@ -1,20 +1,21 @@
-/* Poolings of lines: the rows of a window are joined into a line, many lines at a time, and then the
- * columns of a window along it, from left to right. Pixels are in the lanes where a plane has one
- * channel, and channels where it has more. Bound by reading the input once.
+/* Poolings of lines: the rows of a window are joined into a line, many lines at a time, and then
+ * the columns of a window along it, from left to right. Pixels are in the lanes where a plane has
+ * one channel, and channels where it has more. Bound by reading the input once.
  *
- * A line begins and ends with as much of the padding as makes its windows all alike, and rows outside
- * the image are rows of what joins nothing, so edges cost nothing; columns that lie farther outside
- * are left out, and windows that reach them go one by one. */
+ * A line begins and ends with as much of the padding as makes its windows all alike, and rows
+ * outside the image are rows of what joins nothing, so edges cost nothing; columns that lie farther
+ * outside are left out, and windows that reach them go one by one. */
 
 #define POOL_AHEAD (8192 / (ptrdiff_t)sizeof(real)) /* best of 1 to 16 KB, from memory */
 enum { POOL_ROWS = 8, POOL_FEW = 2 }; /* rows joined at once: most, and of windows that have more */
 enum { POOL_PADDING = 64 }; /* in a line, on each side */
-enum { POOL_IN_PLACE = 4 }; /* rows of a window with channels that are read where they are, at most */
-enum { POOL_DIRECT = 9 };   /* and of usual windows without: of three axes 3x3 */
-enum { POOL_VECS = 4 };     /* of channels that are joined together */
+/* Rows that are read where they are, at most: with channels, and of usual windows without (3x3 of
+ * three axes). */
+enum { POOL_IN_PLACE = 4, POOL_DIRECT = 9 };
+enum { POOL_VECS = 4 }; /* of channels that are joined together */
 
-/* n elements of some rows joined into a line, after what it holds where it is `begun`. A line has room
- * for whole vectors. */
+/* n elements of some rows joined into a line, after what it holds where it is `begun`. A line has
+ * room for whole vectors. */
 FC_INLINE void pool_join_rows(const real *const *rows, ptrdiff_t count, ptrdiff_t n, int begun,
                               real *line, const int pooling)
 {
@@ -46,9 +47,10 @@ FC_INLINE void pool_join_rows(const real *const *rows, ptrdiff_t count, ptrdiff_
     }
 }
 
-/* Lines that are `pitch` apart, of `count` rows each, and what joins nothing after their n elements. */
-FC_INLINE void pool_join_lines(const real *const *rows, ptrdiff_t count, ptrdiff_t lines, ptrdiff_t n,
-                               ptrdiff_t after, real *line, ptrdiff_t pitch, const int pooling)
+/* Lines that are `pitch` apart, of `count` rows each, and what joins nothing after n elements. */
+FC_INLINE void pool_join_lines(const real *const *rows, ptrdiff_t count, ptrdiff_t lines,
+                               ptrdiff_t n, ptrdiff_t after, real *line, ptrdiff_t pitch,
+                               const int pooling)
 {
     /* Many rows are read as they lie in memory. */
     const ptrdiff_t most = count > POOL_ROWS ? POOL_FEW : POOL_ROWS;
@@ -63,8 +65,9 @@ FC_INLINE void pool_join_lines(const real *const *rows, ptrdiff_t count, ptrdiff
     }
 }
 
-/* Windows that are alike, in some lines: n in each, of k taps, `dilation` apart, each `stride` after
- * the last (all in elements), the first one from `start` on. Sums are divided by heights * widths. */
+/* Windows that are alike, in some lines: n in each, of k taps, `dilation` apart, each `stride`
+ * after the last (all in elements), the first one from `start` on. Sums are divided by heights *
+ * widths. */
 struct pool_windows {
     const real *const *rows; /* of each line `count`, not joined yet where they are more than one */
     ptrdiff_t count, lines, start, k, stride, dilation, n, c;
@@ -75,11 +78,11 @@ struct pool_windows {
     int direct;        /* straight from their rows: pool_direct */
 };
 
-FC_INLINE vec pool_finish(vec acc, real height, vec widths, const int pooling)
+FC_INLINE vec pool_finish(vec acc, real height, const real *widths, const int pooling)
 {
 #if FC_BITS != 8
     if (pooling == FC_SUM_POOL)
-        return v_div(acc, v_mul(v_set1(height), widths));
+        return v_div(acc, v_mul(v_set1(height), v_load(widths)));
 #endif
     (void)height, (void)widths, (void)pooling;
     return acc;
@@ -119,7 +122,7 @@ FC_INLINE vec pool_windows_at(const real *x, ptrdiff_t k, ptrdiff_t dilation, co
     return acc;
 }
 
-/* Pixels 1 or 2 columns apart, of lines that are read beyond their end; the caller knows the window. */
+/* Pixels 1 or 2 columns apart, of lines that are read beyond their end; the caller knows both. */
 FC_INLINE void pool_along(const struct pool_windows *w, ptrdiff_t k, ptrdiff_t dilation,
                           const int stride, const int pooling)
 {
@@ -131,7 +134,7 @@ FC_INLINE void pool_along(const struct pool_windows *w, ptrdiff_t k, ptrdiff_t d
         real *const out = w->out + r * w->out_pitch;
         for (ptrdiff_t i = 0; i < n; i += LANES) {
             vec acc = pool_windows_at(x + stride * i, k, dilation, stride, pooling);
-            acc = pool_finish(acc, height, pooling == FC_SUM_POOL ? v_load(widths + i) : acc, pooling);
+            acc = pool_finish(acc, height, widths + i, pooling);
             pool_put(out + i, acc, n - i, spare);
         }
     }
@@ -149,9 +152,10 @@ FC_INLINE vec pool_join_triples(vec before, vec even, vec odd, const int pooling
 #endif
 }
 
-/* Windows of k = 2 or 3 columns, 2 apart, straight from their `count` rows. One of 3 may begin in the
- * padding; all end in the image. */
-FC_INLINE void pool_direct(const struct pool_windows *w, ptrdiff_t count, const int k, const int pooling)
+/* Windows of k = 2 or 3 columns, 2 apart, straight from their `count` rows. One of 3 may begin in
+ * the padding; all end in the image. */
+FC_INLINE void pool_direct(const struct pool_windows *w, ptrdiff_t count, const int k,
+                           const int pooling)
 {
     const ptrdiff_t n = w->n, start = w->start, first = start + k - 2;
     const real *const widths = w->widths, *const spare = w->spare, *const *rows = w->rows;
@@ -178,9 +182,10 @@ FC_INLINE void pool_direct(const struct pool_windows *w, ptrdiff_t count, const 
             }
             even = v_even(a, b);
             odd = v_odd(a, b);
-            acc = k == 2 ? pool_join(even, odd, pooling) : pool_join_triples(before, even, odd, pooling);
+            acc = k == 2 ? pool_join(even, odd, pooling)
+                         : pool_join_triples(before, even, odd, pooling);
             before = odd;
-            acc = pool_finish(acc, height, pooling == FC_SUM_POOL ? v_load(widths + i) : acc, pooling);
+            acc = pool_finish(acc, height, widths + i, pooling);
             pool_put(out + i, acc, n - i, spare);
         }
     }
@@ -202,8 +207,8 @@ FC_INLINE void pool_along_far(const struct pool_windows *w, const int pooling)
                 acc = pool_join(acc, v_load(x + s * w->dilation), pooling);
             v_store(lanes, acc);
             for (ptrdiff_t j = 0; j < n; j++) {
-                const real y = lanes[j * w->stride];
-                out[j] = pooling == FC_SUM_POOL ? (real)(y / (w->heights[r] * w->widths[i + j])) : y;
+                const real y = lanes[j * w->stride], divisor = w->heights[r] * w->widths[i + j];
+                out[j] = pooling == FC_SUM_POOL ? (real)(y / divisor) : y;
             }
         }
 }
@@ -235,11 +240,12 @@ FC_INLINE void pool_pixels(const struct pool_windows *w, const int pooling)
         pool_along(w, w->k, w->dilation, 2, pooling);
 }
 
-/* One output of `vecs` vectors of channels, of which the last has n or more; its first tap is `at`. */
+/* One output of `vecs` vectors of channels, the last one of n or more; `at` is the first tap. */
 FC_INLINE void pool_channels(const struct pool_windows *w, const real *const *rows, ptrdiff_t at,
                              ptrdiff_t n, vec divisor, real *out, const int vecs, const int pooling)
 {
     vec acc[POOL_VECS], tap[POOL_VECS];
+    (void)divisor; /* of sums */
     FC_UNROLL for (int v = 0; v < vecs; v++)
         acc[v] = v_set1(pool_identity(pooling));
     for (ptrdiff_t s = 0; s < w->k; s++, at += w->dilation) {
@@ -260,7 +266,10 @@ FC_INLINE void pool_channels(const struct pool_windows *w, const real *const *ro
             acc[v] = s ? pool_join(acc[v], tap[v], pooling) : tap[v];
     }
     FC_UNROLL for (int v = 0; v < vecs; v++) {
-        acc[v] = pool_finish(acc[v], 1, divisor, pooling);
+#if FC_BITS != 8
+        if (pooling == FC_SUM_POOL)
+            acc[v] = v_div(acc[v], divisor);
+#endif
         if (vecs > 1 || n >= LANES)
             v_store(out + v * LANES, acc[v]);
         else
@@ -285,8 +294,9 @@ FC_INLINE void pool_pixels_apart(const struct pool_windows *w, const int pooling
         }
 }
 
-FC_NOINLINE void pool_lines_of(int pooling, const real *const *rows, ptrdiff_t count, ptrdiff_t lines,
-                               ptrdiff_t n, ptrdiff_t after, real *line, ptrdiff_t pitch)
+FC_NOINLINE void pool_lines_of(int pooling, const real *const *rows, ptrdiff_t count,
+                               ptrdiff_t lines, ptrdiff_t n, ptrdiff_t after, real *line,
+                               ptrdiff_t pitch)
 {
     POOL_CALL(pool_join_lines, pooling, rows, count, lines, n, after, line, pitch);
 }
@@ -377,7 +387,7 @@ struct pool_work {
     const real **joined;       /* the lines */
     real *lines, *nothing;     /* a line of what joins nothing */
     real *heights, *widths;    /* of the lines, and of the outputs of the block */
-    real *prepared, *results;  /* where rows are prepared: POOL_ROWS of them, and a block of outputs */
+    real *prepared, *results;  /* where rows are prepared: POOL_ROWS of them; a block of outputs */
 };
 
 /* A line may be read this far beyond its end. */
@@ -489,8 +499,9 @@ FC_INLINE const real **pool_list_rows(const struct pool_work *w, const char *at,
 }
 
 /* The same, with the windows of most networks as constants. */
-FC_NOINLINE const real **pool_list_rows_of(const struct pool_work *w, const char *at, ptrdiff_t depth,
-                                           ptrdiff_t height, ptrdiff_t lines, const real **rows)
+FC_NOINLINE const real **pool_list_rows_of(const struct pool_work *w, const char *at,
+                                           ptrdiff_t depth, ptrdiff_t height, ptrdiff_t lines,
+                                           const real **rows)
 {
     if (LANES > 1 && depth == 1 && height == 3)
         return pool_list_rows(w, at, 1, 3, lines, rows);
@@ -506,7 +517,8 @@ FC_NOINLINE const real *pool_find_rows(const struct pool_work *w, const struct p
     const ptrdiff_t pitch = p->w.n * p->c * (ptrdiff_t)dtype_size(p->dtype), slice = p->h.n * pitch;
     const struct pool_range whole = pool_whole(&p->h, 0, p->h.n);
     const ptrdiff_t column = (b->low + b->inside) * (pitch / FC_MAX(p->w.n, 1));
-    const char *x = (const char *)p->x + row / (p->d.o * p->h.o) * p->d.n * slice + column, *last = x;
+    const ptrdiff_t plane = row / (p->d.o * p->h.o);
+    const char *x = (const char *)p->x + plane * p->d.n * slice + column, *last = x;
     const real **rows = w->rows;
     ptrdiff_t z = row / p->h.o % p->d.o, y = row % p->h.o;
     for (ptrdiff_t r = 0, alike; r < lines; r += alike) {
@@ -535,10 +547,12 @@ FC_NOINLINE const real *pool_find_rows(const struct pool_work *w, const struct p
 }
 
 /* Their lines; prepared rows are those of one. */
-FC_NOINLINE void pool_set_lines(const struct pool_work *w, const struct pool_block *b, ptrdiff_t lines)
+FC_NOINLINE void pool_set_lines(const struct pool_work *w, const struct pool_block *b,
+                                ptrdiff_t lines)
 {
     const struct fc_pool *const p = w->p;
-    const ptrdiff_t inside = b->inside * p->c, n = b->count * p->c, after = b->span * p->c - inside - n;
+    const ptrdiff_t inside = b->inside * p->c, n = b->count * p->c;
+    const ptrdiff_t after = b->span * p->c - inside - n;
     const ptrdiff_t most = w->taps > POOL_ROWS ? POOL_FEW : POOL_ROWS;
     real *const line = w->lines + inside;
     const real *rows[POOL_ROWS + 1];
@@ -558,8 +572,8 @@ FC_NOINLINE void pool_set_lines(const struct pool_work *w, const struct pool_blo
 }
 
 /* Their outputs in a block; `last` is the last row, and outputs may be written up to `spare`. */
-FC_NOINLINE void pool_set_outputs(const struct pool_work *w, const struct pool_block *b, ptrdiff_t lines,
-                                  const real *last, real *out, const real *spare)
+FC_NOINLINE void pool_set_outputs(const struct pool_work *w, const struct pool_block *b,
+                                  ptrdiff_t lines, const real *last, real *out, const real *spare)
 {
     const struct fc_pool *const p = w->p;
     const ptrdiff_t c = p->c, start = b->whole.begin * p->w.stride - p->w.before - b->low;

@@ -1,6 +1,6 @@
-/* Max and min pooling that also say where each result stands, as an index into the (d, h, w) volume:
- * the first of equals, the last NaN of several (as PyTorch); -1 and what never wins where a window
- * holds no data. */
+/* Max and min pooling that also say where each result stands, as an index into the (d, h, w)
+ * volume: the first of equals, the last NaN of several (as PyTorch); -1 and what never wins where a
+ * window holds no data. */
 
 struct pool_best {
     real value;
@@ -41,7 +41,8 @@ FC_INLINE ptrdiff_t pool_pixel(const struct fc_pool *p, const struct pool_place 
 }
 
 /* Of one channel of a window. */
-FC_NOINLINE struct pool_best pool_best(const struct fc_pool *p, const real *x, const struct pool_place *w)
+FC_NOINLINE struct pool_best pool_best(const struct fc_pool *p, const real *x,
+                                       const struct pool_place *w)
 {
     const ptrdiff_t dilation = p->w.dilation, c = p->c;
     struct pool_best best = {pool_never(p->pooling), -1};
@@ -57,7 +58,7 @@ FC_NOINLINE struct pool_best pool_best(const struct fc_pool *p, const real *x, c
     return best;
 }
 
-/* n > 0 outputs, of pixels or of channels: `step` elements from the window of one to that of the next. */
+/* n > 0 outputs, of pixels or of channels: `step` elements from one's window to the next one's. */
 static void pool_best_each(const struct fc_pool *p, const real *x, const struct pool_place *w,
                            ptrdiff_t step, ptrdiff_t n, real *out, int64_t *indices)
 {
@@ -153,8 +154,9 @@ static void pool_best_run(const struct fc_pool *p, const real *x, const struct p
                           ptrdiff_t step, ptrdiff_t n, real *out, int64_t *indices)
 {
     const ptrdiff_t taps = w->depth.count * w->rows.count * w->cols.count;
-    const ptrdiff_t reach = ((w->depth.count * p->d.dilation + 1) * p->h.n +
-                             w->rows.count * p->h.dilation) * p->w.n + w->cols.count * p->w.dilation;
+    const ptrdiff_t rows = (w->depth.count * p->d.dilation + 1) * p->h.n +
+                           w->rows.count * p->h.dilation;
+    const ptrdiff_t reach = rows * p->w.n + w->cols.count * p->w.dilation;
     if (taps > 0 && reach < 1 << 24)
         pool_best_vectors(p, x, w, step, n, out, indices);
     else

@@ -6,8 +6,8 @@ struct pool_span {
 };
 
 /* The taps start + i * dilation, i < k, that lie in [low, high). */
-FC_NOINLINE struct pool_span pool_clip(ptrdiff_t start, ptrdiff_t k, ptrdiff_t dilation, ptrdiff_t low,
-                                     ptrdiff_t high)
+FC_NOINLINE struct pool_span pool_clip(ptrdiff_t start, ptrdiff_t k, ptrdiff_t dilation,
+                                       ptrdiff_t low, ptrdiff_t high)
 {
     ptrdiff_t from = 0, to = k;
     if (start < low)
@@ -40,7 +40,8 @@ FC_NOINLINE ptrdiff_t pool_counted(const struct fc_pool *p, const struct fc_axis
 {
     if (a->k == 0 || !p->count_include_pad)
         return pool_window(a, i).count;
-    return pool_clip(i * a->stride - a->before, a->k, a->dilation, -a->before, a->n + a->after).count;
+    return pool_clip(i * a->stride - a->before, a->k, a->dilation, -a->before, a->n + a->after)
+        .count;
 }
 
 /* What an average over window (z, y, .) divides by, but for its columns. */

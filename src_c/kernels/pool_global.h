@@ -26,7 +26,7 @@ FC_INLINE vec pool_join_pairs(vec a, vec b, const int pooling)
     return pool_join(v_even(a, b), v_odd(a, b), pooling);
 }
 
-/* The last 64 bytes of sums of n elements as one vector, or their pairs where vectors are shorter. */
+/* The last 64 bytes of sums of n elements as one vector, or their pairs in shorter vectors. */
 FC_INLINE vec pool_plane_sums(const real *x, ptrdiff_t n, const int pooling)
 {
     enum { STEP = GLOBAL_VECS * LANES };
@@ -54,8 +54,8 @@ FC_INLINE vec pool_plane_sums(const real *x, ptrdiff_t n, const int pooling)
 }
 
 /* LANES planes of one channel: `count` of them, and none. */
-FC_INLINE void pool_global_planes(const real *x, ptrdiff_t n, ptrdiff_t count, real divisor, real *out,
-                                  const int pooling)
+FC_INLINE void pool_global_planes(const real *x, ptrdiff_t n, ptrdiff_t count, real divisor,
+                                  real *out, const int pooling)
 {
     vec sums[LANES];
     for (ptrdiff_t i = 0; i < LANES; i++)
@@ -63,7 +63,11 @@ FC_INLINE void pool_global_planes(const real *x, ptrdiff_t n, ptrdiff_t count, r
     for (int half = LANES / 2; half > 0; half /= 2)
         for (int i = 0; i < half; i++)
             sums[i] = pool_join_pairs(sums[2 * i], sums[2 * i + 1], pooling);
-    sums[0] = pool_finish(sums[0], divisor, v_set1(1), pooling);
+#if FC_BITS != 8
+    if (pooling == FC_SUM_POOL)
+        sums[0] = v_div(sums[0], v_set1(divisor));
+#endif
+    (void)divisor;
     if (count >= LANES)
         v_store(out, sums[0]);
     else
@@ -87,7 +91,10 @@ static void pool_global(const void *params, ptrdiff_t begin, ptrdiff_t end, void
     POOL_CALL(pool_global_units, p->pooling, p, begin, end);
 }
 
-static ptrdiff_t pool_planes(const void *params) { return ((const struct fc_pool *)params)->planes; }
+static ptrdiff_t pool_planes(const void *params)
+{
+    return ((const struct fc_pool *)params)->planes;
+}
 
 static size_t pool_no_scratch(const void *params)
 {

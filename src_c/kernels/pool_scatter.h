@@ -1,9 +1,10 @@
-/* Elements to where an index says, as the gradient of a maximum and unpooling do. A unit is a plane (in
- * channels-last layouts a sample): what adds to one element does so in the order of the outputs. */
+/* Elements to where an index says, as the gradient of a maximum and unpooling do. A unit is a plane
+ * (in channels-last layouts a sample): what adds to one element does so in the order of the
+ * outputs. */
 
 /* Zeros, and each value where its index says: the last of several, or their sum. */
-FC_INLINE void pool_scatter_plane(const real *x, const int64_t *indices, ptrdiff_t outputs, ptrdiff_t c,
-                                  real *out, const int accumulate)
+FC_INLINE void pool_scatter_plane(const real *x, const int64_t *indices, ptrdiff_t outputs,
+                                  ptrdiff_t c, real *out, const int accumulate)
 {
     for (ptrdiff_t i = 0; i < outputs; i++, x += c, indices += c)
         for (ptrdiff_t j = 0; j < c; j++)

@@ -1,5 +1,5 @@
-/* The gradient of an average. A unit is a plane (in channels-last layouts a sample), so what adds to
- * one element does so in the order of the outputs, whatever the number of threads. */
+/* The gradient of an average. A unit is a plane (in channels-last layouts a sample), so what adds
+ * to one element does so in the order of the outputs, whatever the number of threads. */
 
 #if FC_BITS != 8
 /* Each row of outputs is spread along a line, which is then added to every row of its windows. */
