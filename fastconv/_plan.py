@@ -747,7 +747,7 @@ def _filter2d(g, isa, threads):
     most = RING_BYTES // lines // pixel // phases
     wide, least = min(2 * seen, most), min(LEAST_COLUMNS, most)
     if g.algorithm not in OUTPUT_LINES:
-        line, wide, least = line - seen, wide - seen, min(LEAST_COLUMNS, 7 * most // 4 - seen)
+        line, wide, least = line - seen, wide - seen, min(LEAST_COLUMNS, 3 * most // 2 - seen)
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
         line = wide = HISTOGRAMS - seen
     block_rows, block_cols = g.rows.o, max(line, wide, least, 1)

@@ -661,7 +661,7 @@ def test_the_reach_of_what_is_not_a_number(isa, dtype):
 @pytest.mark.parametrize(("bad", "error", "message"), [
     ({"out": np.ones((5, 6))}, TypeError, "out is an array of shape (5, 6), "),
     ({"out": {"dx": None}}, TypeError, "out is {'dx': None}, expected a tuple or list of 2 arrays"),
-    ({"out": ()}, ValueError, "out has 0 arrays, expected 2, as outputs has"),
+    ({"out": ()}, ValueError, "out has 0 arrays, expected 2, one for a result"),
     ({"out": (None, 3)}, TypeError, "out is a int, expected a NumPy array"),
     ({"out": "wrong dtype"}, TypeError, "out has dtype float64, expected float32"),
     ({"out": "wrong shape"}, ValueError, "out has shape (5, 5), expected (5, 6)"),

@@ -2,6 +2,7 @@
 
 import contextvars
 import functools
+import itertools
 import math
 
 import numpy as np
@@ -38,7 +39,8 @@ def takes_bool(function):
         if array.dtype != bool:
             return function(image, *arguments, **options)
         pixels = array.view(np.uint8)
-        out_dtype = checked_out_dtype(name, options.get("out_dtype") or bool, call.dtypes)
+        asked_for = options.get("out_dtype")
+        out_dtype = checked_out_dtype(name, bool if asked_for is None else asked_for, call.dtypes)
         if out_dtype.kind != "b":
             return function(pixels, *arguments, **options)
         if options.get("structure") is not None:
@@ -155,6 +157,21 @@ def prepare_floats(function, image, size, border, cval, channel_axis, out_dtype)
     bits = 64 if np.float64 in (image.dtype, out_dtype) else 32
     check_holds(function, "cval", cval, bits)
     return image, found, cval, out_dtype, bits
+
+
+def outs(function, out, n):
+    """The array for each of n results, or None."""
+    if out is None:
+        return (None,) * n
+    if not isinstance(out, tuple | list):
+        shown = _arrays.shown(out)
+        raise TypeError(f"{function}: out is {shown}, expected a tuple or list of {n} arrays")
+    if len(out) != n:
+        raise ValueError(f"{function}: out has {len(out)} arrays, expected {n}, one for a result")
+    arrays = [each for each in out if isinstance(each, np.ndarray)]
+    if any(np.shares_memory(*pair) for pair in itertools.combinations(arrays, 2)):
+        raise ValueError(f"{function}: out has arrays that share memory, expected distinct ones")
+    return out
 
 
 def largest_pixel(dtype, cval):

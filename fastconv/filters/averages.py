@@ -74,6 +74,8 @@ def local_mean_std(
     cval=0,
     anchor=None,
     channel_axis=None,
+    out_dtype=None,
+    out=None,
     threads=None,
 ):
     """Give the mean and the standard deviation of every rectangle of pixels.
@@ -84,23 +86,29 @@ def local_mean_std(
         As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     size : int or (rows, columns)
         Of the rectangle, at least 1.
+    out_dtype : float16, float32 or float64, optional
+        float64 for float64 images, else float32.
+    out : tuple or list of two arrays, optional
+        Receives the results, of their shape and dtype; it may overlap the image. None in the place
+        of one stands for a new array.
 
     Returns
     -------
     mean, std
-        Two (..., H, W) or (..., H, W, C) arrays, float64 for float64 images, else float32; the
-        standard deviation is the population's (divided by the number of pixels).
+        Two (..., H, W) or (..., H, W, C) arrays; the standard deviation is the population's
+        (divided by the number of pixels).
 
     Raises
     ------
     TypeError, ValueError
-        When an argument does not fit.
+        When an argument does not fit, before anything is written.
 
     Notes
     -----
     Sums of pixels and of their squares are float64 (or exact), those of a window alone: a deviation
-    below 1e-8 of the mean is lost in their rounding. A window that holds a NaN, or a square beyond
-    float64, has a NaN for its deviation.
+    below 1e-8 of the mean is lost in their rounding, and so is one below 1e-154, whose square
+    float64 cannot hold. A window that holds a NaN, or a square beyond float64, has a NaN for its
+    deviation.
 
     Examples
     --------
@@ -110,8 +118,9 @@ def local_mean_std(
     (array([[1. , 1. , 2.5, 4. ]], dtype=float32), array([[0. , 0. , 1.5, 0. ]], dtype=float32))
     """
     function = "local_mean_std"
+    outs = _image.outs(function, out, 2)
     key, results = _calls.planned(
-        function, image, None, None, size, border, cval, anchor, channel_axis, threads
+        function, image, outs, None, size, border, cval, anchor, channel_axis, out_dtype, threads
     )
     if results is not None:
         return results
@@ -119,12 +128,14 @@ def local_mean_std(
     image, windows, cval, _ = _image.prepare(
         function, image, size, border, anchor, cval, channel_axis, None
     )
-    out_dtype = np.dtype(np.float64 if image.dtype == np.float64 else np.float32)
+    if out_dtype is None:
+        out_dtype = np.float64 if image.dtype == np.float64 else np.float32
+    out_dtype = _image.checked_out_dtype(function, out_dtype, _image.FLOATS)
     # float32 holds the sums of squares of small windows of uint8.
     exact = image.dtype == np.uint8 and cval in range(256)
     bits = 32 if exact and 255**2 * size[0] * size[1] < _image.EXACT[32] else 64
     return _image.run(
         function, image, windows, "filter_moments", bits,
         numbers=(float(size[0] * size[1]), 0.0, cval), channel_axis=channel_axis,
-        out_dtype=out_dtype, out=(None, None), threads=threads, key=key, places=(0, 1),
+        out_dtype=out_dtype, out=outs, threads=threads, key=key, places=(0, 1),
     )  # fmt: skip

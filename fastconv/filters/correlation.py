@@ -65,7 +65,8 @@ def filter2d(
         both signs its rounding errors have at most twice the rms, and four times the maximum, of
         those of "direct", which sums the terms as they are; noise of mean zero under a smooth
         kernel has up to 2.6 times the rms. They are relative to the largest values around. A NaN or
-        an infinity reaches the same outputs with both. A stride is always "direct".
+        an infinity reaches the same outputs with both; near one, others may be summed directly, and
+        rounded so. A stride is always "direct".
     out_dtype : dtype, optional
         Type of the result; the image's by default. Integers are rounded half to even, then
         saturated; NaN gives 0. In float16 what rounds beyond 65504 is infinite.

@@ -1,7 +1,5 @@
 """Both slopes of an image at once, their length and their direction."""
 
-import itertools
-
 import numpy as np
 
 from fastconv import _arrays, _calls, _geometry
@@ -72,7 +70,7 @@ def gradient(
     """
     _geometry.choice("gradient", "operator", operator, tuple(OPERATORS))
     names = _names(outputs)
-    outs = (out,) if isinstance(outputs, str) else _outs(out, len(names))
+    outs = (out,) if isinstance(outputs, str) else _image.outs("gradient", out, len(names))
     key, results = _calls.planned(
         "gradient", image, outs, None, operator, border, cval, channel_axis, out_dtype, threads,
         *names,
@@ -98,18 +96,3 @@ def _names(outputs):
             f"ones of {', '.join(map(repr, OUTPUTS))}"
         )
     return [_geometry.choice("gradient", "outputs", name, OUTPUTS) for name in names]
-
-
-def _outs(out, n):
-    """The array for each of n results, or None."""
-    if out is None:
-        return (None,) * n
-    if not isinstance(out, tuple | list):
-        shown = _arrays.shown(out)
-        raise TypeError(f"gradient: out is {shown}, expected a tuple or list of {n} arrays")
-    if len(out) != n:
-        raise ValueError(f"gradient: out has {len(out)} arrays, expected {n}, as outputs has")
-    arrays = [each for each in out if isinstance(each, np.ndarray)]
-    if any(np.shares_memory(*pair) for pair in itertools.combinations(arrays, 2)):
-        raise ValueError("gradient: out has arrays that share memory, expected distinct ones")
-    return out

@@ -412,9 +412,10 @@ class _Element:
         """Dilate or erode so many times."""
         function = self.function
         count = _geometry.integer(function, "iterations", count, 1)
+        size = tuple(count * (k - 1) + 1 for k in self.size)  # of what an output sees in the end
+        size = rectangle(function, f"footprint of {count} iterations", size)
         if count > 1 and self._grows(border):
-            size = tuple(count * (k - 1) + 1 for k in self.size)
-            self.size = rectangle(function, f"footprint of {count} iterations", size)
+            self.size = size
             self.anchor = tuple(count * a for a in self.anchor)
         elif count > 1:
             image = _arrays.readable(function, "image", image, _image.DTYPES)
