@@ -734,8 +734,9 @@ def _seen(g):
 def _filter2d(g, isa, threads):
     # What is kept of lines stays in half of a block, unless strips would be narrow beside what they
     # see.
-    network = g.algorithm == "filter_network"
-    lines = _lists(g.rows.k, g.cols.k) if network else g.rows.k + 5
+    lines = g.rows.k + 5
+    if g.algorithm == "filter_network":
+        lines += _lists(g.rows.k, g.cols.k)
     if g.algorithm in CORNERS:
         lines *= 3
     pixel = g.channels * (2 if g.algorithm == "filter_box" else g.bits // 8)
