@@ -2,9 +2,10 @@
 
 CNN operations: `conv2d`, `plan_conv2d`, `conv_transpose2d` and the gradients `conv2d_backward`,
 `conv_transpose2d_backward`, so in one and three dimensions (`conv1d`, `conv3d`, ...);
-`CausalConv1d`, `unfold`, `fold`, `max_pool2d`, `avg_pool2d`; what a convolution or a filter would
-be, in words: `explain_plan`. Image filters for any batch of images: `fastconv.filters`. Kernels to filter with:
-`fastconv.kernels`. Every operation again in plain NumPy, as its definition: `fastconv.reference`.
+`conv_integer`, `conv_quantized`, `CausalConv1d`, `unfold`, `fold`, `max_pool2d`, `avg_pool2d`; what
+a convolution or a filter would be, in words: `explain_plan`. Image filters for any batch of images:
+`fastconv.filters`. Kernels to filter with: `fastconv.kernels`. Every operation again in plain
+NumPy, as its definition: `fastconv.reference`.
 """
 
 try:
@@ -23,6 +24,7 @@ try:
         conv_transpose3d_backward,
     )
     from fastconv.conv_causal import CausalConv1d
+    from fastconv.conv_integer import conv_integer, conv_quantized, plan_conv_quantized
     from fastconv.conv_transpose import conv_transpose1d, conv_transpose2d, conv_transpose3d
     from fastconv.pool import avg_pool2d, max_pool2d
 except ImportError as error:
@@ -44,6 +46,8 @@ __all__ = [
     "conv2d_backward",
     "conv3d",
     "conv3d_backward",
+    "conv_integer",
+    "conv_quantized",
     "conv_transpose1d",
     "conv_transpose1d_backward",
     "conv_transpose2d",
@@ -59,6 +63,7 @@ __all__ = [
     "plan_conv1d",
     "plan_conv2d",
     "plan_conv3d",
+    "plan_conv_quantized",
     "reference",
     "set_num_threads",
     "show_config",

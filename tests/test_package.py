@@ -35,7 +35,8 @@ OPERATIONS = [
         )
     ),
     "fastconv.max_pool2d", "fastconv.avg_pool2d", "fastconv.explain_plan", "fastconv.fold",
-    "fastconv.unfold",
+    "fastconv.unfold", "fastconv.conv_integer", "fastconv.conv_quantized",
+    "fastconv.plan_conv_quantized",
     *(f"fastconv.filters.{name}" for name in filters.__all__),
 ]  # fmt: skip
 
