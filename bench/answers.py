@@ -139,10 +139,10 @@ def _relative_bound(case):
     slack = 2 if case.dtype == "float64" else 1
     if case.operation == "conv2d_backward":  # the longest sums, of dweight and dbias
         terms = case.shape[0] * math.prod(case.shape[2:])
-    elif case.operation == "conv2d":
+    elif case.is_convolution:
         terms = math.prod(case.kernel[1:])
         arguments = case.arguments
-        if case.kernel[2:] == (3, 3) and arguments["stride"] == arguments["dilation"] == 1:
+        if case.kernel[-2:] == (3, 3) and arguments["stride"] == arguments["dilation"] == 1:
             slack *= WINOGRAD_SLACK
     elif case.operation == "avg_pool2d":
         terms = case.arguments["kernel_size"] ** 2

@@ -13,7 +13,8 @@ import numpy as np
 from . import BenchError
 
 # What a row's description leaves out.
-_USUAL = {"stride": 1, "dilation": 1, "groups": 1, "layout": "NCHW"}
+_USUAL = {"stride": 1, "dilation": 1, "groups": 1}
+_FIRST = "NCW", "NCHW", "NCDHW"  # layouts with channels first
 _UNSAID = "padding", "truncate", "dx", "dy", "channel_axis"
 
 
@@ -41,12 +42,13 @@ class Case:
     def description(self):
         """What is computed, in a few words."""
         words = [f"{self.operation.rpartition('.')[2]} {'x'.join(map(str, self.shape))}"]
-        if self.operation in ("conv2d", "conv2d_backward"):
+        if self.operation.startswith("conv"):
             words[0] += f" -> {self.kernel[0]}"
         if self.kernel:
-            words.append("x".join(map(str, self.kernel[-2:])))
+            words.append("x".join(map(str, self.kernel[2:] or self.kernel)))
         for argument, value in self.arguments.items():
-            if argument not in _UNSAID and value != _USUAL.get(argument):
+            usual = value == _USUAL.get(argument) or value in _FIRST
+            if argument not in _UNSAID and not usual:
                 words.append(f"{argument} {value}")
         if self.dtype != "float32":
             words.append(self.dtype)
@@ -62,6 +64,11 @@ class Case:
         return self.operation.startswith("filters.")
 
     @property
+    def is_convolution(self):
+        """Whether this is a layer's forward pass, in any number of dimensions."""
+        return self.operation in ("conv1d", "conv2d", "conv3d")
+
+    @property
     def is_plane(self):
         """Whether this convolves one channel with one kernel: a filter with zeros around."""
         return self.operation == "conv2d" and {*self.shape[:2], *self.kernel[:2]} == {1}
@@ -69,7 +76,7 @@ class Case:
     @property
     def intensity(self):
         """A layer's FLOP per byte of input, weights and result, each moved once; else None."""
-        if self.unit != "GFLOP/s" or self.operation != "conv2d":
+        if not self.is_convolution:
             return None
         results = self.work * 1e9 / 2 / math.prod(self.kernel[1:])
         numbers = math.prod(self.shape) + math.prod(self.kernel) + results
@@ -102,6 +109,19 @@ def _conv(name, samples, channels, height, width, kernels, size, stride=1, group
         "GFLOP/s", 2e-9 * samples * pixels * math.prod(weight), weight, dtype,
         {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
          "layout": layout},
+    )
+
+
+def _grid(name, shape, kernels, size, stride=1, padding=0):
+    """A layer in one or three dimensions."""
+    dims = len(shape) - 2
+    pixels = math.prod((n + 2 * padding - size) // stride + 1 for n in shape[2:])
+    weight = (kernels, shape[1], *(size,) * dims)
+    return Case(
+        name, "conv_1d_3d", f"conv{dims}d", shape,
+        "GFLOP/s", 2e-9 * shape[0] * pixels * math.prod(weight), weight, "float32",
+        {"stride": stride, "padding": padding, "dilation": 1, "groups": 1,
+         "layout": "NCW" if dims == 1 else "NCDHW"},
     )
 
 
@@ -182,6 +202,9 @@ CASES = (
     _more("dw3x3_nhwc",      1, 144,  56,  56,  144, 3, 1, 144, layout="NHWC"),
     _more("r50_2_3x3_f64",   1,  64,  56,  56,   64, 3, dtype="float64"),
     _more("r50_2_1x1_f64",   1,  64,  56,  56,  256, 1, dtype="float64"),
+    _grid("audio_1024s512", (1, 1, 160000), 64, 1024, 512),
+    *(_grid(f"series_{k}", (32, 64, 1000), 64, k, padding=k // 2) for k in (3, 5, 7)),
+    _grid("video_3x3x3", (1, 16, 16, 112, 112), 16, 3, padding=1),
     _backward("b16_3x3_backward",  16,  64,  56,  56,   64, 3),
     _backward("b32_3x3_backward",  32,  16,  28,  28,   32, 3),
     _backward("b64_5x5_backward",  64,   1,  28,  28,   16, 5),

@@ -22,6 +22,9 @@ L2_BYTES = _core.l2_bytes() or 2**20
 VECTOR_BYTES = 64  # the longest there is: plans are the same for every instruction set
 # Transposing a tile's sums costs about as much as so many terms.
 TRANSPOSITION_TERMS = 16
+# A vector of output channels without a second one beside it shares no load: it takes as long as so
+# many vectors (docs/performance.md).
+SINGLE_VECTOR = 1.3
 # Splitting rows by a column stride above 2, one element at a time, costs so many output channels.
 SPLIT_CHANNELS = 32
 # One line of an image filter's ring: a few of them stay in the L1 cache.
@@ -291,7 +294,8 @@ def _direct(g):
     # Contiguous pixels are the lanes, unless too many of them would be empty.
     lanes = VECTOR_BYTES // (g.bits // 8)
     pixels = g.cols.o / (_parts(g.cols.o, lanes) * lanes)
-    channels = g.k / (_parts(g.k, lanes) * lanes)
+    pairs, single = divmod(_parts(g.k, lanes), 2)
+    channels = g.k / ((2 * pairs + SINGLE_VECTOR * single) * lanes)
     # A tile's sums are transposed: as much work as a few terms more.
     terms = g.c * g.rows.k * g.cols.k
     channels *= terms / (terms + TRANSPOSITION_TERMS)

@@ -11,10 +11,8 @@ __all__ = ["CausalConv1d"]
 class CausalConv1d:
     """A causal `conv1d` of a stream: what the last pieces leave behind is a state, in and out.
 
-    ``y[n, k, q] = bias[k] + sum over c, j of
-    weight[k, c, j] * past[n, c, q + j * dilation]``, where past is state and x, one after the
-    other: no output sees what comes after its place. Pieces of any lengths, each with the state
-    that the one before gave, have the results of ``conv1d(..., padding="causal")`` of the whole.
+    Pieces of any lengths, each with the state that the one before gave, have the results of
+    ``conv1d(..., padding="causal")`` of the whole: no output sees what comes after its place.
     With a group for each channel it is ONNX's CausalConvWithState.
 
     Parameters
@@ -57,33 +55,22 @@ class CausalConv1d:
     def __call__(self, x, state=None, out=None, threads=None):
         """Give the results of a piece, as long as it is, and the state for the next one.
 
-        Parameters
-        ----------
-        x : (N, C, W) array of the weights' dtype; (N, W, C) with ``layout="NWC"``
-        state : array like x of (kw - 1) * dilation columns, optional
-            The one that the piece before gave; zeros where there was none.
-        out : array of the result's shape and dtype, optional
-        threads : int, optional
-
-        Returns
-        -------
-        y, state : arrays
+        `x` is (N, C, W) of the weights' dtype, or (N, W, C) with ``layout="NWC"``; `state` is what
+        the piece before gave, (kw - 1) * dilation columns, or None for zeros; `out` and `threads`
+        as in `conv1d`.
         """
         x, geometry, _, threads = self._begun._checked_call(x, threads, None)
-        before = geometry.cols.before
-        _arrays.check_memory("CausalConv1d", "the result", geometry.shape, x.dtype)
+        before, columns = geometry.cols.before, geometry.cols.n
         if out is not None:
             _arrays.check_out("CausalConv1d", out, geometry.shape, x.dtype)
         if state is not None:
             state = self._checked_state(state, x, before)
-        elif geometry.cols.n < before:
+        elif columns < before:
             state = np.zeros(self._shape(x, before), x.dtype)
-        following = self._columns(x, max(0, geometry.cols.n - before), None)
-        if geometry.cols.n < before:
-            kept = self._columns(state, geometry.cols.n, None)
+        following = self._columns(x, max(0, columns - before), None).copy()
+        if columns < before:
+            kept = self._columns(state, columns, None)
             following = np.concatenate([kept, following], self._axis)
-        else:
-            following = following.copy()
         if state is None or before == 0:
             return self._begun(x, out, threads), following
         # Only the first outputs see the state: the piece as a whole is not copied.
@@ -108,10 +95,7 @@ class CausalConv1d:
         if state.shape != expected:
             raise ValueError(
                 f"CausalConv1d: state has shape {state.shape}, expected {expected}, of "
-                f"(kw - 1) * dilation columns"
+                "(kw - 1) * dilation columns"
             )
-        if state.dtype != x.dtype:
-            raise TypeError(
-                f"CausalConv1d: state has dtype {state.dtype}, expected x's, {x.dtype}"
-            )
+        self._begun._check_dtype("state", state)
         return state

@@ -22,23 +22,19 @@ def conv_transpose1d(
     out=None,
     threads=None,
 ):
-    """Spread a batch of sequences with K kernels: the adjoint of `conv1d`.
-
-    ``y[n, k, q * stride + j * dilation - left] += weight[c, k, j] * x[n, c, q]``, summed over
-    c, q, j, plus bias[k].
+    """Spread a batch of sequences with K kernels: `conv_transpose2d` over one axis.
 
     Parameters
     ----------
     x : (N, C, W) array, float32 or float64
-        Sequences; (N, W, C) with ``layout="NWC"``.
+        (N, W, C) with ``layout="NWC"``.
     weight : (C, K // groups, kw) array of x's dtype
-        Kernels, in both layouts.
     bias : (K,) array of x's dtype, optional
     stride, dilation : int or (int,)
     padding : int, (int,), ((left, right),), "same" or "valid"
     output_padding : int or (int,)
     groups, activation, algorithm, out, threads
-        As in `conv_transpose2d`, as padding and output_padding are.
+        As in `conv_transpose2d`.
     layout : "NCW" or "NWC"
 
     Returns
@@ -143,24 +139,19 @@ def conv_transpose3d(
     out=None,
     threads=None,
 ):
-    """Spread a batch of volumes with K kernels: the adjoint of `conv3d`.
-
-    ``y[n, k, o * stride + r * dilation - front, p * stride + i * dilation - top,
-    q * stride + j * dilation - left] += weight[c, k, r, i, j] * x[n, c, o, p, q]``, summed over
-    c, o, p, q, r, i, j, plus bias[k].
+    """Spread a batch of volumes with K kernels: `conv_transpose2d` over three axes.
 
     Parameters
     ----------
     x : (N, C, D, H, W) array, float32 or float64
-        Volumes; (N, D, H, W, C) with ``layout="NDHWC"``.
+        (N, D, H, W, C) with ``layout="NDHWC"``.
     weight : (C, K // groups, kd, kh, kw) array of x's dtype
-        Kernels, in both layouts.
     bias : (K,) array of x's dtype, optional
     stride, dilation : int or (slices, rows, columns)
     padding : int, (slices, rows, columns), a pair for each of them, "same" or "valid"
     output_padding : int or (slices, rows, columns)
     groups, activation, algorithm, out, threads
-        As in `conv_transpose2d`, as padding and output_padding are.
+        As in `conv_transpose2d`.
     layout : "NCDHW" or "NDHWC"
 
     Returns
@@ -220,7 +211,7 @@ def _transposed(
 def turned(
     dims, function, x, weight, stride, padding, output_padding, groups, dilation, layout, algorithm
 ):  # fmt: skip
-    """The images as they are read; plan and geometry of the convolution to turn around."""
+    """What is read of x; plan and geometry of the convolution to turn around."""
     plan = PLANS[dims](
         function, weight, None, stride, padding, dilation, groups, "zeros", None, layout, algorithm
     )

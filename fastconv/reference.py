@@ -94,8 +94,7 @@ def conv2d(x, weight, bias=None, stride=1, padding=0, dilation=1, groups=1, *,
     weight[k, c, i, j] * padded[n, c of k's group, p*stride + i*dilation, q*stride + j*dilation]
 
     x is (N, C, H, W), or (N, H, W, C) with layout="NHWC"; weight is (K, C/groups, kh, kw). The
-    residual, of the result's shape, is added; then the activation is applied (see activate). With
-    as few or many axes more as weight has, it is conv1d or conv3d.
+    residual, of the result's shape, is added; then the activation is applied (see activate).
 
     >>> conv2d(np.ones((1, 1, 2, 3)), np.ones((1, 1, 3, 3)), padding="same")[0, 0]
     array([[4., 6., 4.],
@@ -190,9 +189,7 @@ def conv_transpose2d_backward(dy, x, weight, stride=1, padding=0, output_padding
 
 
 def conv1d(x, weight, *arguments, layout="NCW", **options):
-    """Cross-correlate sequences, (N, C, W), with kernels, (K, C/groups, kw): conv2d on one axis.
-
-    padding="causal" is all of "same", on the left.
+    """Cross-correlate sequences, (N, C, W): conv2d on one axis; "causal" pads on the left alone.
 
     >>> conv1d([[[1, 2, 3]]], [[[1, 10]]], padding="causal")
     array([[[10., 21., 32.]]])
@@ -201,7 +198,7 @@ def conv1d(x, weight, *arguments, layout="NCW", **options):
 
 
 def conv3d(x, weight, *arguments, layout="NCDHW", **options):
-    """Cross-correlate volumes, (N, C, D, H, W), with kernels, (K, C/groups, kd, kh, kw).
+    """Cross-correlate volumes, (N, C, D, H, W): conv2d on three axes.
 
     >>> conv3d([[[[[1]], [[2]]]]], [[[[[1]], [[10]]]]])
     array([[[[[21.]]]]])

@@ -77,7 +77,7 @@ def test_errors():
     x, out = np.ones((1, 2, 5)), np.full((1, 3, 5), 7.0)
     with pytest.raises(ValueError, match=r"CausalConv1d: state has shape \(1, 2, 2\), expected "):
         stream(x, np.ones((1, 2, 2)), out=out)
-    with pytest.raises(TypeError, match="CausalConv1d: state has dtype float32, expected x's"):
+    with pytest.raises(TypeError, match="CausalConv1d: state has dtype float32, expected weight's"):
         stream(x, np.ones((1, 2, 4), np.float32), out=out)
     with pytest.raises(ValueError, match="CausalConv1d: weight expects 2 input channels"):
         stream(np.ones((1, 3, 5)), out=out)

@@ -88,15 +88,16 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
     ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 1, "stride": 2}, "direct_channel"),
     ((1, 96, 40, 40), (32, 48, 3, 3), {"groups": 2}, "winograd_4x4"),
     ((99, 512, 7, 7), (512, 512, 3, 3), {"padding": 1}, "winograd_2x2"),  # not of 99 samples
-    ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_channel"),
+    ((1, 15, 40, 20), (16, 15, 3, 3), {}, "direct_channel"),
+    ((1, 15, 40, 40), (16, 15, 3, 3), {}, "direct_pixel"),  # one vector of output channels
     ((1, 15, 40, 50), (16, 15, 3, 3), {}, "direct_pixel"),  # rows of three vectors
     ((1, 3, 40, 40), (16, 3, 1, 1), {}, "direct_pixel"),  # a row of 100 vectors
-    ((1, 16, 40, 40), (15, 16, 3, 3), {}, "direct_channel"),
+    ((1, 16, 40, 40), (15, 16, 3, 3), {}, "direct_pixel"),
     ((1, 16, 40, 40), (16, 16, 3, 3), {"stride": 2}, "direct_channel"),
-    ((1, 16, 40, 40), (16, 16, 3, 3), {"dilation": 2}, "direct_channel"),
+    ((1, 16, 40, 40), (16, 16, 3, 3), {"dilation": 2}, "direct_pixel"),
     ((1, 16, 40, 40), (16, 16, 3, 1), {}, "direct_pixel"),
-    ((1, 16, 40, 40), (16, 16, 5, 5), {}, "direct_channel"),
-    ((1, 16, 40, 40), (16, 16, 3, 3), {"algorithm": "direct"}, "direct_channel"),
+    ((1, 16, 40, 40), (16, 16, 5, 5), {}, "direct_pixel"),
+    ((1, 16, 40, 40), (16, 16, 3, 3), {"algorithm": "direct"}, "direct_pixel"),
     ((1, 40, 40, 48), (16, 48, 3, 3), {"layout": "NHWC"}, "winograd_4x4"),
     ((1, 9, 9, 8), (8, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "depthwise"),
     ((1, 9, 9, 8), (16, 1, 3, 3), {"groups": 8, "layout": "NHWC"}, "direct_channel"),

@@ -17,8 +17,8 @@ def prepare(case, arrays, threads):
     fresh = partial(operation, *arrays.values(), **case.arguments)
     out = fresh()
     out = [result_like(each) for each in out] if isinstance(out, tuple) else result_like(out)
-    if case.operation == "conv2d":
-        plan = fastconv.plan_conv2d(arrays["weight"], **case.arguments)
+    if case.is_convolution:
+        plan = getattr(fastconv, f"plan_{case.operation}")(arrays["weight"], **case.arguments)
         prepared = partial(plan, arrays["x"], out=out, threads=threads)
     else:
         prepared = partial(fresh, out=out, threads=threads)

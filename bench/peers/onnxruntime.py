@@ -9,13 +9,16 @@ from . import result_like
 
 VERSION = onnxruntime.__version__
 
-_OPERATORS = {"conv2d": "Conv", "max_pool2d": "MaxPool", "avg_pool2d": "AveragePool"}
+_OPERATORS = {
+    "conv1d": "Conv", "conv2d": "Conv", "conv3d": "Conv",
+    "max_pool2d": "MaxPool", "avg_pool2d": "AveragePool",
+}  # fmt: skip
 
 
 def prepare(case, arrays, threads):
     if case.operation not in _OPERATORS or case.dtype != "float32":
         return {}
-    if case.arguments["layout"] != "NCHW":
+    if case.arguments["layout"].endswith("C"):
         return {}
     session = onnxruntime.InferenceSession(
         _model(case, arrays), _options(threads), providers=["CPUExecutionProvider"]
@@ -44,7 +47,7 @@ def _options(threads):
 
 def _model(case, arrays):
     x = helper.make_tensor_value_info("x", TensorProto.FLOAT, case.shape)
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * 4)
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [None] * len(case.shape))
     weights = [onnx.numpy_helper.from_array(arrays["weight"], "weight")] if case.kernel else []
     graph = helper.make_graph([_node(case)], case.name, [x], [y], weights)
     model = helper.make_model(
@@ -54,14 +57,14 @@ def _model(case, arrays):
 
 
 def _node(case):
-    arguments = case.arguments
+    arguments, dims = case.arguments, len(case.shape) - 2
     attributes = {
-        "strides": [arguments["stride"]] * 2,
-        "pads": [arguments["padding"]] * 4,
+        "strides": [arguments["stride"]] * dims,
+        "pads": [arguments["padding"]] * 2 * dims,
     }
-    if case.operation == "conv2d":
+    if case.is_convolution:
         attributes["group"] = arguments["groups"]
-        attributes["dilations"] = [arguments["dilation"]] * 2
+        attributes["dilations"] = [arguments["dilation"]] * dims
     else:
         attributes["kernel_shape"] = [arguments["kernel_size"]] * 2
     if case.operation == "avg_pool2d":

@@ -17,6 +17,8 @@ def prepare(case, arrays, threads):
     tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
     if case.operation == "conv2d":
         return _conv2d(case.arguments, **tensors)
+    if case.is_convolution:
+        return _grid(getattr(functional, case.operation), case.arguments, **tensors)
     if case.operation == "conv2d_backward":
         return _backward(case.arguments, **tensors)
     if case.operation in ("max_pool2d", "avg_pool2d"):
@@ -39,6 +41,19 @@ def _conv2d(arguments, x, weight):
     return {"torch": partial(functional.conv2d, x, weight, **arguments), **variants}
 
 
+def _grid(convolution, arguments, x, weight):
+    """The same of sequences and volumes."""
+    arguments = dict(arguments)
+    arguments.pop("layout")
+    calls = {"torch": partial(convolution, x, weight, **arguments)}
+    if x.ndim == 5:
+        last = [each.contiguous(memory_format=torch.channels_last_3d) for each in (x, weight)]
+        calls["torch channels_last"] = partial(convolution, *last, **arguments)
+    with suppress(AttributeError, NotImplementedError, RuntimeError):
+        calls["torch prepacked"] = _prepacked(arguments, x, weight)
+    return calls
+
+
 def _backward(arguments, dy, x, weight):
     pairs = [[arguments[name]] * 2 for name in ("stride", "padding", "dilation")]
     rest = ([len(weight)], *pairs, False, [0, 0], arguments["groups"], [True] * 3)
@@ -52,7 +67,7 @@ def _backward(arguments, dy, x, weight):
 
 def _prepacked(arguments, x, weight):
     """Give what torch.compile makes of a frozen layer."""
-    geometry = (*([arguments[name]] * 2 for name in ("padding", "stride", "dilation")),
+    geometry = (*([arguments[name]] * (x.ndim - 2) for name in ("padding", "stride", "dilation")),
                 arguments["groups"])
     packed = torch.ops.mkldnn._reorder_convolution_weight(weight, *geometry, list(x.shape))
     return partial(torch.ops.mkldnn._convolution_pointwise, x, packed, None, *geometry,

@@ -88,12 +88,11 @@ FC_INLINE void nchw_fill_phase(real *dst, const real *src, ptrdiff_t n, ptrdiff_
     }
 }
 
-/* One row of all phases of one channel; y may lie outside, and x be NULL: then all of it does. */
+/* One row of all phases of one channel; y may lie outside. */
 static void nchw_fill_phases(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
                              const real *x, ptrdiff_t y, ptrdiff_t x0)
 {
-    const ptrdiff_t at = x ? border_index(y, p->h, p->border_h) : -1;
-    const ptrdiff_t first = x0 * p->stride_w - p->left;
+    const ptrdiff_t at = border_index(y, p->h, p->border_h), first = x0 * p->stride_w - p->left;
     const ptrdiff_t seen = FC_MIN(p->w, panel->pitch * p->stride_w);
     /* The next channel's row: the processor sees no stream in rows read by parity. */
     if (at >= 0 && p->stride_h > 1)
@@ -141,8 +140,11 @@ static void nchw_fill(const struct fc_conv2d *p, const struct nchw_panel *panel,
     const ptrdiff_t channel = input_steps(p).channel;
     while (c < end) {
         const struct slice_channels in = slice_channels(p, n, g, c, end);
-        for (ptrdiff_t i = 0; i < in.count; i++, dst += panel->channel)
-            nchw_fill_channel(p, panel, dst, in.x ? in.x + i * channel : NULL, y0, x0);
+        if (!in.x)
+            memset(dst, 0, (size_t)(in.count * panel->channel) * sizeof(real));
+        for (ptrdiff_t i = 0; in.x && i < in.count; i++)
+            nchw_fill_channel(p, panel, dst + i * panel->channel, in.x + i * channel, y0, x0);
+        dst += in.count * panel->channel;
         c += in.count;
     }
 }

@@ -12,6 +12,11 @@ FC_INLINE struct slice_channels slice_channels(const struct fc_conv2d *p, ptrdif
                                                ptrdiff_t c, ptrdiff_t end)
 {
     const struct steps from = input_steps(p);
+    if (p->kd == 1 && p->d == 1 && p->od == 1 && p->front == 0) { /* without a division */
+        const struct slice_channels all = {
+            (const real *)p->x + n * from.sample + g * from.group + c * from.channel, end - c};
+        return all;
+    }
     const ptrdiff_t each = p->c / p->kd, first = c % each;
     const ptrdiff_t z = border_index(
         n % p->od * p->stride_d - p->front + c / each * p->dilation_d, p->d, p->border_d);
