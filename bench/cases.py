@@ -47,8 +47,7 @@ class Case:
         if self.kernel:
             words.append("x".join(map(str, self.kernel[2:] or self.kernel)))
         for argument, value in self.arguments.items():
-            usual = value == _USUAL.get(argument) or value in _FIRST
-            if argument not in _UNSAID and not usual:
+            if argument not in _UNSAID and value != _USUAL.get(argument) and value not in _FIRST:
                 words.append(f"{argument} {value}")
         if self.dtype != "float32":
             words.append(self.dtype)
@@ -160,10 +159,15 @@ _MORE = {
 }
 
 
-def _pool(name, operation, shape, size, stride, padding=0, layout="NCHW"):
+def _pool(name, operation, shape, size, stride, padding=0, layout="NCHW", dtype="float32"):
     arguments = {"kernel_size": size, "stride": stride, "padding": padding, "layout": layout}
+    return Case(name, "pool", operation, shape, "GB/s",
+                1e-9 * np.dtype(dtype).itemsize * math.prod(shape), None, dtype, arguments)
+
+
+def _global_pool(name, operation, shape, layout="NCHW"):
     return Case(name, "pool", operation, shape, "GB/s", 4e-9 * math.prod(shape),
-                arguments=arguments)
+                arguments={"layout": layout})
 
 
 _SMALL = {"group": "small", "unit": "kcall/s", "work": 1e-3}
@@ -252,6 +256,17 @@ CASES = (
     _pool("max2x2s2_112_nhwc", "max_pool2d", (8, 112, 112, 64), 2, 2, layout="NHWC"),
     _pool("max3x3s2_112_nhwc", "max_pool2d", (8, 112, 112, 64), 3, 2, 1, layout="NHWC"),
     _pool("avg2x2s2_112_nhwc", "avg_pool2d", (8, 112, 112, 64), 2, 2, layout="NHWC"),
+    _pool("max3x3s1_56", "max_pool2d", (8, 64, 56, 56), 3, 1, 1),
+    _pool("max3x3s2_55", "max_pool2d", (8, 64, 55, 55), 3, 2),
+    _pool("max3x3s2_56_u8", "max_pool2d", (8, 64, 56, 56), 3, 2, 1, dtype="uint8"),
+    _pool("max2s2_1d", "max_pool1d", (8, 64, 12544), 2, 2, layout="NCW"),
+    _pool("avg4s4_1d", "avg_pool1d", (8, 64, 4096), 4, 4, layout="NCW"),
+    _pool("max2s2_3d", "max_pool3d", (2, 32, 32, 56, 56), 2, 2, layout="NCDHW"),
+    _pool("avg2s2_3d", "avg_pool3d", (2, 32, 16, 56, 56), 2, 2, layout="NCDHW"),
+    _global_pool("avg_global_112", "global_avg_pool", (8, 64, 112, 112)),
+    _global_pool("avg_global_7", "global_avg_pool", (32, 2048, 7, 7)),
+    _global_pool("max_global_28x28", "global_max_pool", (32, 64, 28, 28)),
+    _global_pool("avg_global_112_nhwc", "global_avg_pool", (8, 112, 112, 64), "NHWC"),
     # What a call costs: one 3x3 filter on an 8x8 image.
     replace(_conv("small_conv", 1, 1, 8, 8, 1, 3), **_SMALL),
     replace(_filter("small_filter", "filter2d", "float32", (3, 3)), shape=(8, 8), **_SMALL),

@@ -25,11 +25,12 @@ cdef extern from "fastconv.h" nogil:
         FC_FILTER2D, FC_FILTER_ROLLING, FC_FILTER_SEPARABLE, FC_FILTER_WINOGRAD
         FC_FILTER_INTEGER, FC_FILTER_INTEGER_SEPARABLE
         FC_FILTER_RECURSIVE, FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW, FC_FILTER_FOOTPRINT
-        FC_FILTER_MEDIAN, FC_FILTER_NETWORK, FC_FILTER_RANK, FC_POOL, FC_POOL_ARGMAX, FC_FMA_PEAK
+        FC_FILTER_MEDIAN, FC_FILTER_NETWORK, FC_FILTER_RANK, FC_FMA_PEAK
+        FC_POOL, FC_POOL_GLOBAL, FC_POOL_ARGMAX, FC_POOL_MEDIAN, FC_POOL_SCATTER, FC_POOL_SPREAD
         FC_PEAK_STEPS, FC_PEAK_CHAINS, FC_INTEGER_TERMS
         FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
         FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
-        FC_MAX_POOL, FC_AVG_POOL, FC_SUM, FC_MAXIMUM, FC_MINIMUM
+        FC_MAX_POOL, FC_MIN_POOL, FC_SUM_POOL, FC_SUM, FC_MAXIMUM, FC_MINIMUM
         FC_CONSTANT, FC_EDGE, FC_REFLECT, FC_SYMMETRIC, FC_WRAP
         FC_UINT8, FC_UINT16, FC_INT16, FC_FLOAT16, FC_FLOAT32, FC_FLOAT64
 
@@ -67,17 +68,20 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t rank, span_rows, block_c
 
     ctypedef long long int64_t
-    ctypedef struct fc_pool2d "struct fc_pool2d":
+    ctypedef struct fc_axis "struct fc_axis":
+        ptrdiff_t n, k, stride, dilation, before, after, o
+
+    ctypedef struct fc_pool "struct fc_pool":
         const void *x
         void *out
         int64_t *indices
+        const int64_t *starts
 
-    ctypedef struct pool2d_sizes "struct fc_pool2d":
-        ptrdiff_t planes, h, w, c, oh, ow, kh, kw
-        ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left, bottom, right
-        ptrdiff_t block_rows
-        double divisor
-        int pooling, count_include_pad
+    ctypedef struct pool_sizes "struct fc_pool":
+        fc_axis d, h, w
+        ptrdiff_t planes, c, block_rows, block_cols, batch
+        double divisor, norm
+        int pooling, dtype, count_include_pad, accumulate
 
     ctypedef struct fc_fma_peak "struct fc_fma_peak":
         ptrdiff_t units
@@ -131,7 +135,11 @@ ALGORITHMS = {
     "filter_network": FC_FILTER_NETWORK,
     "filter_rank": FC_FILTER_RANK,
     "pool": FC_POOL,
+    "pool_global": FC_POOL_GLOBAL,
     "pool_argmax": FC_POOL_ARGMAX,
+    "pool_median": FC_POOL_MEDIAN,
+    "pool_scatter": FC_POOL_SCATTER,
+    "pool_spread": FC_POOL_SPREAD,
 }
 ACTIVATIONS = {
     None: FC_LINEAR,
@@ -149,7 +157,7 @@ INTEGER_CHANNELS = FC_INTEGER_CHANNELS
 SUM_RESULTS = {"int32": FC_SUM_AS_IT_IS, "float32": FC_SUM_TO_FLOAT}
 SUM_RESULTS |= {"uint8": FC_SUM_TO_BYTE, "int8": FC_SUM_TO_BYTE}
 REDUCTIONS = {"sum": FC_SUM, "maximum": FC_MAXIMUM, "minimum": FC_MINIMUM}
-POOLINGS = {"max": FC_MAX_POOL, "avg": FC_AVG_POOL}
+POOLINGS = {"max": FC_MAX_POOL, "min": FC_MIN_POOL, "sum": FC_SUM_POOL}
 BORDERS = {
     "constant": FC_CONSTANT,
     "edge": FC_EDGE,
@@ -187,6 +195,9 @@ cdef class Task:
         if status != 0:
             raise MemoryError(f"fastconv: no memory for {threads} x {self.scratch_bytes} bytes of scratch")
         return 0
+
+    cdef int compute(self, const void *x, const void *kernel, void *out, int threads) except -1:
+        raise NotImplementedError
 
     @property
     def units(self):
@@ -424,19 +435,21 @@ cdef class Filter2d(Task):
 
     def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel,
                  unsigned char[::1] out, int threads):
-        cdef fc_filter2d params = self.sizes
-        params.x = &x[0]
-        params.kernel = NULL
+        cdef const void *weights = NULL
         if kernel is not None:
-            params.kernel = &kernel[0]
-        params.out = &out[0]
-        self.run(&params, threads)
+            weights = &kernel[0]
+        self.compute(&x[0], weights, &out[0], threads)
+
+    cdef int compute(self, const void *x, const void *kernel, void *out, int threads) except -1:
+        cdef fc_filter2d params = self.sizes
+        params.x, params.kernel, params.out = x, kernel, out
+        return self.run(&params, threads)
 
 
-cdef class Filter2dCall:
-    """An image filter that was planned for images of one shape, as Conv2dCall."""
+cdef class PlannedCall:
+    """An image filter or a pooling that was planned for arrays of one shape, as Conv2dCall."""
 
-    cdef Filter2d task
+    cdef Task task
     cdef tuple shape
     cdef Form image, out
     cdef object dtype, kernel, empty, ndarray
@@ -445,7 +458,7 @@ cdef class Filter2dCall:
     cdef readonly int threads
     cdef readonly bint shared  # between as many threads as calls use when they are not told
 
-    def __init__(self, Filter2d task, int threads, bint shared, tuple image_shape, image_dtype,
+    def __init__(self, Task task, int threads, bint shared, tuple image_shape, image_dtype,
                  tuple shape, dtype, const unsigned char[::1] kernel):
         from numpy import empty, ndarray
 
@@ -460,7 +473,6 @@ cdef class Filter2dCall:
     def __call__(self, image, out):
         # Gives the result, or None.
         cdef Py_buffer views[2]
-        cdef fc_filter2d params = self.task.sizes
         cdef int i, taken = 0
         if out is not None and type(out) is not self.ndarray:
             return None
@@ -477,31 +489,38 @@ cdef class Filter2dCall:
             taken = 2
             if overlap(&views[0], &views[1]):
                 return None
-            params.x, params.out, params.kernel = views[0].buf, views[1].buf, self.kernel_data
-            self.task.run(&params, self.threads)
+            self.task.compute(views[0].buf, self.kernel_data, views[1].buf, self.threads)
         finally:
             for i in range(taken):
                 PyBuffer_Release(&views[i])
         return out
 
 
-cdef class Pool2d(Task):
-    cdef fc_pool2d sizes
+cdef class Pool(Task):
+    cdef fc_pool sizes
 
     def __cinit__(self, str isa, int bits, str algorithm, dict sizes):
-        (<pool2d_sizes *>&self.sizes)[0] = sizes
+        (<pool_sizes *>&self.sizes)[0] = sizes
         self.params = &self.sizes
         self.find(isa, bits, algorithm)
 
     def __call__(self, const unsigned char[::1] x, unsigned char[::1] out,
-                 unsigned char[::1] indices, int threads):
-        cdef fc_pool2d params = self.sizes
+                 unsigned char[::1] indices, const unsigned char[::1] starts, int threads):
+        cdef fc_pool params = self.sizes
         params.x = &x[0]
         params.out = &out[0]
         params.indices = NULL
         if indices is not None:
             params.indices = <int64_t *>&indices[0]
+        params.starts = NULL
+        if starts is not None:
+            params.starts = <const int64_t *>&starts[0]
         self.run(&params, threads)
+
+    cdef int compute(self, const void *x, const void *kernel, void *out, int threads) except -1:
+        cdef fc_pool params = self.sizes
+        params.x, params.out, params.indices, params.starts = x, out, NULL, NULL
+        return self.run(&params, threads)
 
 
 def isa_names():

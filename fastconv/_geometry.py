@@ -358,20 +358,6 @@ class Filter2d(NamedTuple):
     rank: int = 0  # of a filter_rank; 0 is the smallest
 
 
-class Pool2d(NamedTuple):
-    """A pooling that can be computed; in NCHW each channel is a plane."""
-
-    planes: int
-    channels: int
-    rows: Window
-    cols: Window
-    bits: int
-    pooling: str
-    indices: bool
-    count_include_pad: bool
-    divisor: float  # 0: the window's own size
-
-
 def deep(geometry, depth, **more):
     """The geometry with this axis of slices, and with what else is to be replaced."""
     samples, channels = geometry.samples, geometry.channels

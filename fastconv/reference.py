@@ -11,6 +11,8 @@ import math
 
 import numpy as np
 
+from fastconv import _reference_pool
+
 __all__ = [
     "activate", "avg_pool2d", "black_hat", "box", "closing", "conv1d", "conv1d_backward",
     "conv2d", "conv2d_backward", "conv3d", "conv3d_backward", "conv_integer",
@@ -22,6 +24,14 @@ __all__ = [
     "morphological_gradient", "opening", "pad", "percentile", "prewitt", "rank", "roberts",
     "scharr", "sep_filter2d", "shi_tomasi", "sobel", "top_hat", "unfold",
 ]  # fmt: skip
+# Poolings of any number of axes, but for the two that are defined here.
+_POOLINGS = {
+    name: function
+    for name, function in _reference_pool.FAMILY.items()
+    if name not in ("max_pool2d", "avg_pool2d")
+}
+globals().update(_POOLINGS)
+__all__ += _POOLINGS
 
 # Every accepted border name, and the mode of numpy.pad that defines it.
 _BORDERS = {
@@ -365,11 +375,13 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_in
 
     The divisor counts the window's elements that lie on the image, and with `count_include_pad`
     those on the declared padding too, but never those beyond it (`ceil_mode` makes such);
-    `divisor_override` replaces it.
+    `divisor_override` replaces it. Integer input gives the same integer dtype, rounded half to even
+    and saturated.
 
     >>> avg_pool2d(np.arange(8.0).reshape(1, 1, 2, 4), 2)
     array([[[[2.5, 4.5]]]])
     """
+    dtype = np.asarray(x).dtype
     x = _move_channels(np.asarray(x, np.float64), layout, -1, 1)
     stride = kernel_size if stride is None else stride
     size, pads, reach = _geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
@@ -380,6 +392,9 @@ def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_in
         for padded in (pad(x, reach), counted)
     )
     y = total / (divisor if divisor_override is None else divisor_override)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        y = np.clip(np.rint(np.nan_to_num(y, nan=0)), limits.min, limits.max).astype(dtype)
     return _move_channels(y, layout, 1, -1)
 
 

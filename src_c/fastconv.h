@@ -15,7 +15,7 @@ enum fc_border { FC_CONSTANT, FC_EDGE, FC_REFLECT, FC_SYMMETRIC, FC_WRAP };
 enum fc_activation {
     FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH, FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
 };
-enum fc_pooling { FC_MAX_POOL, FC_AVG_POOL };
+enum fc_pooling { FC_MAX_POOL, FC_MIN_POOL, FC_SUM_POOL };
 enum fc_reduction { FC_SUM, FC_MAXIMUM, FC_MINIMUM };
 
 enum fc_algorithm_id {
@@ -48,7 +48,11 @@ enum fc_algorithm_id {
     FC_FILTER_NETWORK,
     FC_FILTER_RANK,
     FC_POOL,
+    FC_POOL_GLOBAL,
     FC_POOL_ARGMAX,
+    FC_POOL_MEDIAN,
+    FC_POOL_SCATTER,
+    FC_POOL_SPREAD,
     FC_FMA_PEAK,
     FC_ALGORITHM_COUNT
 };
@@ -106,16 +110,26 @@ struct fc_filter2d {
     ptrdiff_t span_rows, block_c; /* of FC_FILTER_RECURSIVE: rows from run-in to run-in; channels */
 };
 
-/* planes images of (h, w, c): NCHW has c = 1 and n * channels planes, NHWC has n planes. */
-struct fc_pool2d {
+/* One axis of a pooling: o windows of k elements, over n elements and the declared padding. Without
+ * k they are adaptive: window i begins at i * n / o and ends before (i + 1) * n / o, rounded up. */
+struct fc_axis {
+    ptrdiff_t n, k, stride, dilation, before, after, o;
+};
+
+/* planes volumes of (d, h, w, c); channels first, c is 1 and each channel a plane. The backward
+ * kernels FC_POOL_SCATTER and FC_POOL_SPREAD read outputs (x) and write elements (out). */
+struct fc_pool {
     const void *x;
     void *out;
     int64_t *indices;
-    ptrdiff_t planes, h, w, c, oh, ow, kh, kw;
-    ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left, bottom, right;
-    ptrdiff_t block_rows;
-    double divisor; /* 0: the window's own size */
-    int pooling, count_include_pad;
+    const int64_t *starts; /* of FC_POOL_ARGMAX: h.o and w.o first taps for each plane; or NULL */
+    struct fc_axis d, h, w;
+    ptrdiff_t planes, c;
+    ptrdiff_t block_rows, block_cols, batch; /* of outputs; how many rows are computed together */
+    double divisor; /* of a sum; 0: the window's own size */
+    double norm;    /* of a sum: of |x|**norm, as a norm; 0: of x */
+    int pooling, dtype, count_include_pad;
+    int accumulate; /* of FC_POOL_SCATTER: add, do not put */
 };
 
 /* FC_FMA_PEAK: each unit does FC_PEAK_STEPS * FC_PEAK_CHAINS multiply-adds of whole vectors. */

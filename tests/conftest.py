@@ -87,7 +87,7 @@ def tasks(monkeypatch):
         return plan
 
     clear_plans()
-    for name in ("Conv2d", "Filter2d", "Pool2d"):
+    for name in ("Conv2d", "Filter2d", "Pool"):
         monkeypatch.setattr(_core, name, recorded(getattr(_core, name)))
     yield planned
     clear_plans()

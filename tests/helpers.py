@@ -13,7 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.testing import assert_array_equal
 
+import fastconv
 from fastconv import (
+    _calls,
     _plan,
     avg_pool2d,
     conv,
@@ -38,6 +40,7 @@ PIXELS = ("uint8", "uint16", "int16", "float16", "float32", "float64")
 BORDERS = ("constant", "edge", "reflect", "symmetric", "wrap")
 # Elements of the longest vector.
 LANES = {"uint8": 64, "int8": 64, "float32": 16, "float64": 8}
+POOLED = (*FLOATS, "uint8", "int16", "uint16")
 # Counts of channels around the edges of every register tile and of every block of channels.
 CHANNELS = (*range(1, 10), 15, 16, 17, 31, 32, 33, 63, 64, 65, 100)
 
@@ -105,7 +108,7 @@ def clear_plans():
         if hasattr(each, "cache_clear"):
             each.cache_clear()
     conv._small_calls.clear()
-    filters._image._planned_calls.clear()
+    _calls._planned_calls.clear()
 
 
 def run_python(code, timeout=60, status=0, **environment):
@@ -234,6 +237,43 @@ def transposed_gradients(dy, seen, weight, out=None, **options):
 
 def pool_and_indices(x, **options):
     return max_pool2d(x, return_indices=True, **options)
+
+
+def average_gradient(x, out=None, threads=None):
+    """avg_pool2d_backward of x, whose windows overlap."""
+    n, c, h, w = x.shape
+    return fastconv.avg_pool2d_backward(
+        x, (n, c, 2 * h, w + 1), (3, 2), (2, 1), ((1, 0), (0, 0)), out=out, threads=threads
+    )
+
+
+def average_gradient_nhwc(x, out=None, threads=None):
+    n, h, w, c = x.shape
+    return fastconv.avg_pool2d_backward(
+        x, (n, h, w, c), 3, 1, 1, layout="NHWC", out=out, threads=threads
+    )
+
+
+def adaptive_gradient(x, out=None, threads=None):
+    n, c, h, w = x.shape
+    return fastconv.adaptive_avg_pool2d_backward(x, (n, c, h + 2, w + 3), out=out, threads=threads)
+
+
+def unpooled(x, out=None, threads=None):
+    """max_unpool2d to every second place of a row, some of them twice."""
+    places = np.arange(0, 2 * x[0, 0].size, 2) // 4 * 4
+    indices = np.broadcast_to(places.reshape(x.shape[2:]), x.shape)
+    return fastconv.max_unpool2d(
+        x, indices, (1, 2), output_size=(x.shape[2], 2 * x.shape[3]), out=out, threads=threads
+    )
+
+
+def fractional(x, out=None, threads=None):
+    """The same random windows for each sample."""
+    samples = np.broadcast_to([[0.25, 0.75], [0.5, 0.125]], (len(x), 2, 2))
+    return fastconv.fractional_max_pool2d(
+        x, 2, (3, x.shape[3] - 1), random_samples=samples, out=out, threads=threads
+    )
 
 
 def _layer(x, weight):
@@ -554,6 +594,116 @@ OPERATIONS = {
     "avg_pool2d NHWC": Operation(
         avg_pool2d, FLOATS, lambda w: {"x": (2, 5, 6, w)},
         {"kernel_size": 3, "padding": (0, 1), "ceil_mode": True, "layout": "NHWC"},
+    ),
+    "max_pool2d of pairs": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 6, 2 * w)}, {"kernel_size": 2},
+    ),
+    "max_pool2d of triples": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, 2 * w)},
+        {"kernel_size": 3, "stride": 2, "padding": 1},
+    ),
+    "avg_pool3d of triples": Operation(
+        fastconv.avg_pool3d, FLOATS, lambda w: {"x": (2, 2, 5, 6, 2 * w + 1)},
+        {"kernel_size": 3, "stride": 2, "padding": (1, 1, 0)},
+    ),
+    "max_pool2d of many channels": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 5, 4, w + 60)},
+        {"kernel_size": (3, 2), "stride": 2, "padding": 1, "layout": "NHWC"},
+    ),
+    "max_pool2d of 16 bits": Operation(
+        max_pool2d, ("int16", "uint16"), lambda w: {"x": (2, 2, 7, w)},
+        {"kernel_size": (3, 1), "stride": 3, "padding": ((1, 1), (0, 0))},
+    ),
+    "max_pool2d of far windows": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, 3 * w)},
+        {"kernel_size": (4, 3), "stride": (1, 3), "dilation": (2, 1)},
+    ),
+    "max_pool2d dilated": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, 2 * w)},
+        {"kernel_size": 3, "stride": 2, "dilation": 2, "padding": (1, 2)},
+    ),
+    "max_pool2d of cut windows": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, w)},
+        {"kernel_size": 2, "stride": 1, "dilation": (1, 100), "padding": ((0, 0), (70, 90))},
+    ),
+    "max_pool2d of rows": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 5, w)},
+        {"kernel_size": (1, 2), "stride": (2, 1), "padding": (0, 1)},
+    ),
+    "max_pool1d": Operation(
+        fastconv.max_pool1d, POOLED, lambda w: {"x": (2, 3, 2 * w)},
+        {"kernel_size": 2, "stride": 2, "padding": 1, "ceil_mode": True},
+    ),
+    "max_pool1d NWC": Operation(
+        fastconv.max_pool1d, POOLED, lambda w: {"x": (2, 9, w)},
+        {"kernel_size": 3, "stride": 2, "padding": 1, "layout": "NWC"},
+    ),
+    "max_pool3d": Operation(
+        fastconv.max_pool3d, POOLED, lambda w: {"x": (2, 2, 4, 5, w + 1)},
+        {"kernel_size": (2, 9, 2), "stride": 1, "padding": (1, 4, 0)},
+    ),
+    "max_pool3d NDHWC": Operation(
+        fastconv.max_pool3d, POOLED, lambda w: {"x": (2, 4, 5, 3, w)},
+        {"kernel_size": 2, "padding": 1, "layout": "NDHWC"},
+    ),
+    "min_pool2d": Operation(
+        fastconv.min_pool2d, POOLED, lambda w: {"x": (2, 2, 7, w)},
+        {"kernel_size": 2, "stride": (1, 2), "padding": 1},
+    ),
+    "avg_pool1d": Operation(
+        fastconv.avg_pool1d, POOLED, lambda w: {"x": (2, 3, w)},
+        {"kernel_size": 3, "stride": 1, "padding": 1},
+    ),
+    "avg_pool2d of integers": Operation(
+        avg_pool2d, ("uint8", "int16", "uint16"), lambda w: {"x": (2, 2, 7, w)},
+        {"kernel_size": (2, 3), "stride": (2, 1), "padding": 1, "ceil_mode": True},
+    ),
+    "avg_pool3d": Operation(
+        fastconv.avg_pool3d, FLOATS, lambda w: {"x": (2, 2, 4, 5, w + 1)},
+        {"kernel_size": (2, 3, 2), "stride": (1, 2, 2)},
+    ),
+    "lp_pool2d": Operation(
+        fastconv.lp_pool2d, FLOATS, lambda w: {"x": (2, 2, 5, w)},
+        {"norm_type": 2.5, "kernel_size": 2, "stride": 1, "padding": 1},
+    ),
+    "median_pool2d": Operation(
+        fastconv.median_pool2d, POOLED, lambda w: {"x": (2, 2, 5, w)},
+        {"kernel_size": 3, "stride": (2, 1), "padding": 1},
+    ),
+    "adaptive_avg_pool2d": Operation(
+        fastconv.adaptive_avg_pool2d, POOLED, lambda w: {"x": (2, 2, 5, w)}, {"output_size": (3, 4)}
+    ),
+    "adaptive_max_pool2d NHWC": Operation(
+        fastconv.adaptive_max_pool2d, POOLED, lambda w: {"x": (2, 5, 4, w)},
+        {"output_size": (3, 3), "layout": "NHWC"},
+    ),
+    "global_avg_pool": Operation(
+        fastconv.global_avg_pool, POOLED, lambda w: {"x": (2, 5, 9, w)}, {}
+    ),
+    "global_max_pool": Operation(
+        fastconv.global_max_pool, POOLED, lambda w: {"x": (2, 70, 2, w)}, {}
+    ),
+    "global_avg_pool NHWC": Operation(
+        fastconv.global_avg_pool, POOLED, lambda w: {"x": (2, 7, 9, w)}, {"layout": "NHWC"}
+    ),
+    "fractional_max_pool2d": Operation(fractional, POOLED, lambda w: {"x": (2, 2, 5, w + 1)}, {}),
+    "max_unpool2d": Operation(unpooled, POOLED, lambda w: {"x": (2, 2, 3, w)}, {}),
+    "max_pool2d_backward": Operation(
+        fastconv.max_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 4, w + 1), "x": (2, 2, 7, w)},
+        {"kernel_size": (3, 2), "stride": (2, 1), "padding": 1},
+    ),
+    "lp_pool2d_backward": Operation(
+        fastconv.lp_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 6, w), "x": (2, 2, 7, w + 2)},
+        {"norm_type": 3, "kernel_size": (2, 3), "stride": 1},
+    ),
+    "avg_pool2d_backward": Operation(
+        average_gradient, FLOATS, lambda w: {"x": (2, 2, 4, w)}, {}
+    ),
+    "avg_pool2d_backward NHWC": Operation(
+        average_gradient_nhwc, FLOATS, lambda w: {"x": (2, 4, 3, w)}, {}
+    ),
+    "adaptive_avg_pool2d_backward": Operation(
+        adaptive_gradient, FLOATS, lambda w: {"x": (2, 2, 4, w)}, {}
     ),
     "filter2d": Operation(
         filters.filter2d, PIXELS, lambda w: {"image": (2, 6, w), "kernel": (3, 3)}, {}

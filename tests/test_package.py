@@ -18,6 +18,7 @@ MODULES = [
     for module in pkgutil.walk_packages(fastconv.__path__, "fastconv.")
     if module.name not in ("fastconv.__main__", "fastconv._core")
 ]
+POOLINGS = [name for name in fastconv.__all__ if "pool" in name]
 # Public functions by their full names; the operations among them have every section.
 FUNCTIONS = {
     f"{module.__name__}.{name}": getattr(module, name)
@@ -34,9 +35,9 @@ OPERATIONS = [
             f"conv_transpose{d}d_backward",
         )
     ),
-    "fastconv.max_pool2d", "fastconv.avg_pool2d", "fastconv.explain_plan", "fastconv.fold",
-    "fastconv.unfold", "fastconv.conv_integer", "fastconv.conv_quantized",
-    "fastconv.plan_conv_quantized",
+    "fastconv.explain_plan", "fastconv.fold", "fastconv.unfold",
+    "fastconv.conv_integer", "fastconv.conv_quantized", "fastconv.plan_conv_quantized",
+    *(f"fastconv.{name}" for name in POOLINGS),
     *(f"fastconv.filters.{name}" for name in filters.__all__),
 ]  # fmt: skip
 
@@ -57,7 +58,7 @@ def test_public_names(module):
 def test_public_names_of_the_package():
     promised = {
         *(name.removeprefix("fastconv.") for name in OPERATIONS if "conv" in name.split(".")[-1]),
-        "CausalConv1d", "fold", "unfold", "explain_plan", "max_pool2d", "avg_pool2d",
+        "CausalConv1d", "fold", "unfold", "explain_plan", *POOLINGS,
         "filters", "kernels", "reference",
         "set_num_threads", "get_num_threads", "available_isas", "show_config", "__version__",
     }  # fmt: skip

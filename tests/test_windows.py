@@ -16,7 +16,7 @@ from scipy import ndimage
 from test_filters import assert_close
 from test_reference import SCIPY_BORDERS
 
-from fastconv import _geometry, _plan, _threads, filters, reference
+from fastconv import _calls, _geometry, _plan, _threads, filters, reference
 from fastconv.filters import order
 
 nan, inf = np.nan, np.inf
@@ -519,7 +519,7 @@ def test_a_small_call_that_was_good_makes_no_bad_one_good():
 
 def test_a_call_worth_sharing_is_planned_for_the_threads_there_are(monkeypatch):
     image = np.random.default_rng(11).random((120, 120)).astype(np.float32)
-    kept = filters._image._planned_calls
+    kept = _calls._planned_calls
     kept.clear()
     results = []
     for threads in (1, 3, 3):

@@ -11,8 +11,10 @@ VERSION = onnxruntime.__version__
 
 _OPERATORS = {
     "conv1d": "Conv", "conv2d": "Conv", "conv3d": "Conv",
-    "max_pool2d": "MaxPool", "avg_pool2d": "AveragePool",
-}  # fmt: skip
+    **{f"max_pool{dims}d": "MaxPool" for dims in (1, 2, 3)},
+    **{f"avg_pool{dims}d": "AveragePool" for dims in (1, 2, 3)},
+    "global_avg_pool": "GlobalAveragePool", "global_max_pool": "GlobalMaxPool",
+}
 
 
 def prepare(case, arrays, threads):
@@ -58,6 +60,9 @@ def _model(case, arrays):
 
 def _node(case):
     arguments, dims = case.arguments, len(case.shape) - 2
+    inputs = ["x", "weight"] if case.kernel else ["x"]
+    if "stride" not in arguments:
+        return helper.make_node(_OPERATORS[case.operation], inputs, ["y"])
     attributes = {
         "strides": [arguments["stride"]] * dims,
         "pads": [arguments["padding"]] * 2 * dims,
@@ -66,8 +71,7 @@ def _node(case):
         attributes["group"] = arguments["groups"]
         attributes["dilations"] = [arguments["dilation"]] * dims
     else:
-        attributes["kernel_shape"] = [arguments["kernel_size"]] * 2
-    if case.operation == "avg_pool2d":
+        attributes["kernel_shape"] = [arguments["kernel_size"]] * dims
+    if case.operation.startswith("avg_pool"):
         attributes["count_include_pad"] = 1
-    inputs = ["x", "weight"] if case.kernel else ["x"]
     return helper.make_node(_OPERATORS[case.operation], inputs, ["y"], **attributes)

@@ -8,6 +8,9 @@ from torch.nn import functional
 
 VERSION = torch.__version__
 
+_GLOBAL = {"global_avg_pool": functional.adaptive_avg_pool2d,
+           "global_max_pool": functional.adaptive_max_pool2d}
+
 # For good: this process never trains.
 torch.inference_mode().__enter__()
 
@@ -21,8 +24,10 @@ def prepare(case, arrays, threads):
         return _grid(getattr(functional, case.operation), case.arguments, **tensors)
     if case.operation == "conv2d_backward":
         return _backward(case.arguments, **tensors)
-    if case.operation in ("max_pool2d", "avg_pool2d"):
+    if case.operation.startswith(("max_pool", "avg_pool")):
         return _pool(getattr(functional, case.operation), case.arguments, tensors["x"])
+    if case.operation in _GLOBAL:
+        return _pool(partial(_GLOBAL[case.operation], output_size=1), case.arguments, tensors["x"])
     return {}
 
 
@@ -76,7 +81,7 @@ def _prepacked(arguments, x, weight):
 
 def _pool(pool, arguments, x):
     arguments = dict(arguments)
-    if arguments.pop("layout") == "NCHW":
+    if arguments.pop("layout") != "NHWC":
         return {"torch": partial(pool, x, **arguments)}
     return {"torch channels_last": _permuted(partial(pool, x.permute(0, 3, 1, 2), **arguments))}
 

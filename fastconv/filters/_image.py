@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays, _config, _core, _geometry, _plan, _threads
+from fastconv import _arrays, _calls, _geometry, _plan, _threads
 
 DTYPES = ("uint8", "uint16", "int16", "float16", "float32", "float64")
 FLOATS = tuple(name for name in DTYPES if name.startswith("float"))
@@ -25,38 +25,6 @@ class Asked:
 
 
 asked = contextvars.ContextVar("asked", default=None)
-
-# Checking and planning take longer than filtering a small image: calls are kept by their arguments.
-_planned_calls = {}
-PLANNED_KERNEL = 4096  # elements
-PLANNED_DIMENSIONS = 5  # of an image; a bank's result has one more
-
-
-def planned_call(function, image, out, kernel, *options):
-    """The key of a call, all that it depends on but pixels, and its result if it was planned.
-
-    Either is None where that is not simple.
-    """
-    if not (type(image) is np.ndarray and image.ndim <= PLANNED_DIMENSIONS):
-        return None, None
-    if kernel is not None:
-        if not (type(kernel) is np.ndarray and kernel.size <= PLANNED_KERNEL):
-            return None, None
-        kernel = kernel.shape, kernel.dtype, kernel.tobytes()
-    # Types are part of it: 1, 1.0 and True are equal, and not all of them are good.
-    types = tuple(map(type, options))
-    if tuple in types and not all({*map(type, o)} == {int} for o in options if type(o) is tuple):
-        return None, None
-    isa = _config.selected_isa or _config.isa()
-    key = function, image.shape, image.dtype, kernel, options, types, isa
-    try:
-        call = _planned_calls.get(key)
-    except TypeError:  # a list, say: it cannot be part of a key
-        return None, None
-    if call is None or (call.shared and call.threads != _threads.get_num_threads()):
-        return key, None
-    return key, call(image, out)
-
 
 def shape_of(function, image, channel_axis):
     """(..., H, W, C) of the image."""
@@ -166,10 +134,5 @@ def run(
         task(_arrays.as_bytes(image), weights, _arrays.as_bytes(result), threads)
         if key is not None:
             shared = given is None and not _plan.is_small(geometry)
-            call = _core.Filter2dCall(
-                task, threads, shared, image.shape, image.dtype, result.shape, result.dtype, weights
-            )
-            if len(_planned_calls) >= _plan.CACHED_PLANS:
-                _planned_calls.clear()
-            _planned_calls[key] = call
+            _calls.keep(key, task, threads, shared, image, result, weights)
     return finish()

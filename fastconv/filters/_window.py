@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv import _geometry, _plan
+from fastconv import _calls, _geometry, _plan
 from fastconv.filters import _image
 from fastconv.filters._image import EXACT, LONGEST_KERNEL
 
@@ -20,7 +20,7 @@ def reduce(
     out, threads,
 ):  # fmt: skip
     """Give the sums, divided, or the extremes of the windows of a checked size."""
-    key, result = _image.planned_call(
+    key, result = _calls.planned(
         function, image, out, None, reduction, size, divisor, border, cval, anchor, channel_axis,
         out_dtype, threads,
     )  # fmt: skip

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays, _core, _geometry, _plan
+from fastconv import _arrays, _calls, _core, _geometry, _plan
 from fastconv.filters import _image
 from fastconv.filters._image import EXACT, LONGEST_KERNEL
 
@@ -96,7 +96,7 @@ def filter2d(
     array([[ 0, 20,  0],
            [ 0, 20,  0]], dtype=int16)
     """
-    key, result = _image.planned_call(
+    key, result = _calls.planned(
         "filter2d", image, out, kernel, border, cval, anchor, stride, scale, delta, channel_axis,
         algorithm, out_dtype, threads,
     )  # fmt: skip

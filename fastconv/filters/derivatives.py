@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from fastconv import _geometry
-from fastconv.filters import _image
+from fastconv import _calls, _geometry
 from fastconv.filters.correlation import correlate, sep_correlate
 
 # Sums of larger derivative kernels leave what a float holds exactly; they are taken as floats.
@@ -64,7 +63,7 @@ def sobel(
     >>> sobel(step)[1]
     array([ 0, 36, 36,  0], dtype=int16)
     """
-    key, result = _image.planned_call(
+    key, result = _calls.planned(
         "sobel", image, out, None, dx, dy, ksize, scale, delta, border, cval, channel_axis,
         out_dtype, threads,
     )  # fmt: skip

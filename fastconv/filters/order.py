@@ -1,6 +1,6 @@
 """The pixel of a rank in every rectangle of pixels: medians, extremes, percentiles."""
 
-from fastconv import _arrays, _geometry, _plan
+from fastconv import _arrays, _calls, _geometry, _plan
 from fastconv.filters import _image
 from fastconv.filters._window import order_bits, rectangle
 
@@ -221,7 +221,7 @@ def _rank(
     pixels = size[0] * size[1]
     if 0 < rank < pixels - 1 and pixels > MOST_PIXELS:
         raise ValueError(f"{function}: size is {size}, expected at most {MOST_PIXELS} pixels")
-    key, result = _image.planned_call(
+    key, result = _calls.planned(
         function, image, out, None, rank, size, border, cval, anchor, channel_axis,
         out_dtype, threads
     )

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays, _geometry
+from fastconv import _arrays, _calls, _geometry
 from fastconv.filters import _image
 from fastconv.filters._image import LONGEST_KERNEL
 from fastconv.filters.correlation import sep_correlate
@@ -101,7 +101,7 @@ def gaussian(
     >>> gaussian(step, 30, method="recursive")[0, 180:220:10].round(3)
     array([0.258, 0.376, 0.507, 0.637])
     """
-    key, result = _image.planned_call(
+    key, result = _calls.planned(
         "gaussian", image, out, None, sigma, order, truncate, radius, method, border, cval, stride,
         channel_axis, out_dtype, threads,
     )  # fmt: skip

@@ -8,11 +8,20 @@
 #include "../fastconv.h"
 
 #include "layout.h"
-#include "pool.h"
-#include "pool_argmax.h"
 #include "border.h"
 #include "slices.h"
 #include "convert.h"
+#include "pool_axis.h"
+#include "pool.h"
+#include "pool_global.h"
+#include "pool_spread.h"
+#if LANES == 1 || FC_BITS == 32 /* no vectors in others: one variant serves all */
+#include "pool_argmax.h"
+#endif
+#if LANES == 1
+#include "pool_median.h"
+#include "pool_scatter.h"
+#endif
 #include "filter_lines.h"
 #include "filter_window.h"
 #include "filter_slide.h"
@@ -73,8 +82,18 @@ const struct fc_kernels FC_TABLE = {
     .bits = FC_BITS,
     .lanes = LANES,
     .algorithm = {
-        [FC_POOL] = {pool, pool_units, pool_scratch, NULL, NULL},
-        [FC_POOL_ARGMAX] = {pool_argmax, pool_units, pool_argmax_scratch, NULL, NULL},
+        [FC_POOL] = {pool, pool_rows, pool_scratch, NULL, NULL},
+        [FC_POOL_GLOBAL] = {pool_global, pool_planes, pool_no_scratch, NULL, NULL},
+#if LANES == 1 || FC_BITS == 32
+        [FC_POOL_ARGMAX] = {pool_argmax, pool_units, pool_no_scratch, NULL, NULL},
+#endif
+#if LANES == 1
+        [FC_POOL_MEDIAN] = {pool_median, pool_units, pool_median_scratch, NULL, NULL},
+        [FC_POOL_SCATTER] = {pool_scatter, pool_planes, pool_no_scratch, NULL, NULL},
+#endif
+#if FC_BITS != 8
+        [FC_POOL_SPREAD] = {pool_spread, pool_planes, pool_spread_scratch, NULL, NULL},
+#endif
         [FC_FILTER_MEDIAN] = {filter_median, filter_units, filter_median_scratch, NULL, NULL},
         [FC_FILTER_NETWORK] = {filter_network, filter_units, filter_network_scratch, NULL, NULL},
         [FC_FILTER_RANK] = {filter_rank, filter_units, filter_rank_scratch, NULL, NULL},

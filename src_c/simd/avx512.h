@@ -44,11 +44,11 @@ FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
     /* vmaxps gives its second operand for a NaN in either. */
-    return _mm512_mask_mov_ps(_mm512_max_ps(x, acc), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
+    return _mm512_mask_max_ps(x, _mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x, acc);
 }
 FC_INLINE vec v_min(vec acc, vec x)
 {
-    return _mm512_mask_mov_ps(_mm512_min_ps(x, acc), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
+    return _mm512_mask_min_ps(x, _mm512_cmp_ps_mask(x, x, _CMP_ORD_Q), x, acc);
 }
 FC_INLINE vec v_larger(vec acc, vec x) { return _mm512_max_ps(x, acc); }
 FC_INLINE vec v_smaller(vec acc, vec x) { return _mm512_min_ps(x, acc); }
@@ -131,11 +131,11 @@ FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
-    return _mm512_mask_mov_pd(_mm512_max_pd(x, acc), _mm512_cmp_pd_mask(x, x, _CMP_UNORD_Q), x);
+    return _mm512_mask_max_pd(x, _mm512_cmp_pd_mask(x, x, _CMP_ORD_Q), x, acc);
 }
 FC_INLINE vec v_min(vec acc, vec x)
 {
-    return _mm512_mask_mov_pd(_mm512_min_pd(x, acc), _mm512_cmp_pd_mask(x, x, _CMP_UNORD_Q), x);
+    return _mm512_mask_min_pd(x, _mm512_cmp_pd_mask(x, x, _CMP_ORD_Q), x, acc);
 }
 FC_INLINE vec v_larger(vec acc, vec x) { return _mm512_max_pd(x, acc); }
 FC_INLINE vec v_smaller(vec acc, vec x) { return _mm512_min_pd(x, acc); }
