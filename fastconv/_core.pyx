@@ -20,6 +20,8 @@ cdef extern from "fastconv.h" nogil:
         FC_CONV_WINOGRAD_4X4, FC_CONV_WINOGRAD_2X2, FC_CONV_WINOGRAD_STRIDE_2
         FC_CONV_DEPTHWISE_PLANE, FC_CONV_DEPTHWISE_ROWS
         FC_CONV_WEIGHT_GRAD, FC_CONV_WEIGHT_GRAD_GROUPS, FC_CONV_BIAS_GRAD, FC_CONV_FOLD
+        FC_CONV_INTEGER, FC_CONV_INTEGER_VNNI
+        FC_INTEGER_CHANNELS, FC_SUM_AS_IT_IS, FC_SUM_TO_FLOAT, FC_SUM_TO_BYTE
         FC_FILTER2D, FC_FILTER_ROLLING, FC_FILTER_SEPARABLE, FC_FILTER_WINOGRAD
         FC_FILTER_INTEGER, FC_FILTER_INTEGER_SEPARABLE
         FC_FILTER_RECURSIVE, FC_FILTER_GRADIENT, FC_FILTER_HARRIS, FC_FILTER_SHI_TOMASI
@@ -50,6 +52,10 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t block_rows, block_cols, block_c, block_k, parts
         double slope, low, high
         int border_d, border_h, border_w, activation, nhwc, stream
+
+    ctypedef struct fc_conv_integer "struct fc_conv_integer":
+        fc_conv2d conv
+        int flip, x_zero, weights_zero, zero, result
 
     ctypedef struct fc_filter2d "struct fc_filter2d":
         const void *x
@@ -99,6 +105,7 @@ cdef extern from "fastconv.h" nogil:
     int fc_run(const fc_algorithm *algorithm, const void *params, int threads)
     int fc_openmp_max_threads()
     size_t fc_cpu_l2_bytes()
+    int fc_cpu_has_vnni()
 
 
 ALGORITHMS = {
@@ -114,6 +121,8 @@ ALGORITHMS = {
     "weight_grad_groups": FC_CONV_WEIGHT_GRAD_GROUPS,
     "bias_grad": FC_CONV_BIAS_GRAD,
     "fold": FC_CONV_FOLD,
+    "integer": FC_CONV_INTEGER,
+    "integer_vnni": FC_CONV_INTEGER_VNNI,
     "filter2d": FC_FILTER2D,
     "filter_rolling": FC_FILTER_ROLLING,
     "filter_separable": FC_FILTER_SEPARABLE,
@@ -153,6 +162,9 @@ ACTIVATIONS = {
 }
 INTEGER_TERMS = FC_INTEGER_TERMS
 MORE = FC_MORE
+INTEGER_CHANNELS = FC_INTEGER_CHANNELS
+SUM_RESULTS = {"int32": FC_SUM_AS_IT_IS, "float32": FC_SUM_TO_FLOAT}
+SUM_RESULTS |= {"uint8": FC_SUM_TO_BYTE, "int8": FC_SUM_TO_BYTE}
 REDUCTIONS = {"sum": FC_SUM, "maximum": FC_MAXIMUM, "minimum": FC_MINIMUM}
 POOLINGS = {"max": FC_MAX_POOL, "min": FC_MIN_POOL, "sum": FC_SUM_POOL}
 BORDERS = {
@@ -256,6 +268,28 @@ cdef class Conv2d(Task):
         if dy is not None:
             params.dy = &dy[0]
         params.out = &out[0]
+        self.run(&params, threads)
+
+
+cdef class ConvInteger(Task):
+    cdef fc_conv_integer sizes
+
+    def __cinit__(self, str isa, str algorithm, dict sizes):
+        (<conv2d_sizes *>&self.sizes.conv)[0] = sizes
+        self.params = &self.sizes
+        self.find(isa, 8, algorithm)
+
+    def __call__(self, const unsigned char[::1] x, const unsigned char[::1] packed,
+                 const unsigned char[::1] channels, unsigned char[::1] out, tuple signs, int threads):
+        # The signs: flip, x_zero, weights_zero, zero, result of the struct, and low and high.
+        cdef fc_conv_integer params = self.sizes
+        cdef conv2d_sizes *sizes = <conv2d_sizes *>&params.conv
+        params.conv.x, params.conv.weight, params.conv.bias = &x[0], &packed[0], &channels[0]
+        params.conv.out = &out[0]
+        (
+            params.flip, params.x_zero, params.weights_zero, params.zero, params.result,
+            sizes.low, sizes.high,
+        ) = signs
         self.run(&params, threads)
 
 
@@ -560,6 +594,11 @@ def openmp_max_threads():
 def l2_bytes():
     """The size of a core's L2 cache; 0 where it is not known."""
     return fc_cpu_l2_bytes()
+
+
+def has_vnni():
+    """Does this processor have AVX-512 VNNI?"""
+    return fc_cpu_has_vnni() != 0
 
 
 def fma_peak(str isa, int bits=32, double seconds=0.1):

@@ -97,6 +97,12 @@ GRADIENT_PART_WEIGHTS, GRADIENT_PART_TERMS = 2**19, 2**20
 GRADIENT_LINE_BYTES, GRADIENT_SUM_BYTES = 256 * 1024, 320 * 1024
 # Of the frames that gradients by the input are put together from, so much at a time and thread.
 FRAME_BYTES = 2 * 2**20
+# Of an integer convolution: terms to a word of its panel; what that takes of an L2 cache, and the
+# least and the most pixels of it; about how much faster than floats it is.
+INTEGER_TERMS = {"integer": 2, "integer_vnni": 4}
+INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 32, 512, 3
+# Does this processor multiply bytes? avx512's variant has kernels for it.
+VNNI = _core.has_vnni()
 # Results at least this large are written past the caches: no line of them is read first.
 STREAM_BYTES = 16 * 2**20
 
@@ -496,6 +502,35 @@ def _input(g, rows, cols):
     height = (rows - 1) * g.rows.stride + (g.rows.k - 1) * g.rows.dilation + 1
     width = (cols - 1) * g.cols.stride + (g.cols.k - 1) * g.cols.dilation + 1
     return height * width * g.bits // 8
+
+
+def conv_integer(geometry, threads):
+    """The task of a convolution of bytes, and on how many threads."""
+    threads = share(threads, conv2d_flops(geometry) / FLOPS / INTEGER_SPEED)
+    return _conv_integer(geometry, _config.isa(), VNNI, threads), threads
+
+
+@lru_cache(CACHED_PLANS)
+def _conv_integer(g, isa, vnni, threads):
+    if _is_product(g):
+        g = _flat(g)
+    algorithm = "integer_vnni" if vnni and isa == "avx512" else "integer"
+    words = _parts(g.c * g.rows.k * g.cols.k, INTEGER_TERMS[algorithm])
+    pixels = max(INTEGER_LEAST, min(INTEGER_BYTES // (4 * words), INTEGER_MOST))
+    units = g.n * g.groups
+    rows, cols = 1, g.cols.o
+    if cols <= pixels:
+        rows = _even_rows(g.rows.o, pixels // cols, units, threads)
+    else:
+        parts = _parts(cols, pixels)
+        if units * g.rows.o * parts < threads:
+            parts = _parts(threads, units * g.rows.o)
+        cols = min(cols, _parts(_parts(cols, parts), INTEGER_LEAST) * INTEGER_LEAST)
+    sizes = _axes(g) | _activation(g.activation) | {
+        "n": g.n, "groups": g.groups, "c": g.c, "k": g.k, "block_rows": rows, "block_cols": cols,
+        "block_c": g.c, "block_k": g.k, "nhwc": g.layout == "NHWC", "parts": 1, "stream": False,
+    }  # fmt: skip
+    return _core.ConvInteger(isa, algorithm, sizes)
 
 
 def weight_gradient(geometry, threads):

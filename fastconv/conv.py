@@ -426,6 +426,7 @@ class ConvPlan:
     _dims = None
     _words = ("same", "valid")  # for padding
 
+    _dtypes = DTYPES
     # Types are compared by their char, which is the same in either byte order: readers differ.
     _read = staticmethod(_arrays.readable)
 
@@ -436,7 +437,7 @@ class ConvPlan:
         self._function = function
         dims, layouts = self._dims, _geometry.LAYOUTS[self._dims]
         expected = f"(K, C // groups, {', '.join(KERNELS[-dims:])})"
-        weight = self._read(function, "weight", weight, DTYPES, expected)
+        weight = self._read(function, "weight", weight, self._dtypes, expected)
         self._stride = _geometry.pair(function, "stride", stride, 1, dims)
         self._padding = _geometry.padding(function, padding, dims, self._words)
         self._dilation = _geometry.pair(function, "dilation", dilation, 1, dims)
@@ -550,7 +551,7 @@ class ConvPlan:
 
     def _checked_call(self, x, threads, residual):
         """The arguments of a call as they are used, and its geometry."""
-        x = self._read(self._function, "x", x, DTYPES, self.batch)
+        x = self._read(self._function, "x", x, self._dtypes, self.batch)
         geometry = self._geometry(x, residual is not None)
         if residual is not None:
             residual = self._checked_residual(residual, geometry.shape)
@@ -594,15 +595,18 @@ class ConvPlan:
                 f"{function}: weight expects {c * groups} input channels (groups={groups}) "
                 f"but x has {channels}" + self._layout_hint(x, c * groups)
             )
-        if x.dtype.char != weight.dtype.char:
-            raise TypeError(
-                f"{function}: x has dtype {x.dtype}, expected weight's, {weight.dtype}; "
-                "convert one of them with .astype"
-            )
+        self._check_types(x)
         windows = _geometry.windows(
             function, size, kernel, self._stride, self._padding, self._dilation
         )
         return self.geometry_of(n, c, k, windows, residual)
+
+    def _check_types(self, x):
+        if x.dtype.char != self._weight.dtype.char:
+            raise TypeError(
+                f"{self._function}: x has dtype {x.dtype}, expected weight's, "
+                f"{self._weight.dtype}; convert one of them with .astype"
+            )
 
     def geometry_of(self, n, c, k, windows, residual=False):
         """The geometry of n samples, c channels per group and k in all, and the plan's windows."""

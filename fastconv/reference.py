@@ -15,7 +15,8 @@ from fastconv import _reference_pool
 
 __all__ = [
     "activate", "avg_pool2d", "black_hat", "box", "closing", "conv1d", "conv1d_backward",
-    "conv2d", "conv2d_backward", "conv3d", "conv3d_backward", "conv_transpose1d",
+    "conv2d", "conv2d_backward", "conv3d", "conv3d_backward", "conv_integer",
+    "conv_quantized", "conv_transpose1d",
     "conv_transpose1d_backward", "conv_transpose2d", "conv_transpose2d_backward",
     "conv_transpose3d", "conv_transpose3d_backward", "difference_of_gaussians", "dilate",
     "erode", "filter2d", "fold", "gaussian", "gradient", "harris", "laplacian",
@@ -213,6 +214,40 @@ def conv3d(x, weight, *arguments, layout="NCDHW", **options):
     array([[[[[21.]]]]])
     """
     return conv2d(x, weight, *arguments, layout=layout, **options)
+
+
+def conv_integer(x, weight, stride=1, padding=0, dilation=1, groups=1, *, x_zero_point=0,
+                 weight_zero_point=0, layout=None):
+    """Cross-correlate integers less their zero points, which padding holds; any number of axes.
+
+    >>> conv_integer([[[3, 4, 5]]], [[[7, 9]]], x_zero_point=3, weight_zero_point=[7], padding=1)
+    array([[[0, 2, 4, 0]]], dtype=int32)
+    """
+    weight = np.asarray(weight)
+    zeros = np.reshape(weight_zero_point, (-1, *[1] * (weight.ndim - 1)))
+    y = conv2d(np.subtract(x, x_zero_point, dtype=float), np.subtract(weight, zeros, dtype=float),
+               None, stride, padding, dilation, groups, layout=layout or "NCHW")
+    return y.astype(np.int32)
+
+
+def conv_quantized(x, weight, bias=None, *arguments, x_scale=1.0, weight_scale=1.0, y_scale=1.0,
+                   y_zero_point=0, dtype="uint8", layout=None, **options):
+    """Scale such sums in float32, then round half to even and saturate, or not (float32).
+
+    >>> conv_quantized([[[1, 3, 200]]], [[[1]]], [2], x_scale=0.5, weight_scale=3, y_zero_point=1)
+    array([[[  5,   9, 255]]], dtype=uint8)
+    """
+    last = layout is not None and layout.endswith("C")
+    axes = (-1, *[1] * (0 if last else np.ndim(weight) - 2))
+    sums = conv_integer(x, weight, *arguments, layout=layout, **options)
+    if bias is not None:
+        sums = sums + np.reshape(bias, axes)
+    x_scale, weight_scale, y_scale = map(np.float32, (x_scale, weight_scale, y_scale))
+    y = sums.astype(np.float32) * np.reshape(x_scale * weight_scale / y_scale, axes)
+    if np.dtype(dtype).kind == "f":
+        return y
+    info = np.iinfo(dtype)
+    return np.clip(np.rint(y) + y_zero_point, info.min, info.max).astype(dtype)
 
 
 def conv1d_backward(dy, x, weight, *arguments, layout="NCW", **options):

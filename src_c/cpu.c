@@ -31,9 +31,9 @@ static void cpuid(uint32_t leaf, uint32_t reg[4]) { cpuid_part(leaf, 0, reg); }
 enum { EAX, EBX, ECX, EDX };
 #define BIT(n) ((uint32_t)1 << (n))
 
-/* The feature bits of leaf 7, given the register state that the system saves (Intel SDM 13.3, 15.2):
- * without it in XCR0 an instruction traps, whatever the processor says of itself. */
-static uint32_t leaf7_features(uint64_t state)
+/* A register of leaf 7's feature bits, given the register state that the system saves (Intel SDM
+ * 13.3, 15.2): without it in XCR0 an instruction traps, whatever the processor says of itself. */
+static uint32_t leaf7_features(uint64_t state, int which)
 {
     uint32_t reg[4];
     const uint32_t osxsave = BIT(27), avx = BIT(28), fma = BIT(12), f16c = BIT(29);
@@ -45,19 +45,24 @@ static uint32_t leaf7_features(uint64_t state)
     if ((reg[ECX] & all) != all || (xgetbv() & state) != state)
         return 0;
     cpuid(7, reg);
-    return reg[EBX];
+    return reg[which];
 }
 
 int fc_cpu_has_avx2(void)
 {
-    return (leaf7_features(0x06) & BIT(5)) != 0; /* XMM and YMM state */
+    return (leaf7_features(0x06, EBX) & BIT(5)) != 0; /* XMM and YMM state */
 }
 
 int fc_cpu_has_avx512(void)
 {
     const uint32_t f = BIT(16), dq = BIT(17), bw = BIT(30), vl = BIT(31);
     const uint32_t all = f | dq | bw | vl;
-    return fc_cpu_has_avx2() && (leaf7_features(0xe6) & all) == all; /* and mask, ZMM state */
+    return fc_cpu_has_avx2() && (leaf7_features(0xe6, EBX) & all) == all; /* and mask, ZMM state */
+}
+
+int fc_cpu_has_vnni(void)
+{
+    return fc_cpu_has_avx512() && (leaf7_features(0xe6, ECX) & BIT(11)) != 0;
 }
 
 /* The level 2 cache among those that a leaf lists (Intel SDM, CPUID leaf 4; AMD APM 3, leaf
@@ -93,6 +98,7 @@ size_t fc_cpu_l2_bytes(void)
 
 int fc_cpu_has_avx2(void) { return 0; }
 int fc_cpu_has_avx512(void) { return 0; }
+int fc_cpu_has_vnni(void) { return 0; }
 size_t fc_cpu_l2_bytes(void) { return 0; }
 
 #endif

@@ -31,6 +31,8 @@ enum fc_algorithm_id {
     FC_CONV_WEIGHT_GRAD_GROUPS,
     FC_CONV_BIAS_GRAD,
     FC_CONV_FOLD,
+    FC_CONV_INTEGER,
+    FC_CONV_INTEGER_VNNI,
     FC_FILTER2D,
     FC_FILTER_ROLLING,
     FC_FILTER_SEPARABLE,
@@ -79,6 +81,21 @@ struct fc_conv2d {
     int border_d, border_h, border_w, activation;
     int nhwc;   /* the layout: (n, h, w, c) and not (n, c, h, w) */
     int stream; /* the result is larger than the caches: write past them where it is aligned */
+};
+
+/* FC_CONV_INTEGER and FC_CONV_INTEGER_VNNI: bytes to sums, of x - x's zero point and w - w's.
+ *
+ * Weights are packed as conv_integer.py does, with a sign, and conv.bias is three rows of int32, of
+ * a multiple of FC_INTEGER_CHANNELS for every group: what is added to a sum, the weights' zero point,
+ * and the bits of a float to multiply with. */
+enum { FC_INTEGER_CHANNELS = 32 };
+enum fc_sum_result { FC_SUM_AS_IT_IS, FC_SUM_TO_FLOAT, FC_SUM_TO_BYTE };
+struct fc_conv_integer {
+    struct fc_conv2d conv; /* low and high: of a byte, less its zero point */
+    int flip;       /* x has a sign: 128 is added to all of it */
+    int x_zero;     /* what padding holds, as x does */
+    int weights_zero; /* is one of the weights' zero points not 0? */
+    int zero, result;
 };
 
 /* FC_FILTER_INTEGER takes kernels of at most so many elements that are not 0. */
@@ -162,6 +179,7 @@ const struct fc_kernels *fc_find_kernels(const char *isa, int bits);
 /* cpu.c */
 int fc_cpu_has_avx2(void); /* and FMA and F16C */
 int fc_cpu_has_avx512(void); /* F, BW, DQ and VL */
+int fc_cpu_has_vnni(void); /* AVX-512's, which multiplies bytes */
 size_t fc_cpu_l2_bytes(void); /* of one core; 0 where it is not known */
 
 /* parallel.c: compute a whole call on at most `threads` threads; -1 when memory ran out, else 0. */

@@ -37,6 +37,13 @@
 #define FC_KEEP(vector) ((void)(vector))
 #endif
 
+/* A function for processors with AVX-512 VNNI alone (fc_cpu_has_vnni). */
+#if defined(__GNUC__) && defined(FC_X86)
+#define FC_VNNI __attribute__((target("avx512vnni")))
+#else
+#define FC_VNNI
+#endif
+
 /* Exchange a pointer atomically and return the old value. */
 #if defined(_MSC_VER) && !defined(__clang__)
 #include <intrin.h>

@@ -57,7 +57,7 @@ def small_blocks(request, monkeypatch):
     for name in (
         "BLOCK_BYTES", "NEAR_BYTES", "WEIGHT_BYTES", "COPY_BYTES", "SUMS_BYTES", "PLANE_BYTES",
         "LINE_BYTES", "RANK_BYTES", "WINOGRAD_BLOCK_BYTES", "GRADIENT_LINE_BYTES",
-        "GRADIENT_SUM_BYTES", "FRAME_BYTES",
+        "GRADIENT_SUM_BYTES", "FRAME_BYTES", "INTEGER_BYTES",
     ):  # fmt: skip
         monkeypatch.setattr(_plan, name, request.param)
     for name in ("WINOGRAD_LEAST_TILES", "WINOGRAD_BLOCK_COLUMNS"):

@@ -24,6 +24,8 @@ from fastconv import (
     conv2d_backward,
     conv3d,
     conv3d_backward,
+    conv_integer,
+    conv_quantized,
     conv_transpose1d,
     conv_transpose2d,
     conv_transpose2d_backward,
@@ -37,7 +39,7 @@ FLOATS = ("float32", "float64")
 PIXELS = ("uint8", "uint16", "int16", "float16", "float32", "float64")
 BORDERS = ("constant", "edge", "reflect", "symmetric", "wrap")
 # Elements of the longest vector.
-LANES = {"uint8": 64, "float32": 16, "float64": 8}
+LANES = {"uint8": 64, "int8": 64, "float32": 16, "float64": 8}
 POOLED = (*FLOATS, "uint8", "int16", "uint16")
 # Counts of channels around the edges of every register tile and of every block of channels.
 CHANNELS = (*range(1, 10), 15, 16, 17, 31, 32, 33, 63, 64, 65, 100)
@@ -414,6 +416,18 @@ OPERATIONS = {
     "conv2d NHWC depthwise dilated": Operation(
         call_depthwise, FLOATS, lambda w: _layer((2, 5, 9, w), (w, 1, 3, 2)),
         {"layout": "NHWC", "padding": "same", "dilation": 2, "activation": "relu"},
+    ),
+    "conv_integer": Operation(
+        conv_integer, ("uint8", "int8"), lambda w: {"x": (2, 6, 5, w), "weight": (35, 6, 3, 2)},
+        {"padding": ((1, 0), (2, 3)), "x_zero_point": 3, "weight_zero_point": 5},
+    ),
+    "conv_integer strided, NHWC": Operation(
+        conv_integer, ("uint8", "int8"), lambda w: {"x": (2, 5, 7, 6), "weight": (2 * w, 3, 3, 2)},
+        {"layout": "NHWC", "groups": 2, "stride": (1, 2), "padding": 1},
+    ),
+    "conv_quantized of sequences": Operation(
+        conv_quantized, ("uint8", "int8"), lambda w: {"x": (3, 4, 3 * w), "weight": (9, 4, 5)},
+        {"stride": 3, "padding": 2, "x_scale": 0.03, "y_zero_point": 50},
     ),
     "conv2d_backward input": Operation(
         gradient_by_input, FLOATS, lambda w: {"x": (2, 4, 5, w), "weight": (4, 6, 3, 2)},

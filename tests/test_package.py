@@ -36,6 +36,7 @@ OPERATIONS = [
         )
     ),
     "fastconv.explain_plan", "fastconv.fold", "fastconv.unfold",
+    "fastconv.conv_integer", "fastconv.conv_quantized", "fastconv.plan_conv_quantized",
     *(f"fastconv.{name}" for name in POOLINGS),
     *(f"fastconv.filters.{name}" for name in filters.__all__),
 ]  # fmt: skip

@@ -9,6 +9,7 @@
 
 #include "layout.h"
 #include "border.h"
+#include "slices.h"
 #include "convert.h"
 #include "pool_axis.h"
 #include "pool.h"
@@ -32,12 +33,12 @@
 #if FC_BITS == 8
 #include "filter_integer.h"
 #include "filter_box.h"
+#include "conv_integer.h"
 #else
 #include "pool_max_grad.h"
 #include "transpose.h"
 #include "activation.h"
 #include "epilogue.h"
-#include "slices.h"
 #include "panel_nchw.h"
 #include "rows_nhwc.h"
 #include "conv_direct_pixel.h"
@@ -110,6 +111,11 @@ const struct fc_kernels FC_TABLE = {
         [FC_FILTER_INTEGER_SEPARABLE] = {filter_integer_separable, filter_units,
                                          filter_integer_separable_scratch, NULL, NULL},
         [FC_FILTER_BOX] = {filter_box, filter_units, filter_box_scratch, NULL, NULL},
+        [FC_CONV_INTEGER] = {conv_integer, conv_integer_units, conv_integer_scratch, NULL, NULL},
+#ifdef SUM_DOT4
+        [FC_CONV_INTEGER_VNNI] = {conv_integer_vnni, conv_integer_units, conv_integer_vnni_scratch,
+                                  NULL, NULL},
+#endif
 #else
         [FC_CONV_DIRECT_PIXEL] = FC_CONV(conv_direct_pixel),
         [FC_CONV_WINOGRAD_4X4] = FC_CONV(conv_winograd_4x4),

@@ -32,7 +32,6 @@ FC_INLINE int exceeds(real x, real acc)
 #endif
 }
 
-#if FC_BITS != 8
 /* Elements from one sample, group, channel, slice, row, pixel of a convolution's images to the next:
  * of c channels per group and d x h x w pixels. */
 struct steps {
@@ -102,4 +101,3 @@ FC_INLINE void split_phase(real *dst, const real *src, ptrdiff_t count, const pt
     for (; j < count; j++)
         dst[j] = src[j * step];
 }
-#endif

@@ -214,6 +214,7 @@ FC_INLINE vec v_max(vec acc, vec x) { return _mm256_max_epu8(acc, x); }
 FC_INLINE vec v_min(vec acc, vec x) { return _mm256_min_epu8(acc, x); }
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
 FC_INLINE vec v_smaller(vec acc, vec x) { return v_min(acc, x); }
+FC_INLINE vec v_flip(vec v) { return _mm256_xor_si256(v, _mm256_set1_epi8(-128)); }
 FC_INLINE vec v_pack(vec a, vec b)
 {
     return _mm256_permute4x64_epi64(_mm256_packus_epi16(a, b), 0xd8);
@@ -250,5 +251,38 @@ FC_INLINE wide wide_mul(wide a, wide b) { return _mm256_mullo_epi16(a, b); }
 FC_INLINE wide wide_mul_high(wide a, wide b) { return _mm256_mulhi_epu16(a, b); }
 FC_INLINE wide wide_shift(wide a, int n) { return _mm256_srl_epi16(a, _mm_cvtsi32_si128(n)); }
 FC_INLINE wide wide_and(wide a, wide b) { return _mm256_and_si256(a, b); }
+
+/* 32-bit integers. */
+typedef __m256i sum;
+#define SUM_LANES 8
+
+FC_INLINE sum sum_set1(int32_t x) { return _mm256_set1_epi32(x); }
+FC_INLINE sum sum_load(const int32_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+FC_INLINE void sum_store(int32_t *p, sum v) { _mm256_storeu_si256((__m256i *)p, v); }
+FC_INLINE void sum_store_8(uint8_t *p, sum v)
+{
+    const __m256i low = _mm256_shuffle_epi8(v, _mm256_set1_epi32(0x0c080400));
+    const __m128i all = _mm_unpacklo_epi32(_mm256_castsi256_si128(low),
+                                           _mm256_extracti128_si256(low, 1));
+    _mm_storel_epi64((__m128i *)p, all);
+}
+FC_INLINE sum sum_load_8(const uint8_t *p)
+{
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+FC_INLINE sum sum_shift(sum v, int n) { return _mm256_sll_epi32(v, _mm_cvtsi32_si128(n)); }
+FC_INLINE sum sum_add(sum a, sum b) { return _mm256_add_epi32(a, b); }
+FC_INLINE sum sum_sub(sum a, sum b) { return _mm256_sub_epi32(a, b); }
+FC_INLINE sum sum_mul(sum a, sum b) { return _mm256_mullo_epi32(a, b); }
+FC_INLINE sum sum_dot(sum acc, sum a, sum b) { return sum_add(acc, _mm256_madd_epi16(a, b)); }
+FC_INLINE sum sum_real(sum v, sum scale)
+{
+    return _mm256_castps_si256(_mm256_mul_ps(_mm256_cvtepi32_ps(v), _mm256_castsi256_ps(scale)));
+}
+FC_INLINE sum sum_round(sum v, sum scale, float low, float high)
+{
+    const __m256 x = _mm256_max_ps(_mm256_castsi256_ps(sum_real(v, scale)), _mm256_set1_ps(low));
+    return _mm256_cvtps_epi32(_mm256_min_ps(x, _mm256_set1_ps(high)));
+}
 
 #endif

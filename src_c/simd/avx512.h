@@ -136,6 +136,7 @@ FC_INLINE vec v_max(vec acc, vec x) { return _mm512_max_epu8(acc, x); }
 FC_INLINE vec v_min(vec acc, vec x) { return _mm512_min_epu8(acc, x); }
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
 FC_INLINE vec v_smaller(vec acc, vec x) { return v_min(acc, x); }
+FC_INLINE vec v_flip(vec v) { return _mm512_xor_si512(v, _mm512_set1_epi8(-128)); }
 /* packus works within 128-bit lanes and leaves the quadwords as a0 b0 a1 b1 ... */
 FC_INLINE vec v_pack(vec a, vec b)
 {
@@ -174,5 +175,41 @@ FC_INLINE wide wide_mul(wide a, wide b) { return _mm512_mullo_epi16(a, b); }
 FC_INLINE wide wide_mul_high(wide a, wide b) { return _mm512_mulhi_epu16(a, b); }
 FC_INLINE wide wide_shift(wide a, int n) { return _mm512_srl_epi16(a, _mm_cvtsi32_si128(n)); }
 FC_INLINE wide wide_and(wide a, wide b) { return _mm512_and_si512(a, b); }
+
+/* 32-bit integers. */
+typedef __m512i sum;
+#define SUM_LANES 16
+
+FC_INLINE sum sum_set1(int32_t x) { return _mm512_set1_epi32(x); }
+FC_INLINE sum sum_load(const int32_t *p) { return _mm512_loadu_si512(p); }
+FC_INLINE void sum_store(int32_t *p, sum v) { _mm512_storeu_si512(p, v); }
+FC_INLINE void sum_store_8(uint8_t *p, sum v)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(v));
+}
+FC_INLINE sum sum_load_8(const uint8_t *p)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+FC_INLINE sum sum_shift(sum v, int n) { return _mm512_sll_epi32(v, _mm_cvtsi32_si128(n)); }
+FC_INLINE sum sum_add(sum a, sum b) { return _mm512_add_epi32(a, b); }
+FC_INLINE sum sum_sub(sum a, sum b) { return _mm512_sub_epi32(a, b); }
+FC_INLINE sum sum_mul(sum a, sum b) { return _mm512_mullo_epi32(a, b); }
+FC_INLINE sum sum_dot(sum acc, sum a, sum b) { return sum_add(acc, _mm512_madd_epi16(a, b)); }
+/* Of four unsigned bytes and four with a sign: for processors with VNNI alone. */
+#define SUM_DOT4 1
+FC_VNNI FC_INLINE sum sum_dot4(sum acc, sum bytes, sum with_sign)
+{
+    return _mm512_dpbusd_epi32(acc, bytes, with_sign);
+}
+FC_INLINE sum sum_real(sum v, sum scale)
+{
+    return _mm512_castps_si512(_mm512_mul_ps(_mm512_cvtepi32_ps(v), _mm512_castsi512_ps(scale)));
+}
+FC_INLINE sum sum_round(sum v, sum scale, float low, float high)
+{
+    const __m512 x = _mm512_max_ps(_mm512_castsi512_ps(sum_real(v, scale)), _mm512_set1_ps(low));
+    return _mm512_cvtps_epi32(_mm512_min_ps(x, _mm512_set1_ps(high)));
+}
 
 #endif

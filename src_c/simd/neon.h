@@ -155,6 +155,7 @@ FC_INLINE vec v_max(vec acc, vec x) { return vmaxq_u8(acc, x); }
 FC_INLINE vec v_min(vec acc, vec x) { return vminq_u8(acc, x); }
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
 FC_INLINE vec v_smaller(vec acc, vec x) { return v_min(acc, x); }
+FC_INLINE vec v_flip(vec v) { return veorq_u8(v, vdupq_n_u8(128)); }
 FC_INLINE vec v_even(vec a, vec b) { return vuzp1q_u8(a, b); }
 FC_INLINE vec v_odd(vec a, vec b) { return vuzp2q_u8(a, b); }
 
@@ -182,6 +183,44 @@ FC_INLINE wide wide_shift(wide a, int n)
     return vreinterpretq_s16_u16(vshlq_u16(vreinterpretq_u16_s16(a), vdupq_n_s16((int16_t)-n)));
 }
 FC_INLINE wide wide_and(wide a, wide b) { return vandq_s16(a, b); }
+
+/* 32-bit integers. */
+typedef int32x4_t sum;
+#define SUM_LANES 4
+
+FC_INLINE sum sum_set1(int32_t x) { return vdupq_n_s32(x); }
+FC_INLINE sum sum_load(const int32_t *p) { return vld1q_s32(p); }
+FC_INLINE void sum_store(int32_t *p, sum v) { vst1q_s32(p, v); }
+FC_INLINE void sum_store_8(uint8_t *p, sum v)
+{
+    const uint8x16_t bytes = vreinterpretq_u8_s32(v), pairs = vuzp1q_u8(bytes, bytes);
+    vst1q_lane_u32((uint32_t *)(void *)p, vreinterpretq_u32_u8(vuzp1q_u8(pairs, pairs)), 0);
+}
+FC_INLINE sum sum_load_8(const uint8_t *p)
+{
+    uint32_t bytes;
+    memcpy(&bytes, p, sizeof bytes);
+    return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes)))));
+}
+FC_INLINE sum sum_shift(sum v, int n) { return vshlq_s32(v, vdupq_n_s32(n)); }
+FC_INLINE sum sum_add(sum a, sum b) { return vaddq_s32(a, b); }
+FC_INLINE sum sum_sub(sum a, sum b) { return vsubq_s32(a, b); }
+FC_INLINE sum sum_mul(sum a, sum b) { return vmulq_s32(a, b); }
+FC_INLINE sum sum_dot(sum acc, sum a, sum b)
+{
+    const int16x8_t x = vreinterpretq_s16_s32(a), y = vreinterpretq_s16_s32(b);
+    return vaddq_s32(acc, vpaddq_s32(vmull_s16(vget_low_s16(x), vget_low_s16(y)),
+                                     vmull_high_s16(x, y)));
+}
+FC_INLINE sum sum_real(sum v, sum scale)
+{
+    return vreinterpretq_s32_f32(vmulq_f32(vcvtq_f32_s32(v), vreinterpretq_f32_s32(scale)));
+}
+FC_INLINE sum sum_round(sum v, sum scale, float low, float high)
+{
+    const float32x4_t x = vmaxq_f32(vreinterpretq_f32_s32(sum_real(v, scale)), vdupq_n_f32(low));
+    return vcvtnq_s32_f32(vminq_f32(x, vdupq_n_f32(high)));
+}
 
 #endif
 

@@ -13,6 +13,12 @@
  *                                        to, saturated (wide_store_8); modulo 2**16, and without a
  *                                        sign in wide_mul_high (of the product, the upper half) and
  *                                        wide_shift (to the right)
+ *   v_flip(v)                            for 8 alone: each byte's top bit the other way round
+ *   sum, SUM_LANES, sum_*                for 8 alone: int32, modulo 2**32; sum_dot(acc, a, b) adds the
+ *                                        products of pairs of int16; sum_real(v, scale) is the float
+ *                                        v * scale (of a scale's bits), sum_round the same clipped and
+ *                                        rounded half to even; sum_load_8 loads uint8 and
+ *                                        sum_store_8 stores the low bytes; sum_shift is to the left
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_part(a, b, v_places_from(n))       elements n, n + 1, ... of a followed by b, n <= LANES: where V_PART
@@ -145,6 +151,41 @@ FC_INLINE wide wide_shift(wide a, int n) { return (wide)((uint16_t)a >> n); }
 FC_INLINE wide wide_and(wide a, wide b) { return (wide)(a & b); }
 FC_INLINE vec v_max(vec acc, vec x) { return x > acc ? x : acc; }
 FC_INLINE vec v_min(vec acc, vec x) { return x < acc ? x : acc; }
+FC_INLINE vec v_flip(vec v) { return v ^ 128; }
+
+typedef uint32_t sum; /* whose overflow is defined */
+#define SUM_LANES 1
+FC_INLINE sum sum_set1(int32_t x) { return (sum)x; }
+FC_INLINE sum sum_load(const int32_t *p) { return (sum)*p; }
+FC_INLINE void sum_store(int32_t *p, sum v) { *p = (int32_t)v; }
+FC_INLINE void sum_store_8(uint8_t *p, sum v) { *p = (uint8_t)v; }
+FC_INLINE sum sum_load_8(const uint8_t *p) { return *p; }
+FC_INLINE sum sum_shift(sum v, int n) { return v << n; }
+FC_INLINE sum sum_add(sum a, sum b) { return a + b; }
+FC_INLINE sum sum_sub(sum a, sum b) { return a - b; }
+FC_INLINE sum sum_mul(sum a, sum b) { return a * b; }
+FC_INLINE sum sum_dot(sum acc, sum a, sum b)
+{
+    const int32_t low = (int16_t)a * (int16_t)b, high = (int16_t)(a >> 16) * (int16_t)(b >> 16);
+    return acc + (sum)low + (sum)high;
+}
+FC_INLINE float sum_scaled(sum v, sum scale)
+{
+    float factor;
+    memcpy(&factor, &scale, sizeof factor);
+    return (float)(int32_t)v * factor;
+}
+FC_INLINE sum sum_real(sum v, sum scale)
+{
+    const float x = sum_scaled(v, scale);
+    memcpy(&v, &x, sizeof v);
+    return v;
+}
+FC_INLINE sum sum_round(sum v, sum scale, float low, float high)
+{
+    const float x = sum_scaled(v, scale);
+    return (sum)(int32_t)lrintf(x < low ? low : x > high ? high : x);
+}
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
 FC_INLINE vec v_smaller(vec acc, vec x) { return v_min(acc, x); }
 #else

@@ -1,0 +1,372 @@
+"""Convolution of 8-bit integers into exact sums, and those to 8 bits again: ONNX's operators."""
+
+import math
+
+import numpy as np
+
+from fastconv import _arrays, _core, _geometry, _plan
+from fastconv.conv import ConvPlan
+
+__all__ = ["conv_integer", "conv_quantized", "plan_conv_quantized"]
+
+BYTES = ("uint8", "int8")
+RESULTS = (*BYTES, "float32")
+
+
+def conv_integer(
+    x,
+    weight,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    x_zero_point=0,
+    weight_zero_point=0,
+    layout=None,
+    out=None,
+    threads=None,
+):
+    """Cross-correlate batches of 8-bit integers with K kernels, exactly: ONNX's ConvInteger.
+
+    ``y[n, k, p, q] = sum over c, i, j of (weight[k, c, i, j] - weight_zero_point[k]) *
+    (padded[n, c, p * stride + i * dilation, q * stride + j * dilation] - x_zero_point)``, where
+    padding holds x_zero_point. So along one axis or three, by the dimensions of weight.
+
+    Parameters
+    ----------
+    x : (N, C, W), (N, C, H, W) or (N, C, D, H, W) array, uint8 or int8
+        The channels are last with ``layout="NHWC"`` (or "NWC", "NDHWC").
+    weight : (K, C // groups, kh, kw) array, uint8 or int8, or one of an axis less or more
+        Kernels, in both layouts.
+    stride, padding, dilation, groups
+        As in `conv2d`, of zeros around the image.
+    x_zero_point : int
+        What stands for zero in x.
+    weight_zero_point : int or (K,) array of integers
+    layout : str, optional
+        The channels are first by default.
+    out : array of the result's shape, int32, optional
+    threads : int, optional
+        Exactly so many; by default as many as `set_num_threads` says, or one for small work.
+
+    Returns
+    -------
+    (N, K, OH, OW) array, or (N, OH, OW, K), int32
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        When an argument does not fit, or a sum might leave 32 bits, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[[[2, 3, 4], [5, 6, 7], [8, 9, 10]]]], np.uint8)
+    >>> conv_integer(x, np.ones((1, 1, 2, 2), np.uint8), x_zero_point=1)[0, 0]
+    array([[12, 16],
+           [24, 28]], dtype=int32)
+    """
+    return QuantizedPlan(
+        "conv_integer", weight, None, stride, padding, dilation, groups, 1.0, x_zero_point, 1.0,
+        weight_zero_point, 1.0, 0, "int32", layout,
+    )(x, out, threads)  # fmt: skip
+
+
+def conv_quantized(
+    x,
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    x_scale=1.0,
+    x_zero_point=0,
+    weight_scale=1.0,
+    weight_zero_point=0,
+    y_scale=1.0,
+    y_zero_point=0,
+    dtype="uint8",
+    layout=None,
+    out=None,
+    threads=None,
+):
+    """Cross-correlate quantised batches, of 8-bit integers, with K kernels: ONNX's QLinearConv.
+
+    ``y = round((conv_integer(x, weight) + bias) * (x_scale * weight_scale[k] / y_scale)) +
+    y_zero_point``, in float32, rounded half to even and then saturated to the dtype; float32
+    results are the products themselves.
+
+    Parameters
+    ----------
+    x, weight, stride, padding, dilation, groups, x_zero_point, weight_zero_point
+        As in `conv_integer`.
+    bias : (K,) array, int32, optional
+        In units of x_scale * weight_scale.
+    x_scale, y_scale : float
+    weight_scale : float or (K,) array of floats
+        What a step of an integer is worth; positive.
+    y_zero_point : int
+        What stands for zero in an 8-bit result.
+    dtype : "uint8", "int8" or "float32"
+        Of the result.
+    layout, out, threads
+        As in `conv_integer`; out has this dtype.
+
+    Returns
+    -------
+    (N, K, OH, OW) array, or (N, OH, OW, K), of the dtype
+
+    Raises
+    ------
+    TypeError, ValueError, MemoryError
+        When an argument does not fit, or a sum might leave 32 bits, before anything is written.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x = np.array([[[1, 2, 3, 200]]], np.uint8)
+    >>> weight = np.array([[[1, 2]]], np.int8)
+    >>> conv_quantized(x, weight, x_scale=0.5, y_zero_point=10)
+    array([[[ 12,  14, 212]]], dtype=uint8)
+    """
+    return QuantizedPlan(
+        "conv_quantized", weight, bias, stride, padding, dilation, groups, x_scale, x_zero_point,
+        weight_scale, weight_zero_point, y_scale, y_zero_point, dtype, layout,
+    )(x, out, threads)  # fmt: skip
+
+
+def plan_conv_quantized(
+    weight,
+    bias=None,
+    stride=1,
+    padding=0,
+    dilation=1,
+    groups=1,
+    *,
+    x_scale=1.0,
+    x_zero_point=0,
+    weight_scale=1.0,
+    weight_zero_point=0,
+    y_scale=1.0,
+    y_zero_point=0,
+    dtype="uint8",
+    layout=None,
+):
+    """Prepare a `conv_quantized` to call many times: weights are packed once.
+
+    Parameters
+    ----------
+    weight, bias, stride, padding, dilation, groups, x_scale, x_zero_point, weight_scale, \
+weight_zero_point, y_scale, y_zero_point, layout
+        As in `conv_quantized`.
+    dtype : "uint8", "int8", "float32" or "int32"
+        Of the result; "int32" are the sums themselves, as `conv_integer` gives them, plus bias.
+
+    Returns
+    -------
+    QuantizedPlan
+        Call it as ``plan(x, out=None, threads=None)`` for any batch and size.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When an argument does not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plan = plan_conv_quantized(np.ones((4, 3, 3, 3), np.int8), padding=1, dtype="float32")
+    >>> plan(np.ones((2, 3, 32, 32), np.uint8)).shape
+    (2, 4, 32, 32)
+    """
+    return QuantizedPlan(
+        "plan_conv_quantized", weight, bias, stride, padding, dilation, groups, x_scale,
+        x_zero_point, weight_scale, weight_zero_point, y_scale, y_zero_point, dtype, layout,
+        copy=True, results=(*RESULTS, "int32"),
+    )  # fmt: skip
+
+
+class QuantizedPlan(ConvPlan):
+    """A convolution of 8-bit integers with its weights; made by `plan_conv_quantized`."""
+
+    _dtypes = BYTES
+
+    def __init__(
+        self, function, weight, bias, stride, padding, dilation, groups, x_scale, x_zero_point,
+        weight_scale, weight_zero_point, y_scale, y_zero_point, dtype, layout, copy=False,
+        results=RESULTS,
+    ):  # fmt: skip
+        weight = _arrays.readable(function, "weight", weight, BYTES)
+        if weight.ndim - 2 not in _geometry.LAYOUTS:
+            raise ValueError(
+                f"{function}: weight has shape {weight.shape}, expected (K, C // groups, kw), "
+                "(K, C // groups, kh, kw) or (K, C // groups, kd, kh, kw)"
+            )
+        self._dims = weight.ndim - 2
+        if layout is None:
+            layout = next(iter(_geometry.LAYOUTS[self._dims]))
+        super().__init__(
+            function, weight, None, stride, padding, dilation, groups, "zeros", None, layout,
+            "direct", copy,
+        )  # fmt: skip
+        dtype = np.dtype(dtype).name if isinstance(dtype, type | np.dtype) else dtype
+        if function == "conv_integer":
+            results = ("int32",)
+        self._dtype = np.dtype(_geometry.choice(function, "dtype", dtype, results))
+        self._x_zero = _geometry.integer(function, "x_zero_point", x_zero_point, -128, 255)
+        self._zeros = self._of_channels("weight_zero_point", weight_zero_point, "iu").astype(int)
+        _check_range(function, "weight_zero_point", self._zeros, weight.dtype)
+        self._zero = 0
+        if self._dtype.name in BYTES:
+            info = np.iinfo(self._dtype)
+            self._zero = _geometry.integer(
+                function, "y_zero_point", y_zero_point, info.min, info.max
+            )
+        scales = [
+            _arrays.number(function, name, value)
+            for name, value in (("x_scale", x_scale), ("y_scale", y_scale))
+        ]
+        with np.errstate(all="ignore"):
+            x_scale, y_scale = np.float32(scales)
+            of_weights = self._of_channels("weight_scale", weight_scale, "f").astype(np.float32)
+            self._scales = x_scale * of_weights / y_scale
+        if not np.all((self._scales > 0) & np.isfinite(self._scales)):
+            raise ValueError(
+                f"{function}: x_scale * weight_scale / y_scale is "
+                f"{self._scales.min()}, expected a positive number of float32"
+            )
+        added = np.zeros(len(weight), np.int64)
+        if bias is not None:
+            bias = _arrays.readable(function, "bias", bias, ("int32",), "(K,)")
+            if bias.shape != weight.shape[:1]:
+                raise ValueError(
+                    f"{function}: bias has shape {bias.shape}, expected {weight.shape[:1]}, one "
+                    "number for each output channel"
+                )
+            added[:] = bias
+        self._added = added
+        # Of each output channel, the sum of weights, and of them without signs.
+        centred = weight.reshape(len(weight), math.prod(weight.shape[1:])) - self._zeros[:, None]
+        self._weight_sums, self._magnitudes = centred.sum(1), np.abs(centred).sum(1)
+        # As they are stored, with a sign.
+        self._stored_zeros = self._zeros - (128 if weight.dtype == np.uint8 else 0)
+
+    def __call__(self, x, out=None, threads=None):
+        """Convolve a batch of the plan's layout; as `conv_quantized`."""
+        function = self._function
+        x, geometry, _, threads = self._checked_call(x, threads, None)
+        _check_range(function, "x_zero_point", self._x_zero, x.dtype)
+        self._check_sums(x.dtype)
+        result, finish = _arrays.writable(
+            function, out, geometry.shape, self._dtype, (x, self._weight)
+        )
+        if result.size:
+            seen = "the input under a kernel"
+            _arrays.check_memory(function, seen, geometry.seen, x.dtype)
+            task, threads = _plan.conv_integer(geometry, threads)
+            _arrays.check_scratch(function, task, threads)
+            packed, channels = self._packed_for(task, x.dtype)
+            task(
+                _arrays.as_bytes(x), packed, channels, _arrays.as_bytes(result),
+                self._signs(x.dtype), threads,
+            )  # fmt: skip
+        return finish()
+
+    def _check_types(self, x):
+        """Any of the types goes with any other."""
+
+    def _of_channels(self, name, value, kinds):
+        """A number, or one for each output channel, as an array of these."""
+        array = _arrays.as_array(self._function, name, value)
+        if array.dtype.kind not in kinds + "iu":
+            raise TypeError(
+                f"{self._function}: {name} has dtype {array.dtype}, expected "
+                + ("floats" if "f" in kinds else "integers")
+            )
+        channels = len(self._weight)
+        if array.shape not in ((), (1,), (channels,)):
+            raise ValueError(
+                f"{self._function}: {name} has shape {array.shape}, expected a number or "
+                f"({channels},), one for each output channel"
+            )
+        return np.broadcast_to(array, channels)
+
+    def _check_sums(self, dtype):
+        """Refuse what might leave 32 bits."""
+        info = np.iinfo(dtype)
+        largest = max(info.max - self._x_zero, self._x_zero - info.min)
+        sums = largest * self._magnitudes + np.abs(self._added)
+        if sums.max(initial=0) >= 2**31:
+            raise ValueError(
+                f"{self._function}: a sum of these weights may be {sums.max()}, expected less than "
+                "2**31"
+            )
+
+    def _signs(self, dtype):
+        """How numbers are stored, in x, between and in the result (see conv_integer.h)."""
+        low, high = 0, 0
+        if self._dtype.name in BYTES:
+            info = np.iinfo(self._dtype)
+            low, high = info.min - self._zero, info.max - self._zero
+        return (
+            dtype == np.int8, self._x_zero & 255, bool(self._stored_zeros.any()), self._zero,
+            _core.SUM_RESULTS[self._dtype.name], low, high,
+        )  # fmt: skip
+
+    def _packed_for(self, task, dtype):
+        """The weights as the task reads them, and the numbers of its output channels."""
+        key = task.algorithm, dtype
+        if key not in self._packed:
+            self._packed[key] = self._packed_weights(task.algorithm), self._channels(dtype)
+        return self._packed[key]
+
+    def _packed_weights(self, algorithm):
+        each = _plan.INTEGER_TERMS[algorithm]
+        k, _, *kernel = self._weight.shape
+        stored = self._weight.view(np.int8)
+        if self._weight.dtype == np.uint8:
+            stored = stored ^ np.int8(-128)
+        # Terms by tap row, tap column, and all channels of a slice, then of the next.
+        stored = stored.reshape(k, -1, math.prod(kernel[:-2]), *(1, *kernel)[-2:])
+        stored = stored.transpose(0, 3, 4, 2, 1).reshape(self._groups, k // self._groups, -1)
+        words, channels = -(-stored.shape[2] // each), _padded(stored.shape[1])
+        packed = np.zeros(
+            (self._groups, channels, words * each), np.int8 if each == 4 else np.int16
+        )
+        packed[:, : stored.shape[1], : stored.shape[2]] = stored
+        if self._layout.endswith("C"):
+            width = _core.INTEGER_CHANNELS
+            packed = packed.reshape(self._groups, channels // width, width, words, each)
+            packed = np.ascontiguousarray(packed.swapaxes(2, 3))
+        return _arrays.as_bytes(packed)
+
+    def _channels(self, dtype):
+        """Of each output channel what is added, the weights' zero point, the scale's bits."""
+        k = len(self._weight) // self._groups
+        x_zero = self._x_zero + (128 if dtype == np.int8 else 0)
+        # Sums of stored weights less the zero points of as many terms: of plain ones.
+        added = self._added - x_zero * self._weight_sums
+        channels = np.zeros((3, self._groups, _padded(k)), np.int32)
+        for row, values in zip(
+            channels,
+            (added.astype(np.int32), self._stored_zeros, self._scales.view(np.int32)),
+            strict=True,
+        ):
+            row[:, :k] = values.reshape(self._groups, k)
+        return _arrays.as_bytes(channels)
+
+
+def _padded(channels):
+    """Output channels of a group as they are packed."""
+    return -(-channels // _core.INTEGER_CHANNELS) * _core.INTEGER_CHANNELS
+
+
+def _check_range(function, name, values, dtype):
+    info = np.iinfo(dtype)
+    least, most = np.min(values, initial=info.max), np.max(values, initial=info.min)
+    if least < info.min or most > info.max:
+        wrong = least if least < info.min else most
+        raise ValueError(f"{function}: {name} is {wrong}, expected what {np.dtype(dtype)} can hold")
