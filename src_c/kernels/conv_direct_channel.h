@@ -21,8 +21,13 @@
 #define CHANNEL_LEFT_OUT(n) ((n) == 9 || (n) == 11)
 #else
 #define CHANNEL_LEFT_OUT(n) 0
+#if LANES > 1
 #define CHANNEL_PIXELS 6
 #define CHANNEL_RUNS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#else
+#define CHANNEL_PIXELS 2
+#define CHANNEL_RUNS(X) X(1) X(2)
+#endif
 #endif
 #define CHANNEL_TILE (CHANNEL_PIXELS * CHANNEL_VECTORS * LANES)
 

@@ -82,9 +82,12 @@ FC_INLINE void pixel_tile(const struct pixel_tile *t, const int mr, const int nv
 #if VEC_REGS == 32
 #define PIXEL_TILES(X) X(1, 8) X(2, 8) X(4, 6) X(8, 3)
 #define PIXEL_TILE_K 8
-#else
+#elif LANES > 1
 #define PIXEL_TILES(X) X(1, 8) X(2, 5) X(4, 3)
 #define PIXEL_TILE_K 4
+#else
+#define PIXEL_TILES(X) X(1, 8) X(2, 5)
+#define PIXEL_TILE_K 2
 #endif
 
 #define PIXEL_TILE_FUNCTIONS(mr, most)                                                         \

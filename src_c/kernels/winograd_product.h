@@ -10,9 +10,12 @@
 #if VEC_REGS == 32
 #define WINOGRAD_RUN 7
 #define WINOGRAD_RUNS(X) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
-#else
+#elif LANES > 1
 #define WINOGRAD_RUN 6
 #define WINOGRAD_RUNS(X) X(1) X(2) X(3) X(4) X(5) X(6)
+#else
+#define WINOGRAD_RUN 2
+#define WINOGRAD_RUNS(X) X(1) X(2)
 #endif
 
 struct winograd_product {

@@ -42,7 +42,8 @@
 
 #include "../platform.h"
 
-/* Loops instead of unrolled tiles: small code, which is what this variant is taken for. */
+/* Loops instead of unrolled tiles (and few sizes of them): small code, which is what this variant is
+ * taken for. */
 #undef FC_UNROLL
 #define FC_UNROLL
 #undef FC_KEEP
