@@ -231,7 +231,7 @@ def test_a_gradient_that_is_not_a_number():
         ({"optimizer": "adagrad"}, "fit: optimizer is 'adagrad', expected one of sgd, adam, adamw"),
         ({"schedule": "linear"}, "fit: schedule is 'linear', expected one of cosine, one_cycle"),
         ({"resume": True}, "fit: resume needs a checkpoint, got none"),
-        ({"threads": 0}, "train_step: threads is 0, expected 1 to"),
+        ({"threads": 0}, "Sequential: threads is 0, expected 1 to"),
     ],
 )
 def test_messages_of_fit(change, message):

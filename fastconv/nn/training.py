@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastconv import _arrays, _threads
+from fastconv import _arrays
 from fastconv._progress import Line, clock
 from fastconv.nn import losses, serialization
 from fastconv.nn.layers import Dropout
@@ -86,8 +86,6 @@ def train_step(model, optimizer, x, y, loss=losses.cross_entropy, threads=None):
 
 
 def _step(model, optimizer, x, y, loss, threads):
-    if threads is not None:
-        threads = _threads.checked("train_step", "threads", threads)
     if not model.training:
         model.train()
     with np.errstate(all="ignore"):  # what is not finite is told below
