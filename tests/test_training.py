@@ -184,6 +184,20 @@ def test_progress(digits, capsys):
     )
 
 
+def test_progress_on_a_terminal(digits, capsys, monkeypatch):
+    x, labels, _ = digits
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    clock = iter(range(10**6))
+    monkeypatch.setattr("fastconv.nn.training.time.monotonic", lambda: float(next(clock)))
+    nn.fit(small_model(), x, labels, epochs=2, batch_size=150)
+    shown = [text.strip() for text in capsys.readouterr().err.split("\r") if "left" in text]
+    # Four batches, a second of this clock each.
+    assert [text.split(", ")[2:] for text in shown] == [
+        ["150 images per second", f"{left}.0 s left"] for left in (3, 2, 1, 0)
+    ]
+    assert [text.split(":")[0] for text in shown] == ["epoch 1/2"] * 2 + ["epoch 2/2"] * 2
+
+
 def test_a_loss_that_is_not_a_number(digits):
     x, labels, _ = digits
     for spoil, message in (
