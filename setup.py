@@ -21,17 +21,18 @@ FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 SHARED = ["cpu", "dispatch", "parallel"]
 ELEMENTS = ["f32", "f64", "u8"]
-# ISA: (machines, or None for all; gcc and clang flags; MSVC flags)
+# ISA: (machines, or None for all; gcc and clang flags; MSVC flags; elements)
 X86, ARM64 = {"x86_64", "amd64"}, {"aarch64", "arm64"}
 ISAS = {
-    "scalar": (None, [], []),
-    "avx2": (X86, ["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"]),
+    "scalar": (None, [], [], ELEMENTS),
+    "avx2": (X86, ["-mavx2", "-mfma", "-mf16c"], ["/arch:AVX2"], ELEMENTS),
     "avx512": (
         X86,
         ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
         ["/arch:AVX512"],
+        ["f32", "u8"],
     ),
-    "neon": (ARM64, [], []),
+    "neon": (ARM64, [], [], ELEMENTS),
 }
 
 # Contraction off: a multiply-add is fused where the source says so, and nowhere else. Neither of
@@ -73,10 +74,10 @@ class BuildExt(build_ext):
 
         shared = [f"src_c/{name}.c" for name in SHARED]
         ext.extra_objects = self.compile_core(shared, flags + openmp)
-        for isa, (machines, unix_flags, msvc_flags) in ISAS.items():
+        for isa, (machines, unix_flags, msvc_flags, elements) in ISAS.items():
             if machines is None or platform.machine().lower() in machines:
                 isa_flags = flags + (msvc_flags if msvc else unix_flags)
-                for element in ELEMENTS:
+                for element in elements:
                     small = element == "f64" or (isa == "scalar" and self.has_simd())
                     ext.extra_objects += self.compile_core(
                         [f"src_c/isa/{isa}_{element}.c"],

@@ -139,6 +139,9 @@ def _magnitude(case, arrays):
     if _is_sobel(case):
         axis = case.arguments.get("channel_axis")
         return reference.sep_filter2d(arrays["x"], [1, 2, 1], [1, 0, 1], channel_axis=axis)
+    if case.operation == "filters.gradient":
+        pairs = ([1, 2, 1], [1, 0, 1]), ([1, 0, 1], [1, 2, 1])
+        return sum(reference.sep_filter2d(arrays["x"], *pair) for pair in pairs)
     return _reference(case, **arrays)
 
 

@@ -257,6 +257,9 @@ CASES = (
                    channels=True),
     *_more_filters("u16", (540, 960), "uint16", "box_9x9", "median_3x3", "dilate_5x5"),
     *_more_filters("f64", (540, 960), "float64", "filter2d_5x5", "sobel_3x3"),
+    *(Case(f"gradient_{name}", "filters_more", "filters.gradient", shape, "Mpixel/s",
+           math.prod(shape) / 1e6, None, "float32", {"outputs": "magnitude"})
+      for name, shape in (("1080_f32", (1080, 1920)), ("64_f32", (64, 64)))),
     *(row for name, dtype in (("b64_u8", "uint8"), ("b64_f32", "float32"))
       for row in _more_filters(name, (64, 512, 512, 3), dtype, "sobel_3x3", channels=True)),
     _pool("max2x2s2_112", "max_pool2d", (8, 64, 112, 112), 2, 2),

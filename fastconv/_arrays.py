@@ -112,21 +112,27 @@ def as_bytes(array):
 
 
 def shown(value):
-    """A value in an error message: one line, not too long."""
+    """A value in an error message: one line, not too long, and of an array its shape alone."""
+    if isinstance(value, np.ndarray) and value.ndim:
+        return f"an array of shape {value.shape}"
     text = " ".join(repr(value).split())
+    if isinstance(value, tuple | list) and any(isinstance(each, np.ndarray) for each in value):
+        text = f"({', '.join(map(shown, value))})"
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def number(function, name, value):
-    """A finite real number."""
+def number(function, name, value, finite=True):
+    """A real number; a finite one, unless any will do."""
     if isinstance(value, str | bytes) or np.ndim(value) != 0:
         raise TypeError(f"{function}: {name} is {shown(value)}, expected a number")
     try:
         result = float(value)
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{function}: {name} is {shown(value)}, expected a number") from None
-    if not np.isfinite(result):
+    if finite and not np.isfinite(result):
         raise ValueError(f"{function}: {name} is {shown(value)}, expected a finite number")
+    if math.isnan(result):
+        return math.nan  # the same object, which is equal to itself in the key of a plan
     return result + 0.0  # never -0.0: it would be equal to another plan's 0.0
 
 
@@ -179,12 +185,10 @@ def as_array(function, name, value):
 def _check_dtype(function, name, dtype, dtypes):
     if dtype.newbyteorder("=") not in [np.dtype(each) for each in dtypes]:
         expected = ", ".join(np.dtype(each).name for each in dtypes)
-        usual = "float32" if "float32" in dtypes else dtypes[0]
-        hint = f"; convert it first, for example np.asarray({name}, np.{usual})"
-        raise TypeError(
-            f"{function}: {name} has dtype {dtype}, expected {expected}"
-            + ("" if dtype.kind in "OVSU" else hint)
-        )
+        hint = ""
+        if exact := [each for each in dtypes if np.can_cast(dtype, each)]:
+            hint = f"; convert it first, for example np.asarray({name}, np.{exact[0]})"
+        raise TypeError(f"{function}: {name} has dtype {dtype}, expected {expected}{hint}")
 
 
 def _physical_memory():

@@ -21,25 +21,25 @@ def planned(function, image, out, kernel, *options):
         if not (type(kernel) is np.ndarray and kernel.size <= PLANNED_KERNEL):
             return None, None
         kernel = kernel.shape, kernel.dtype, kernel.tobytes()
-    # Types are part of it: 1, 1.0 and True are equal, and not all of them are good.
-    types = tuple(map(type, options))
-    if tuple in types and not all({*map(type, o)} == {int} for o in options if type(o) is tuple):
-        return None, None
     isa = _config.selected_isa or _config.isa()
-    key = function, image.shape, image.dtype, kernel, options, types, isa
+    key = function, image.shape, image.dtype, kernel, isa, options
     try:
         call = _planned_calls.get(key)
     except TypeError:  # a list, say: it cannot be part of a key
         return None, None
     if call is None or (call.shared and call.threads != _threads.get_num_threads()):
         return key, None
-    return key, call(image, out)
+    return key, call(image, out, options)
 
 
-def keep(key, task, threads, shared, image, result, weights=None):
-    """Keep a call that was planned; `shared` means for as many threads as there are."""
+def keep(key, task, threads, shared, image, result, weights=None, places=None):
+    """Keep a call that was planned; `shared` means for as many threads as there are.
+
+    Of a call that gives several results, like `result`, `places` says which.
+    """
     if len(_planned_calls) >= _plan.CACHED_PLANS:
         _planned_calls.clear()
     _planned_calls[key] = _core.PlannedCall(
-        task, threads, shared, image.shape, image.dtype, result.shape, result.dtype, weights
-    )
+        task, threads, shared, image.shape, image.dtype, result.shape, result.dtype, weights,
+        places, key[-1],
+    )  # fmt: skip

@@ -22,11 +22,12 @@ cdef extern from "fastconv.h" nogil:
         FC_CONV_WEIGHT_GRAD, FC_CONV_WEIGHT_GRAD_GROUPS, FC_CONV_BIAS_GRAD, FC_CONV_FOLD
         FC_FILTER2D, FC_FILTER_ROLLING, FC_FILTER_SEPARABLE, FC_FILTER_WINOGRAD
         FC_FILTER_INTEGER, FC_FILTER_INTEGER_SEPARABLE
-        FC_FILTER_RECURSIVE, FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW, FC_FILTER_FOOTPRINT
+        FC_FILTER_RECURSIVE, FC_FILTER_GRADIENT, FC_FILTER_HARRIS, FC_FILTER_SHI_TOMASI
+        FC_FILTER_MOMENTS, FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW, FC_FILTER_FOOTPRINT
         FC_FILTER_MEDIAN, FC_FILTER_NETWORK, FC_FILTER_RANK, FC_FMA_PEAK
         FC_POOL, FC_POOL_GLOBAL, FC_POOL_ARGMAX, FC_POOL_MAX_GRAD, FC_POOL_MEDIAN, FC_POOL_SCATTER
         FC_POOL_SPREAD
-        FC_PEAK_STEPS, FC_PEAK_CHAINS, FC_INTEGER_TERMS
+        FC_PEAK_STEPS, FC_PEAK_CHAINS, FC_INTEGER_TERMS, FC_MORE
         FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
         FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
         FC_MAX_POOL, FC_MIN_POOL, FC_SUM_POOL, FC_SUM, FC_MAXIMUM, FC_MINIMUM
@@ -54,13 +55,14 @@ cdef extern from "fastconv.h" nogil:
         const void *x
         const void *kernel
         void *out
+        void *more[3]
 
     ctypedef struct filter2d_sizes "struct fc_filter2d":
         ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left, stride_h, stride_w
         ptrdiff_t block_rows, block_cols
         double cval, scale, delta
         int border_h, border_w, dtype, out_dtype, reduction
-        ptrdiff_t rank, span_rows, block_c
+        ptrdiff_t rank, span_rows, block_c, ksize
 
     ctypedef long long int64_t
     ctypedef struct fc_axis "struct fc_axis":
@@ -119,6 +121,10 @@ ALGORITHMS = {
     "filter_integer": FC_FILTER_INTEGER,
     "filter_integer_separable": FC_FILTER_INTEGER_SEPARABLE,
     "filter_recursive": FC_FILTER_RECURSIVE,
+    "filter_moments": FC_FILTER_MOMENTS,
+    "filter_gradient": FC_FILTER_GRADIENT,
+    "filter_harris": FC_FILTER_HARRIS,
+    "filter_shi_tomasi": FC_FILTER_SHI_TOMASI,
     "filter_box": FC_FILTER_BOX,
     "filter_slide": FC_FILTER_SLIDE,
     "filter_window": FC_FILTER_WINDOW,
@@ -146,6 +152,7 @@ ACTIVATIONS = {
     "gelu": FC_GELU,
 }
 INTEGER_TERMS = FC_INTEGER_TERMS
+MORE = FC_MORE
 REDUCTIONS = {"sum": FC_SUM, "maximum": FC_MAXIMUM, "minimum": FC_MINIMUM}
 POOLINGS = {"max": FC_MAX_POOL, "min": FC_MIN_POOL, "sum": FC_SUM_POOL}
 BORDERS = {
@@ -186,7 +193,7 @@ cdef class Task:
             raise MemoryError(f"fastconv: no memory for {threads} x {self.scratch_bytes} bytes of scratch")
         return 0
 
-    cdef int compute(self, const void *x, const void *kernel, void *out, int threads) except -1:
+    cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
         raise NotImplementedError
 
     @property
@@ -401,17 +408,35 @@ cdef class Filter2d(Task):
         cdef const filter2d_sizes *s = <filter2d_sizes *>&self.sizes
         return s.block_rows, s.block_cols
 
-    def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel,
-                 unsigned char[::1] out, int threads):
+    def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel, tuple outs,
+                 int threads):
+        # outs: the result, or the place of each of several; None where it is not wanted.
+        cdef unsigned char[::1] out
         cdef const void *weights = NULL
+        cdef void *results[FC_MORE + 1]
         if kernel is not None:
             weights = &kernel[0]
-        self.compute(&x[0], weights, &out[0], threads)
+        for i, out in enumerate(outs):
+            results[i] = &out[0] if out is not None else NULL
+        self.compute(&x[0], weights, results, threads)
 
-    cdef int compute(self, const void *x, const void *kernel, void *out, int threads) except -1:
+    cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
         cdef fc_filter2d params = self.sizes
-        params.x, params.kernel, params.out = x, kernel, out
+        params.x, params.kernel, params.out = x, kernel, outs[0]
+        for i in range(FC_MORE):
+            params.more[i] = outs[i + 1]
         return self.run(&params, threads)
+
+
+cdef bint same_types(tuple a, tuple b):
+    # Of equal options: 1, 1.0 and True are equal, and not all of them are good.
+    cdef Py_ssize_t i
+    for i in range(len(a)):
+        if type(a[i]) is not type(b[i]):
+            return False
+        if type(a[i]) is tuple and not same_types(a[i], b[i]):
+            return False
+    return True
 
 
 cdef class PlannedCall:
@@ -420,48 +445,76 @@ cdef class PlannedCall:
     cdef Task task
     cdef tuple shape
     cdef Form image, out
+    cdef tuple options  # all that the call was planned for but arrays
     cdef object dtype, kernel, empty, ndarray
     cdef const void *kernel_data
     cdef Py_ssize_t out_bytes
     cdef readonly int threads
     cdef readonly bint shared  # between as many threads as calls use when they are not told
+    cdef int count  # of results
+    cdef int places[FC_MORE + 1]
+    cdef bint several
 
     def __init__(self, Task task, int threads, bint shared, tuple image_shape, image_dtype,
-                 tuple shape, dtype, const unsigned char[::1] kernel):
+                 tuple shape, dtype, const unsigned char[::1] kernel, tuple places,
+                 tuple options):
+        # places: None of what gives one result
         from numpy import empty, ndarray
 
         self.empty, self.ndarray = empty, ndarray
         self.task, self.shape, self.dtype, self.kernel = task, shape, dtype, kernel
         self.image, self.out = form_of(image_shape, image_dtype), form_of(shape, dtype)
+        self.options = options
         self.kernel_data = &kernel[0] if kernel is not None else NULL
         self.threads, self.shared, self.out_bytes = threads, shared, dtype.itemsize
         for size in shape:
             self.out_bytes *= size
+        self.several, self.count = places is not None, len(places or (0,))
+        for i, place in enumerate(places or (0,)):
+            self.places[i] = place
 
-    def __call__(self, image, out):
-        # Gives the result, or None.
-        cdef Py_buffer views[2]
-        cdef int i, taken = 0
-        if out is not None and type(out) is not self.ndarray:
+    def __call__(self, image, out, tuple options):
+        # Gives the result, or a tuple of several, or None.
+        cdef Py_buffer views[FC_MORE + 2]
+        cdef void *results[FC_MORE + 1]
+        cdef int i, j, taken = 0
+        cdef list outs
+        if not same_types(self.options, options):
             return None
-        if out is None and self.out_bytes >= RESULT_BYTES:
+        if not self.several:
+            outs = [out]
+        elif out is None:
+            outs = [None] * self.count
+        elif type(out) in (tuple, list) and len(out) == self.count:
+            outs = list(out)
+        else:
             return None
+        for each in outs:
+            if type(each) is not self.ndarray and (
+                each is not None or self.out_bytes >= RESULT_BYTES
+            ):
+                return None
         try:
             if not take(image, &views[0], &self.image, 0):
                 return None
             taken = 1
-            if out is None:
-                out = self.empty(self.shape, self.dtype)
-            if not take(out, &views[1], &self.out, PyBUF_WRITABLE):
-                return None
-            taken = 2
-            if overlap(&views[0], &views[1]):
-                return None
-            self.task.compute(views[0].buf, self.kernel_data, views[1].buf, self.threads)
+            for i in range(FC_MORE + 1):
+                results[i] = NULL
+            for i in range(self.count):
+                if outs[i] is None:
+                    outs[i] = self.empty(self.shape, self.dtype)
+                if not take(outs[i], &views[taken], &self.out, PyBUF_WRITABLE):
+                    return None
+                taken += 1
+                for j in range(taken - 1):
+                    if overlap(&views[j], &views[taken - 1]):
+                        return None
+                results[self.places[i]] = views[taken - 1].buf
+            self.task.compute(views[0].buf, self.kernel_data, results, self.threads)
         finally:
             for i in range(taken):
                 PyBuffer_Release(&views[i])
-        return out
+        return tuple(outs) if self.several else outs[0]
 
 
 cdef class Pool(Task):
@@ -485,9 +538,9 @@ cdef class Pool(Task):
             params.starts = &starts[0]
         self.run(&params, threads)
 
-    cdef int compute(self, const void *x, const void *kernel, void *out, int threads) except -1:
+    cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
         cdef fc_pool params = self.sizes
-        params.x, params.out, params.indices, params.starts = x, out, NULL, NULL
+        params.x, params.out, params.indices, params.starts = x, outs[0], NULL, NULL
         return self.run(&params, threads)
 
 

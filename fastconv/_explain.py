@@ -203,7 +203,8 @@ def _explain_filter(name, *arguments, **options):
     if call.arguments.get("out") is not None:
         raise TypeError("explain_plan: out is an array, expected none: nothing is computed")
     axis = call.arguments.get("channel_axis")
-    image = _arrays.described(name, "image", call.arguments["image"], _image.DTYPES)
+    image = _arrays.described(name, "image", call.arguments["image"],
+                              getattr(function, "dtypes", _image.DTYPES))
     _image.shape_of(name, image, axis)
     if image.nbytes > MOST_BYTES:
         raise ValueError(

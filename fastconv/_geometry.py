@@ -356,6 +356,7 @@ class Filter2d(NamedTuple):
     cval: float
     reduction: str = "sum"  # of a filter_window or filter_footprint
     rank: int = 0  # of a filter_rank; 0 is the smallest
+    ksize: int = 0  # of the slopes of a filter_harris or filter_shi_tomasi
 
 
 def deep(geometry, depth, **more):

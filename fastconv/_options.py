@@ -10,16 +10,22 @@ KERNEL is
   NAME                  from the library, see: fastconv kernels
   NAME:key=value,...    with parameters: gaussian:sigma=2
   FILE                  .npy, or text with rows of numbers (# starts a comment)
+  FILTER:key=value,...  median, minimum, maximum, erode, dilate, opening, closing, top_hat,
+                        black_hat, morphological_gradient (size=3; erode and dilate also take
+                        iterations), percentile:q=90 and rank:rank=0 (also with size)
   A,B,C                 several; each writes into its own folder OUTDIR/A, OUTDIR/B, ...
 
 Outputs keep their place below the folders given, or below the part of a quoted pattern
 before its first wildcard. 16-bit and floating images keep their type, EXIF orientation is
-applied, alpha is not filtered, colour profile and EXIF are kept; what cannot be kept is
-refused. The exit code is 0, or 1 if a file failed, 2 if nothing was started, 130 on Ctrl-C.
+applied, alpha is not filtered; colour profile, EXIF, resolution, JPEG comments and PNG text
+are kept where the format of the output has a place for them, XMP and TIFF descriptions are
+not. CMYK becomes sRGB; other pixels that cannot be kept are refused. The exit code is 0,
+or 1 if a file failed, 2 if nothing was started, 130 on Ctrl-C.
 
 examples
   fastconv filter sharpen photo.jpg -o out
   fastconv filter gaussian:sigma=2,emboss photos -r -o out
+  fastconv filter median:size=5 scans -o clean
   fastconv filter sobel --magnitude 'photos/**/*.png' -o edges
   fastconv filter sobel_x --delta 128 photos -o slopes --format png
 """
@@ -44,7 +50,7 @@ def build_parsers():
         "sheet, and print the time of each step beside that of the NumPy reference.",
     )
     demo.add_argument("-o", "--output", metavar="FILE",
-                      help="the sheet (default fastconv-demo.png, which is replaced if it exists)")
+                      help="the sheet (default fastconv-demo.png)")
     demo.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     _add_train(commands)
     _add_predict(commands)

@@ -25,6 +25,8 @@ class Picture:
     icc: bytes | None = None
     exif: bytes | None = None
     dpi: tuple[float, float] | None = None
+    comment: bytes | None = None  # of a JPEG
+    text: dict[str, str] | None = None  # of a PNG, by keyword
     subsampling: str = "4:2:0"  # of the JPEG it came from
     lossless: bool = False  # came from a file compressed without loss: compress so again
 

@@ -1,6 +1,7 @@
 """PNG, JPEG, WebP, BMP and 8-bit TIFF through Pillow, without its copies where it lends memory."""
 
 import ctypes
+import io
 import math
 import os
 
@@ -37,12 +38,25 @@ def write(picture, file, image_format, quality):
     options = {name: value for name, value in options.items() if value}
     if image_format == "JPEG":
         options["quality"] = quality
+        if picture.comment:
+            options["comment"] = picture.comment
         if picture.colours == 3:
             options["subsampling"] = picture.subsampling
+    elif image_format == "PNG" and picture.text:
+        options["pnginfo"] = _png_text(picture.text)
     elif image_format == "WEBP":
         # exact keeps the colours under full transparency
         options |= {"lossless": True, "exact": True} if picture.lossless else {"quality": quality}
     _image(picture, image_format).save(file, image_format, **options)
+
+
+def _png_text(text):
+    from PIL.PngImagePlugin import PngInfo
+
+    info = PngInfo()
+    for key, value in text.items():
+        info.add_text(key, value)  # of other alphabets than Latin in a chunk for those
+    return info
 
 
 def _refuse_deep_png(header):
@@ -70,8 +84,14 @@ def _picture(image, lossless):
         "dpi": _resolution(image.info.get("dpi")),
         "lossless": lossless,
     }
-    if image.format in ("JPEG", "MPO") and image.mode == "RGB":
-        details["subsampling"] = _subsampling(image)
+    if image.format in ("JPEG", "MPO"):
+        details["comment"] = image.info.get("comment")
+        if image.mode == "RGB":
+            details["subsampling"] = _subsampling(image)
+    elif image.format == "PNG":
+        details["text"] = _text(image)
+    if image.mode == "CMYK":
+        image = _in_rgb(image, details.pop("icc"))
     image = _plain(image)
     in_colour = image.mode.startswith("RGB")
     pixels = _lent(image) if in_colour else np.asarray(image)
@@ -89,6 +109,27 @@ def _plain(image):
         raise ImageError(f"pixels of kind {image.mode} are not supported; make it RGB first")
     mode = plain[image.mode] + "A" * transparent
     return image if image.mode == mode else image.convert(mode)
+
+
+def _text(image):
+    """Give the text of a PNG, but what repeats EXIF, profiles and the orientation before."""
+    others = ("Raw profile type ", "XML:com.adobe.xmp")
+    return {key: value for key, value in image.text.items() if not key.startswith(others)}
+
+
+def _in_rgb(image, profile):
+    """Give a CMYK image as sRGB by its colour profile, or as viewers do that know none."""
+    if profile:
+        try:
+            from PIL import ImageCms
+
+            source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+            return ImageCms.profileToProfile(
+                image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+            )
+        except Exception:  # a damaged profile raises anything; the photograph is still good
+            pass
+    return image.convert("RGB")
 
 
 def _exif(image):

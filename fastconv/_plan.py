@@ -33,7 +33,11 @@ LINE_BYTES = 16 * 1024
 # Windows of at most so many rows and columns are joined term by term.
 SLIDE_LARGEST = 9
 # What holds all source rows of a block.
-WHOLE_BLOCKS = ("filter_slide", "filter_median", "filter_rolling")
+WHOLE_BLOCKS = ("filter_slide", "filter_median", "filter_rolling", "filter_gradient")
+# What keeps three lines for each row of its window.
+CORNERS = ("filter_harris", "filter_shi_tomasi")
+# Whose many lines are as long as a block, and no longer.
+OUTPUT_LINES = ("filter_separable", "filter_window", "filter_moments", "filter_box", *CORNERS)
 # The sums of so many live rows stay in registers; 3 rows are no faster that way.
 ROLLING_ROWS = (5, 7)
 # Winograd's F(3, 3) down the columns: rows of a tile and of a kernel's part; its points; what its
@@ -155,6 +159,8 @@ PRODUCT = "a matrix product, so all pixels count as one row; "
 CORRELATIONS = (
     "filter2d", "filter_rolling", "filter_separable", "filter_integer", "filter_integer_separable",
 )  # fmt: skip
+# Those that put pixels in order.
+RANKS = ("filter_median", "filter_network", "filter_rank")
 # Why an image filter got its algorithm.
 FILTERS = {
     "filter2d": "every element of the kernel is a term, in one pass over the image",
@@ -165,6 +171,11 @@ FILTERS = {
     "filter_integer": "few integers on uint8: 16-bit sums, twice as many to a vector",
     "filter_integer_separable": "a column times a row, of integers on uint8: 16-bit sums",
     "filter_recursive": 'method="recursive" was asked for: a time that does not grow with sigma',
+    "filter_moments": "sums of the pixels and of their squares, as filter_window's, in one pass",
+    "filter_gradient": "both slopes, and what follows from them, in one pass",
+    **dict.fromkeys(
+        CORNERS, "slopes, their products and the means of those, in one pass over the image"
+    ),
     "filter_box": "sums of uint8 are integers: a row is added, and another subtracted",
     "filter_slide": f"at most {SLIDE_LARGEST} rows and columns: joined term by term",
     "filter_window": f"more than {SLIDE_LARGEST} rows or columns: runs of them are joined once for "
@@ -586,8 +597,11 @@ def filter_type_and_why(g):
         return "int16", "uint8 under a kernel of small integers: every sum stays in 16 bits"
     if g.algorithm == "filter_box":
         return "uint16", "sums of uint8 are integers; uint32 where they may leave 16 bits"
-    if g.bits == 8:
-        return "uint8", "pixels are compared, not summed"
+    if g.reduction != "sum" or g.algorithm in RANKS:
+        dtype, why = "uint8" if g.bits == 8 else f"float{g.bits}", "pixels are compared, not summed"
+        return dtype, why if dtype == g.dtype else f"{why}; it holds all numbers of {g.dtype}"
+    if g.algorithm == "filter_moments" and g.bits == 64:
+        return "float64", "float32 would not hold every sum of squares"
     if g.bits == 32:
         return "float32", "it holds what goes in, and integers' sums exactly where they must be"
     if "float64" in (g.dtype, g.out_dtype):
@@ -626,6 +640,9 @@ _FILTER_TERMS = {
     "filter_integer": lambda g: g.rows.k * g.cols.k,
     "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
     "filter_recursive": lambda g: 50,
+    "filter_moments": lambda g: 8 + g.cols.k.bit_length(),
+    "filter_gradient": lambda g: 36,
+    **dict.fromkeys(CORNERS, lambda g: 3 * (g.rows.k + g.cols.k)),
     "filter_box": lambda g: 2 + g.cols.k.bit_length(),
     "filter_slide": lambda g: g.rows.k + g.cols.k,
     "filter_window": lambda g: 4 + g.cols.k.bit_length(),
@@ -717,20 +734,24 @@ def _seen(g):
 def _filter2d(g, isa, threads):
     # What is kept of lines stays in half of a block, unless strips would be narrow beside what they
     # see.
-    network = g.algorithm == "filter_network"
-    lines = _lists(g.rows.k, g.cols.k) if network else g.rows.k + 5
+    lines = g.rows.k + 5
+    if g.algorithm == "filter_network":
+        lines += _lists(g.rows.k, g.cols.k)
+    if g.algorithm in CORNERS:
+        lines *= 3
     pixel = g.channels * (2 if g.algorithm == "filter_box" else g.bits // 8)
+    if g.algorithm == "filter_moments":  # each comes with its square
+        pixel *= 2
     # A stride cuts lines into phases, as long as the outputs and what they see beside them.
     phases, seen = min(g.cols.stride, g.cols.k), _parts(g.cols.k, g.cols.stride)
     line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel // phases
     most = RING_BYTES // lines // pixel // phases
-    wide, least = min(2 * seen, most), LEAST_COLUMNS
+    wide, least = min(2 * seen, most), min(LEAST_COLUMNS, most)
+    if g.algorithm not in OUTPUT_LINES:
+        line, wide, least = line - seen, wide - seen, min(LEAST_COLUMNS, 3 * most // 2 - seen)
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
-        line = wide = HISTOGRAMS
-    # Whose lines are many, or rows of outputs, or long.
-    if network or phases > 1 or g.algorithm in ("filter_window", "filter_box"):
-        least = max(1, min(least, most))
-    block_rows, block_cols = g.rows.o, max(line - seen, wide - seen, least)
+        line = wide = HISTOGRAMS - seen
+    block_rows, block_cols = g.rows.o, max(line, wide, least, 1)
     if g.algorithm == "filter_rank" and g.bits != 8:
         block_rows, block_cols = _rank_tile(g)
     multiple = 1
@@ -752,7 +773,7 @@ def _filter2d(g, isa, threads):
         sizes |= _recursive_blocks(g)
     sizes |= {"scale": g.scale, "delta": g.delta, "cval": g.cval}
     sizes |= {"dtype": _core.DTYPES[g.dtype], "out_dtype": _core.DTYPES[g.out_dtype]}
-    sizes |= {"reduction": _core.REDUCTIONS[g.reduction], "rank": g.rank}
+    sizes |= {"reduction": _core.REDUCTIONS[g.reduction], "rank": g.rank, "ksize": g.ksize}
     return _core.Filter2d(isa, g.bits, g.algorithm, sizes)
 
 

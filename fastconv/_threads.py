@@ -6,6 +6,7 @@ import os
 from functools import cache
 
 from fastconv import _core
+from fastconv._arrays import shown
 
 MOST = 4096  # threads of one call: more can only be a mistake
 
@@ -55,7 +56,7 @@ def checked(function, argument, n):
         number = operator.index(n)
     except TypeError:
         raise TypeError(
-            f"{function}: {argument} is {n!r}, expected an integer from 1 to {MOST} or None"
+            f"{function}: {argument} is {shown(n)}, expected an integer from 1 to {MOST} or None"
         ) from None
     if not 1 <= number <= MOST:
         raise ValueError(f"{function}: {argument} is {number}, expected 1 to {MOST}")

@@ -14,19 +14,26 @@ run goes on with `existing="skip"`.
 """
 
 import glob
+import math
 import os
 import threading
+import time
 import unicodedata
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from fastconv import images
-from fastconv._recipe import RESPONSES, Recipe, parse_recipes
+from fastconv import _files, images
+from fastconv._recipe import RESPONSES, FilterRecipe, Recipe, parse_recipes
 from fastconv._threads import get_num_threads
 
-__all__ = ["RESPONSES", "PlanError", "Recipe", "Result", "Task", "parse_recipes", "plan", "run"]
+__all__ = [
+    "RESPONSES", "FilterRecipe", "Plan", "PlanError", "Recipe", "Result", "Task", "is_running",
+    "parse_recipes", "plan", "prepare", "run",
+]  # fmt: skip
+
+_WORKERS = "fastconv-batch"  # what the names of their threads begin with
 
 
 class PlanError(ValueError):
@@ -38,7 +45,13 @@ class Task:
     """One image and what is made of it: pairs of recipe and output path."""
 
     source: Path
-    outputs: tuple[tuple[Recipe, Path], ...]
+    outputs: tuple[tuple[Recipe | FilterRecipe, Path], ...]
+
+
+class Plan(list):
+    """Tasks, and how many files and folders were passed over because they are hidden."""
+
+    hidden = 0
 
 
 @dataclass(frozen=True)
@@ -50,13 +63,14 @@ class Result:
 
 
 def plan(inputs, outdir, recipes, *, recursive=False, suffix=None, existing="refuse"):
-    """Give the Tasks that filter `inputs` into `outdir`; raise PlanError rather than lose a file.
+    """Give the Plan that filters `inputs` into `outdir`; raise PlanError rather than lose a file.
 
     Parameters
     ----------
     inputs : iterable of str or path
         Files, folders (their images; with `recursive` those of all subfolders too) and glob
-        patterns. Folders and patterns skip hidden files and whatever is not called an image.
+        patterns. Folders and patterns skip hidden files and whatever is not called an image; the
+        hidden images and, with `recursive`, hidden folders in folders are counted.
     outdir : str or path
         Outputs keep their place relative to the folder, or to the part of the pattern that has
         no wildcard; files go right into `outdir`. With several recipes each has its own folder
@@ -70,8 +84,8 @@ def plan(inputs, outdir, recipes, *, recursive=False, suffix=None, existing="ref
     if outdir.exists() and not outdir.is_dir():
         raise PlanError(f"{outdir} is a file; -o names a folder")
     folders = [outdir / recipe.label for recipe in recipes] if len(recipes) > 1 else [outdir]
-    tasks, makers = [], {}
-    for source, relative in _find_all(inputs, recursive, outdir):
+    tasks, makers = Plan(), {}
+    for source, relative in _find_all(inputs, recursive, outdir, tasks):
         name = relative if suffix is None else _with_suffix(relative, suffix)
         paths = [folder / name for folder in folders]
         maker = makers.setdefault(_collision_key(paths[0]), source)
@@ -83,25 +97,44 @@ def plan(inputs, outdir, recipes, *, recursive=False, suffix=None, existing="ref
                 "as equal); filter them into different folders"
             )
     if not tasks:
-        raise PlanError(f"no images found in {', '.join(map(str, inputs))}"
+        hidden = f", {tasks.hidden} hidden passed over" if tasks.hidden else ""
+        raise PlanError(f"no images found in {', '.join(map(str, inputs))}{hidden}"
                         + ("" if recursive else " (-r looks into subfolders)"))
     _refuse_overwriting_inputs(tasks)
     return _settle_existing(tasks, existing)
 
 
-def run(tasks, *, jobs=None, threads=None, quality=95, stop=None):
+def prepare(tasks, outdir):
+    """Make the folder `outdir`, and remove from the tasks' what a killed run left there.
+
+    Raises PlanError if nothing can be written into `outdir`.
+    """
+    try:
+        Path(outdir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PlanError(f"cannot make the folder {outdir}: {_one_line(error)}") from error
+    if not os.access(outdir, os.W_OK | os.X_OK):
+        raise PlanError(f"cannot write into the folder {outdir}: permission denied")
+    for folder in {path.parent for task in tasks for _, path in task.outputs}:
+        _files.remove_stale(folder)
+
+
+def run(tasks, *, jobs=None, threads=None, quality=95, stop=None, patience=None):
     """Yield a Result for each task as it ends.
 
     `jobs` images are worked on at once (as many as cores), each filter with `threads` threads
     (the cores that are left over). Setting `stop`, a threading.Event, ends the run early: images
-    being written are finished, nothing half-done stays behind. Closing the generator does the same.
+    being worked on are finished, nothing half-done stays behind. Closing the generator does the
+    same. With `patience`, so many seconds after `stop` the rest is not waited for; `is_running`
+    then says whether a thread still works on it.
     """
     cores = get_num_threads()
     jobs = max(1, min(jobs or cores, len(tasks)))
     threads = threads or max(1, cores // jobs)
     stop = stop or threading.Event()
     todo = iter(tasks)
-    pool = ThreadPoolExecutor(jobs, "fastconv-batch")
+    pool = ThreadPoolExecutor(jobs, _WORKERS)
+    deadline, waits = math.inf, True
 
     def submit(count):
         return {pool.submit(_work, task, threads, quality, stop) for task in islice(todo, count)}
@@ -113,10 +146,20 @@ def run(tasks, *, jobs=None, threads=None, quality=95, stop=None):
             done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
             if not stop.is_set():
                 pending |= submit(len(done))
+            elif patience is not None:
+                deadline = min(deadline, time.monotonic() + patience)
             yield from filter(None, (each.result() for each in done))
+            if time.monotonic() >= deadline:
+                waits = False
+                break
     finally:
         stop.set()
-        pool.shutdown()
+        pool.shutdown(waits)
+
+
+def is_running():
+    """Does a thread of a `run` that was not waited for still work?"""
+    return any(thread.name.startswith(_WORKERS) for thread in threading.enumerate())
 
 
 def _work(task, threads, quality, stop):
@@ -151,12 +194,15 @@ def _with_suffix(path, suffix):
     return path.with_name(path.name + suffix)  # "scan.2026-11-22" has no suffix to replace
 
 
-def _find_all(inputs, recursive, outdir):
-    """Yield (source, path relative to its input) of every image, each input in sorted order."""
+def _find_all(inputs, recursive, outdir, tasks):
+    """Yield (source, path relative to its input) of every image, each input in sorted order.
+
+    What is hidden is counted in `tasks`.
+    """
     for given in inputs:
         path = Path(given)
         if path.is_dir():
-            yield from _walk(path, recursive, outdir)
+            yield from _walk(path, recursive, outdir, tasks)
         elif path.is_file():
             yield path, Path(path.name)
         elif glob.has_magic(str(given)):
@@ -167,18 +213,24 @@ def _find_all(inputs, recursive, outdir):
             raise PlanError(f"no such file or folder: {given}")
 
 
-def _walk(root, recursive, outdir):
+def _walk(root, recursive, outdir, tasks):
     def complain(error):
         raise PlanError(f"cannot list {error.filename}: {error.strerror}")
 
     for folder, subfolders, names in os.walk(root, onerror=complain):
         subfolders[:] = sorted(
-            name for name in subfolders
-            if recursive and not name.startswith(".") and not _is_same(Path(folder, name), outdir)
+            name for name in subfolders if recursive and not _is_same(Path(folder, name), outdir)
         )
+        seen = [name for name in subfolders if not name.startswith(".")]
+        tasks.hidden += len(subfolders) - len(seen)
+        subfolders[:] = seen
         for name in sorted(names):
             path = Path(folder, name)
-            if _looks_like_image(path):
+            if not _looks_like_image(path):
+                continue
+            if name.startswith("."):
+                tasks.hidden += 1
+            else:
                 yield path, path.relative_to(root)
 
 
@@ -188,7 +240,8 @@ def _expand(pattern, outdir):
     root = Path(*parts[:fixed])
     old = outdir.resolve() if root.resolve() in outdir.resolve().parents else None
     found = [path for path in map(Path, sorted(glob.glob(pattern, recursive=True)))
-             if _looks_like_image(path) and old not in path.resolve().parents]
+             if _looks_like_image(path) and not path.name.startswith(".")
+             and old not in path.resolve().parents]
     if not found:
         raise PlanError(f"no images match {pattern}")
     for path in found:
@@ -196,8 +249,7 @@ def _expand(pattern, outdir):
 
 
 def _looks_like_image(path):
-    return (path.suffix.lower() in images.SUFFIXES and not path.name.startswith(".")
-            and path.is_file())
+    return path.suffix.lower() in images.SUFFIXES and path.is_file()
 
 
 def _is_same(path, other):
@@ -226,7 +278,8 @@ def _settle_existing(tasks, existing):
     """Give the tasks without the outputs to skip, or refuse the outputs that exist."""
     if existing == "overwrite":
         return tasks
-    left, present = [], []
+    left, present = Plan(), []
+    left.hidden = tasks.hidden
     for task in tasks:
         missing = []
         for recipe, path in task.outputs:

@@ -5,18 +5,23 @@ Exit codes: 0 all done, 1 some files failed, 2 nothing was started, 130 interrup
 
 import logging
 import os
+import re
 import signal
 import sys
 import threading
 import time
 import warnings
+from collections import defaultdict
 from contextlib import contextmanager
 
-from fastconv import batch, get_num_threads, images, kernels, show_config
+from fastconv import _files, batch, get_num_threads, images, kernels, show_config
 from fastconv._options import build_parsers
 from fastconv._progress import Line, clock
 
 __all__ = ["main"]
+
+_MOST_ALIKE = 10  # failed files that are named for one reason
+_PATIENCE = 0.5  # seconds that an interrupted run waits for images that are nearly done
 
 
 def main(arguments=None):
@@ -71,26 +76,46 @@ def _run_filter(options):
                 print(f"{task.source} -> {path}")
         return 0
     _prepare_readers(options)
+    batch.prepare(tasks, options.output)
     with _stopping_on_signals() as stopped:
         return _filter_all(tasks, options, stopped)
 
 
 def _filter_all(tasks, options, stopped):
-    progress = _Progress(len(tasks))
+    progress, alike = _Progress(len(tasks)), defaultdict(list)
     results = batch.run(tasks, jobs=options.jobs, threads=options.threads,
-                        quality=options.quality, stop=stopped.event)
+                        quality=options.quality, stop=stopped.event, patience=_PATIENCE)
     for result in results:
         if result.error is not None:
-            progress.clear()
-            print(f"fastconv filter: {result.source}: {result.error}", file=sys.stderr)
+            # Without the path and the numbers of this file.
+            sources = alike[re.sub(r"\d+", "", result.error.rpartition(": ")[2])]
+            sources.append(result.source)
+            if len(sources) <= _MOST_ALIKE:
+                progress.clear()
+                print(f"fastconv filter: {result.source}: {result.error}", file=sys.stderr)
         progress.advance(failed=result.error is not None)
     progress.clear()
-    print(f"{options.output}: {progress.summary()}")
+    for sources in alike.values():
+        if sources[_MOST_ALIKE:]:
+            print(f"fastconv filter: {len(sources) - _MOST_ALIKE} more like {sources[0]}; "
+                  "--skip-existing --dry-run lists all that is left", file=sys.stderr)
+    hidden = f"; hidden files and folders passed over: {tasks.hidden}" if tasks.hidden else ""
+    print(f"{options.output}: {progress.summary()}{hidden}")
     if stopped.signal is not None:
         print("fastconv filter: interrupted; the same command with --skip-existing goes on",
               file=sys.stderr)
+        _end_if_running(128 + stopped.signal)
         return 128 + stopped.signal
     return 1 if progress.failed else 0
+
+
+def _end_if_running(code):
+    """End the process with its threads, which a filter may keep busy for minutes."""
+    if batch.is_running():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        _files.discard_partial()
+        os._exit(code)
 
 
 def _prepare_readers(options):

@@ -47,11 +47,11 @@ class Step:
 def run(output=None, *, overwrite=False):
     """Write the contact sheet; give its Path and the list of Steps.
 
-    Without `output` the sheet is DEFAULT_SHEET in the current folder, and replaces an older one.
-    Raises ValueError if `output` exists and `overwrite` is false: it may be a photo of yours.
+    Without `output` the sheet is DEFAULT_SHEET in the current folder. Raises ValueError if there is
+    such a file and `overwrite` is false: it may be a photo of yours.
     """
     path = Path(DEFAULT_SHEET if output is None else output)
-    if output is not None and path.exists() and not overwrite:
+    if path.exists() and not overwrite:
         raise ValueError(f"demo: {path} exists already; --overwrite replaces it")
     if path.suffix.lower() != ".png":
         raise ValueError(f"demo: the sheet is a PNG file, but {path} does not end in .png")

@@ -41,8 +41,9 @@ def read(path):
     """Read one image file; its content decides the format, not its name.
 
     16-bit grey PNG and 16-bit and floating TIFF keep their type, EXIF orientation is applied,
-    palettes become RGB or RGBA. Raises ImageError for what cannot be kept exactly (16-bit colour
-    PNG, CMYK, several pages) and whatever Pillow or tifffile raise for a broken file.
+    palettes become RGB or RGBA, and CMYK becomes sRGB, by its colour profile if it has one. Raises
+    ImageError for what cannot be kept exactly (16-bit colour PNG, several pages) and whatever
+    Pillow or tifffile raise for a broken file.
     """
     with open(path, "rb") as file:
         header = file.read(64)

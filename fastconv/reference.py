@@ -569,7 +569,7 @@ def maximum(image, size=3, **options):
     return rank(image, -1, size, **options)
 
 
-def dilate(image, footprint=3, *, structure=None, **options):
+def dilate(image, footprint=3, *, structure=None, iterations=1, **options):
     """Give the largest of the pixels under a footprint, each with the structure's height added.
 
     >>> dilate(np.array([[0, 7, 0, 0, 9]], np.uint8), (1, 3))
@@ -577,12 +577,13 @@ def dilate(image, footprint=3, *, structure=None, **options):
     """
     heights = _element(footprint, structure)
     part = ~np.isnan(heights)
-    return _over_windows(
-        image, heights.shape, lambda v: (v[..., part.ravel()] + heights[part]).max(-1), **options
-    )
+    return _repeated(
+        image, heights.shape, lambda v: (v[..., part.ravel()] + heights[part]).max(-1),
+        iterations, **options,
+    )  # fmt: skip
 
 
-def erode(image, footprint=3, *, structure=None, **options):
+def erode(image, footprint=3, *, structure=None, iterations=1, **options):
     """Give the smallest of the pixels under a footprint, each less the structure's height.
 
     >>> erode(np.array([[9, 9, 2, 9, 9, 9]], np.uint8), (1, 3))
@@ -590,9 +591,10 @@ def erode(image, footprint=3, *, structure=None, **options):
     """
     heights = _element(footprint, structure)
     part = ~np.isnan(heights)
-    return _over_windows(
-        image, heights.shape, lambda v: (v[..., part.ravel()] - heights[part]).min(-1), **options
-    )
+    return _repeated(
+        image, heights.shape, lambda v: (v[..., part.ravel()] - heights[part]).min(-1),
+        iterations, **options,
+    )  # fmt: skip
 
 
 def opening(image, footprint=3, *, structure=None, **options):
@@ -665,6 +667,17 @@ def _element(footprint, structure):
         heights = np.zeros(np.shape(footprint)) if structure is None else np.asarray(structure)
         return np.where(np.asarray(footprint) != 0, heights, np.nan)
     return np.zeros(_pair(footprint)) if structure is None else np.asarray(structure, np.float64)
+
+
+def _repeated(image, size, reduce, count, out_dtype=None, **options):
+    """Reduce all windows of the result so many times, in between in the image's dtype."""
+    dtype = np.asarray(image).dtype
+    between = np.float32 if dtype == np.float16 else dtype
+    for _ in range(count - 1):
+        image = _over_windows(image, size, reduce, out_dtype=between, **options)
+    return _over_windows(
+        image, size, reduce, out_dtype=dtype if out_dtype is None else out_dtype, **options
+    )
 
 
 def _twice(first, second, image, footprint, structure, anchor=None, out_dtype=None, **options):

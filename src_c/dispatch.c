@@ -1,4 +1,5 @@
-/* THE list of instruction sets, best first. */
+/* THE list of instruction sets, best first. Where one has no variant of a type, the next one's is
+ * taken: the bits are the same. AVX-512 has none of double: it would be an eighth of the module. */
 #include <string.h>
 
 #include "fastconv.h"
@@ -11,7 +12,7 @@ static int always(void) { return 1; }
 VARIANTS(scalar)
 #ifdef FC_X86
 VARIANTS(avx2)
-VARIANTS(avx512)
+extern const struct fc_kernels fc_kernels_avx512_8, fc_kernels_avx512_32;
 #endif
 #ifdef FC_ARM64
 VARIANTS(neon)
@@ -25,7 +26,7 @@ static const struct {
     const struct fc_kernels *kernels[3];
 } variants[] = {
 #ifdef FC_X86
-    ROW(avx512, fc_cpu_has_avx512),
+    {"avx512", fc_cpu_has_avx512, {&fc_kernels_avx512_8, &fc_kernels_avx512_32}},
     ROW(avx2, fc_cpu_has_avx2),
 #endif
 #ifdef FC_ARM64
@@ -45,10 +46,12 @@ const char *fc_isa_name(int index)
 
 const struct fc_kernels *fc_find_kernels(const char *isa, int bits)
 {
-    for (int i = 0; i < VARIANT_COUNT; i++)
-        if (variants[i].supported() && strcmp(variants[i].isa, isa) == 0)
-            for (int j = 0; j < 3; j++)
-                if (variants[i].kernels[j]->bits == bits)
-                    return variants[i].kernels[j];
+    int found = 0;
+    for (int i = 0; i < VARIANT_COUNT; i++) {
+        found |= variants[i].supported() && strcmp(variants[i].isa, isa) == 0;
+        for (int j = 0; j < 3 && found && variants[i].kernels[j]; j++)
+            if (variants[i].kernels[j]->bits == bits)
+                return variants[i].kernels[j];
+    }
     return NULL;
 }

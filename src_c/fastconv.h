@@ -38,9 +38,13 @@ enum fc_algorithm_id {
     FC_FILTER_INTEGER,
     FC_FILTER_INTEGER_SEPARABLE,
     FC_FILTER_RECURSIVE,
+    FC_FILTER_GRADIENT,
+    FC_FILTER_HARRIS,
+    FC_FILTER_SHI_TOMASI,
     FC_FILTER_BOX,
     FC_FILTER_SLIDE,
     FC_FILTER_WINDOW,
+    FC_FILTER_MOMENTS,
     FC_FILTER_FOOTPRINT,
     FC_FILTER_MEDIAN,
     FC_FILTER_NETWORK,
@@ -80,18 +84,23 @@ struct fc_conv2d {
 /* FC_FILTER_INTEGER takes kernels of at most so many elements that are not 0. */
 enum { FC_INTEGER_TERMS = 9 };
 
+enum { FC_MORE = 3 };
+
 /* planes images of (h, w, c); out holds m results per plane. */
 struct fc_filter2d {
     const void *x, *kernel; /* (m, kh, kw); separable: kh down the rows, then kw along; or NULL */
     void *out;
+    void *more[FC_MORE]; /* the other results of filters that give several; NULL: not wanted */
     ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left;
     ptrdiff_t stride_h, stride_w; /* other than 1 for FC_FILTER2D and FC_FILTER_SEPARABLE alone */
     ptrdiff_t block_rows, block_cols;
-    double cval, scale, delta; /* FC_FILTER_SLIDE, _WINDOW and _BOX divide by scale */
+    /* FC_FILTER_SLIDE, _WINDOW, _BOX and _MOMENTS divide by scale; of FC_FILTER_HARRIS it is k. */
+    double cval, scale, delta;
     int border_h, border_w, dtype, out_dtype;
     int reduction;  /* of FC_FILTER_SLIDE, FC_FILTER_WINDOW and FC_FILTER_FOOTPRINT */
     ptrdiff_t rank; /* of FC_FILTER_NETWORK and FC_FILTER_RANK: 0 is the smallest */
     ptrdiff_t span_rows, block_c; /* of FC_FILTER_RECURSIVE: rows from run-in to run-in; channels */
+    ptrdiff_t ksize; /* of FC_FILTER_HARRIS and FC_FILTER_SHI_TOMASI: taps of a slope */
 };
 
 /* One axis of a pooling: o windows of k elements, over n elements and the declared padding. Without

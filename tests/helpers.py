@@ -183,6 +183,17 @@ def gradient_and_angle(image, out=None, **options):
     return filters.gradient(image, outputs=("magnitude", "angle"), out=out, **options)
 
 
+def mean_and_deviation(image, out=None, **options):
+    """The two results of local_mean_std, the first of them in `out`."""
+    out = None if out is None else (out, None)
+    return filters.local_mean_std(image, out=out, **options)
+
+
+def median_of_unsigned(image, **options):
+    """The median of an image without negative numbers, which are compared in another way."""
+    return filters.median(np.abs(image), **options)
+
+
 def gradient_by_input(
     x, weight, out=None, threads=None, *, stride=(1, 1), padding=((0, 0), (0, 0)),
     dilation=(1, 1), groups=1, layout="NCHW", **options,
@@ -820,6 +831,25 @@ OPERATIONS = {
     "gradient": Operation(
         filters.gradient, PIXELS, lambda w: {"image": (2, 6, w + 2)},
         {"outputs": "angle", "border": "valid"},
+    ),
+    "local_mean_std": Operation(
+        mean_and_deviation, PIXELS, lambda w: {"image": (2, 6, w, 2)},
+        {"size": (3, 2), "channel_axis": -1, "out_dtype": "float64"},
+    ),
+    "box by threes": Operation(
+        filters.box, PIXELS, lambda w: {"image": (2, 8, w, 3)},
+        {"size": (6, 9), "channel_axis": -1, "out_dtype": "float64"},
+    ),
+    "median of numbers without a sign": Operation(
+        median_of_unsigned, PIXELS, lambda w: {"image": (2, 6, w)}, {},
+    ),
+    "median of 5x5 of such": Operation(
+        median_of_unsigned, PIXELS, lambda w: {"image": (2, 6, w)}, {"size": 5},
+    ),
+    "sep_filter2d of colours": Operation(
+        filters.sep_filter2d, PIXELS,
+        lambda w: {"image": (2, 6, w, 3), "kernel_y": (2,), "kernel_x": (14,)},
+        {"channel_axis": -1},
     ),
     "gradient of two": Operation(
         gradient_and_angle, PIXELS, lambda w: {"image": (2, 6, w, 3)},

@@ -150,7 +150,42 @@ def test_existing_outputs(tree):
     assert len(batch.plan(*arguments, recursive=True, existing="overwrite")) == 4
 
 
+def test_what_is_hidden_is_counted(tree):
+    save(tree / "photos/deep/.other.jpg")
+    (tree / "photos/.notes.txt").write_text("no image")
+    for recursive, hidden in ((False, 1), (True, 3)):
+        plan = batch.plan(["photos"], "out", SHARPEN, recursive=recursive)
+        assert plan.hidden == hidden
+    assert batch.plan(["photos"], "out", SHARPEN, recursive=True, existing="skip").hidden == 3
+    (tree / "only").mkdir()
+    save(tree / "only/.a.png")
+    with pytest.raises(batch.PlanError, match="no images found in only, 1 hidden passed over"):
+        batch.plan(["only"], "out", SHARPEN)
+
+
 # Runs
+
+
+def test_a_folder_that_cannot_be_made(tree):
+    (tree / "file").write_text("in the way")
+    tasks = batch.plan(["photos"], "file/out", SHARPEN)
+    with pytest.raises(batch.PlanError, match=r"cannot make the folder file.out: "):
+        batch.prepare(tasks, "file/out")
+
+
+def test_what_a_killed_run_left_is_removed(tree):
+    (tree / "out/deep").mkdir(parents=True)
+    (tree / "out/elsewhere").mkdir()
+    stale = [tree / "out/.fastconv-0.tmp", tree / "out/deep/.fastconv-1.tmp"]
+    kept = [tree / "out/.fastconv-young.tmp", tree / "out/.fastconv-old", tree / "out/mine.tmp",
+            tree / "out/elsewhere/.fastconv-0.tmp"]
+    for path in stale + kept:
+        path.write_bytes(b"partial")
+        os.utime(path, (1e9, 1e9))
+    os.utime(kept[0])
+    batch.prepare(batch.plan(["photos"], "out", SHARPEN, recursive=True), "out")
+    assert not any(path.exists() for path in stale)
+    assert all(path.exists() for path in kept)
 
 
 def test_run_reports_each_file_and_goes_on(tree):
@@ -194,6 +229,31 @@ def test_stop(tmp_path):
     assert len(results) < 10
     written = sorted((tmp_path / "out").iterdir())
     assert [path.name for path in written] == sorted(r.source.name for r in results)
+
+
+def test_patience_ends(tmp_path):
+    held, start = threading.Event(), threading.Event()
+
+    class Slow:
+        label = "slow"
+
+        def apply(self, picture, threads):
+            start.set()
+            held.wait()
+            return picture
+
+    save(tmp_path / "a.png")
+    stop = threading.Event()
+    run = batch.run(batch.plan([tmp_path / "a.png"], tmp_path / "out", [Slow()]), stop=stop,
+                    patience=0)
+    threading.Thread(target=lambda: start.wait() and stop.set()).start()
+    assert list(run) == []
+    assert batch.is_running()
+    held.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("fastconv-batch"):
+            thread.join()
+    assert not batch.is_running()
 
 
 def test_closing_the_generator_stops_the_run(tmp_path):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +134,22 @@ def test_broken_files_are_named_and_the_rest_goes_on(fastconv, here):
     assert files(here / "out") == ["coffee.png"]
 
 
+def test_failures_that_are_alike_are_counted(fastconv, here):
+    for i in range(15):
+        (here / f"photos/text{i}.png").write_text("hello")
+        Image.fromarray(data.logo()[:9, :9]).save(here / f"photos/clear{i}.png")
+    code, _, err = fastconv("filter", "sharpen", "photos", "-o", "out", "--format", "jpg")
+    assert code == 1
+    lines = err.splitlines()
+    assert len(lines) == 22
+    clear, text = sorted(lines[-2:])
+    assert clear.startswith(f"fastconv filter: 5 more like {Path('photos/clear')}")
+    assert text.startswith(f"fastconv filter: 5 more like {Path('photos/text')}")
+    assert clear.endswith("; --skip-existing --dry-run lists all that is left")
+    options = ("--skip-existing", "--dry-run", "--format", "jpg")
+    assert fastconv("filter", "sharpen", "photos", "-o", "out", *options)[1].count("\n") == 30
+
+
 def test_a_file_that_is_no_image_by_name(fastconv, here):
     (here / "notes.txt").write_text("hello")
     code, _, err = fastconv("filter", "sharpen", "notes.txt", "photos/coffee.png", "-o", "out")
@@ -154,6 +171,8 @@ def test_a_file_that_is_no_image_by_name(fastconv, here):
     (["sharpen", "photos", "--scale", "nan"], "--scale"),
     (["sharpen", "photos", "--abs", "--magnitude"], "not allowed with"),
     (["box", "photos", "--magnitude"], "at right angles"),
+    (["median", "photos", "--abs"], "median has none"),
+    (["median:sigma=2", "photos"], "median has no parameter 'sigma', expected size"),
     (["sharpen"], "INPUT"),
 ])
 def test_what_does_not_start(fastconv, here, arguments, message):
@@ -165,6 +184,19 @@ def test_what_does_not_start(fastconv, here, arguments, message):
     assert (code, out) == (2, "")
     assert message in err and err.startswith("fastconv") and err.count("\n") == 1
     assert not (here / "out").exists()
+
+
+def test_an_output_folder_that_cannot_be_made(fastconv, here):
+    (here / "file").write_text("in the way")
+    code, out, err = fastconv("filter", "sharpen", "photos", "-r", "-o", "file/out")
+    assert (code, out) == (2, "")
+    assert err.startswith("fastconv: cannot make the folder file") and err.count("\n") == 1
+
+
+def test_what_is_hidden_is_in_the_summary(fastconv, here):
+    (here / "photos/.thumbs").mkdir()
+    code, out, _ = fastconv("filter", "sharpen", "photos", "-r", "-o", "out")
+    assert code == 0 and out.endswith(" per second); hidden files and folders passed over: 1\n")
 
 
 def test_overwriting_is_refused(fastconv, here):
@@ -269,6 +301,22 @@ def test_interrupt(here, number):
     for name in written:
         with Image.open(here / "out" / name) as image:
             image.load()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX signals")
+def test_interrupt_of_a_filter_that_takes_minutes(here):
+    np.save(here / "large.npy", np.random.default_rng(0).normal(size=(1001, 1001)))
+    Image.fromarray(np.tile(data.coffee(), (6, 6, 1))).save(here / "photos/coffee.png")
+    process = shell("filter", "identity,large.npy", "photos", "-o", "out", cwd=here)
+    while not (here / "out").is_dir() or not files(here / "out/identity"):
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGINT
+    assert out.startswith("out: 0 of 1 images")
+    assert err == "fastconv filter: interrupted; the same command with --skip-existing goes on\n"
+    assert files(here / "out") in (["identity/coffee.png"], [])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")

@@ -25,7 +25,9 @@ def test_demo(here, capsys):
     with Image.open("fastconv-demo.png") as image:
         sheet = np.asarray(image)
     assert sheet.shape[1] > 1500 and sheet.std() > 30
-    assert cli.main(["demo"]) == 0
+    assert cli.main(["demo"]) == 2
+    assert "fastconv-demo.png exists already; --overwrite replaces it" in capsys.readouterr().err
+    assert cli.main(["demo", "--overwrite"]) == 0
 
 
 def test_steps_agree_with_the_reference(here, monkeypatch):

@@ -21,8 +21,7 @@ ARGUMENTS = {
 }  # fmt: skip
 SEVERAL = {
     "closing": 2, "opening": 2, "top_hat": 2, "black_hat": 2, "morphological_gradient": 2,
-    "difference_of_gaussians": 2, "laplacian_of_gaussian": 2, "gradient": 2, "local_mean_std": 2,
-    "harris": 5, "shi_tomasi": 5,
+    "difference_of_gaussians": 2, "laplacian_of_gaussian": 2,
 }  # fmt: skip
 
 
@@ -98,7 +97,11 @@ MEDIAN, SQUARE, RED = wide(9, 90), np.ones((3, 3), int), wide(99, 99, dtype="uin
     ("median", RED, (3,), {}, "filter_median: the median of 3x3 or 5x5", "uint8: pixels"),
     ("median", RED, (7,), {}, "filter_network: a small window", "uint8: pixels"),
     ("median", RED, (21,), {}, "filter_rank: a large window of uint8: hist", "uint8: pixels"),
-    ("median", MEDIAN, (21,), {}, "filter_rank: a large window: pixels are", "float32: "),
+    ("median", MEDIAN, (21,), {}, "filter_rank: a large window: pixels are", "float32: pixels are"),
+    ("median", wide(9, 9, dtype="int16"), (3,), {}, "filter_median: ",
+     "float32: pixels are compared, not summed; it holds all numbers of int16"),
+    ("dilate", wide(9, 9, dtype="float64"), (3,), {}, "filter_slide: ", "float64: pixels are"),
+    ("median", wide(9, 9, dtype="bool"), (3,), {}, "filter_median: ", "uint8: pixels are"),
 ])  # fmt: skip
 def test_reasons(name, image, arguments, options, algorithm, dtype):
     lines = dict(said(name, image, *arguments, **options))
@@ -124,11 +127,11 @@ def test_limits(monkeypatch):
 
 def test_blocks_and_all_passes(monkeypatch):
     monkeypatch.setattr(_explain, "_peak", lambda isa, bits: 200e9)
-    lines = said("local_mean_std", wide(7, 100, 250), 5)
-    assert lines[1][1].startswith("2 over 7 blocks of 1 x 100 x 250 outputs (images x rows x col")
-    assert lines[2][1] == "float64 100 x 250 gives float64, each time"
-    # 25000 float64 in and out: 16 us; twice for each of seven.
-    assert lines[-1][1].startswith("at least 224 us on one thread")
+    lines = said("difference_of_gaussians", wide(7, 1000, 1000), 1)
+    assert lines[1][1].startswith("2 over 21 blocks of 1 x 334 x 1000 outputs (images x rows x col")
+    assert lines[2][1] == "float32 346 x 1000 gives float32, each time"
+    # 346000 float32 in and out: 110.72 us; twice for each of 21.
+    assert lines[-1][1].startswith("at least 4.65 ms on one thread")
     lines = said("opening", wide(7, 1000, 250), 3)
     assert lines[1][1] == "2, each over the whole image, one after the other"
 

@@ -376,6 +376,78 @@ def test_smallest(isa, shape, size, options):
     assert_array_equal(y, expected)
 
 
+OUTSIDE = [
+    ("filter2d", (np.arange(9).reshape(3, 3),)), ("filter2d", (np.ones((25, 25)) / 9,)),
+    ("filter2d", (np.ones((5, 1)),)), ("filter2d", (np.zeros((1, 5)),)),
+    ("sep_filter2d", ([1, 2, 1], np.ones(11))), ("gaussian", (2,)), ("box", (3,)), ("box", (17,)),
+    ("median", (3,)), ("median", (7,)), ("median", (15,)), ("rank", (3, 5)), ("maximum", (3,)),
+    ("minimum", (11,)), ("dilate", (np.eye(3),)), ("opening", ()), ("top_hat", ()), ("sobel", ()),
+    ("laplacian", ()), ("harris", ()), ("local_mean_std", (5,)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("channel_axis", [None, -1])
+@pytest.mark.parametrize("cval", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize(("name", "arguments"), OUTSIDE)
+def test_outside_is_not_finite(isa, name, arguments, cval, channel_axis):
+    """It reaches the outputs whose window holds it, and those alone."""
+    options = {"border": "constant", "cval": cval, "channel_axis": channel_axis}
+    for dtype in ("float16", "float32", "float64"):
+        shape = (41, 37) if channel_axis is None else (31, 33, 3)
+        image = np.random.default_rng(3).standard_normal(shape).astype(dtype)
+        y = getattr(filters, name)(image, *arguments, threads=2, **options)
+        with np.errstate(all="ignore"):
+            expected = getattr(reference, name)(image, *arguments, **options)
+        if name == "local_mean_std":
+            y, expected = np.stack(y), np.stack(expected)
+        finite = np.isfinite(expected)
+        assert_array_equal(np.isfinite(y), finite)
+        assert_array_equal(np.isnan(y), np.isnan(expected))
+        assert np.allclose(y[finite], expected[finite], rtol=2e-3, atol=2e-3 * len(image))
+
+
+def test_outside_of_integers_is_finite():
+    for cval in (np.nan, np.inf):
+        with pytest.raises(ValueError, match=r"^median: cval is (nan|inf), expected a finite numb"):
+            filters.median(np.ones((3, 3), np.uint8), cval=cval)
+
+
+@pytest.mark.parametrize(("dtype", "exact"), [
+    ("bool", "uint8"), ("int8", "int16"), ("uint32", "float64"), ("int32", "float64"),
+    ("int64", "float64"), ("complex64", None),
+])  # fmt: skip
+def test_what_to_convert_to(dtype, exact):
+    with pytest.raises(TypeError, match=f"^filter2d: image has dtype {dtype}, ") as caught:
+        filter2d(np.ones((3, 3), dtype), np.ones((3, 3)))
+    hint = f"; convert it first, for example np.asarray(image, np.{exact})"
+    assert str(caught.value).endswith(hint if exact else ", float64")
+
+
+def test_errors_show_shapes_of_arrays():
+    image, mistaken = np.ones((5, 6)), np.ones((40, 50))
+    for name in ("border", "cval", "anchor", "stride", "scale", "channel_axis", "algorithm",
+                 "out_dtype", "threads"):  # fmt: skip
+        with pytest.raises((TypeError, ValueError)) as caught:
+            filter2d(image, np.ones((3, 3)), **{name: mistaken})
+        assert f"filter2d: {name} is an array of shape (40, 50), expected" in str(caught.value)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"border is \(1, an array of shape \(40, 50\), 2\), exp"):
+        filter2d(image, np.ones((3, 3)), border=(1, mistaken, 2))
+
+
+def test_errors_about_borders_and_anchors():
+    image, kernel = np.ones((5, 6)), np.ones((3, 3))
+    with pytest.raises(ValueError, match=r"^filter2d: border is 'bord', expected .*, 'valid'$"):
+        filter2d(image, kernel, border="bord")
+    for call in (lambda **o: filters.opening(image, **o),
+                 lambda **o: filters.gaussian(image, 3, method="recursive", **o)):  # fmt: skip
+        with pytest.raises(ValueError, match=r"border is 'bord', expected .*, 'grid-wrap'$"):
+            call(border="bord")
+    for function in (filters.median, filters.erode, filters.box):
+        with pytest.raises(ValueError, match=r"anchor is \(-1, -1\), expected None \(the centre\)"):
+            function(image, 3, anchor=-1)
+
+
 @pytest.mark.parametrize("dtype", ["bool", "int64", "uint64", "float16", "float32", "longdouble"])
 def test_kernels_of_any_real_dtype(isa, dtype):
     image, kernel = np.arange(20, dtype=np.uint8).reshape(4, 5), np.eye(3, dtype=dtype)

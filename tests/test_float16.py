@@ -87,7 +87,8 @@ def test_as_of_the_widened_image(isa, name):
         return
     expected = operation(wide)
     assert expected.dtype == "float32"
-    assert_same_bits(operation(arrays), rounded(expected, "float16"))
+    corners = operation.function in (filters.harris, filters.shi_tomasi)
+    assert_same_bits(operation(arrays), expected if corners else rounded(expected, "float16"))
     assert_same_bits(operation(arrays, out_dtype="float32"), expected)
     wide["image"] = arrays["image"].astype("float64")
     expected = operation(wide)

@@ -195,8 +195,9 @@ def test_dtypes_that_layers_do_not_take(name, dtype):
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int32", "uint64", "longdouble"])
 def test_dtypes_that_filters_do_not_take(name, dtype):
     expected = "uint8, uint16, int16, float16, float32, float64"
-    message = spoil(name, TypeError, image=IMAGE.astype(dtype))
-    assert f"image has dtype {np.dtype(dtype)}, expected {expected}" in message
+    if dtype not in getattr(GOOD[name].function, "dtypes", ()):  # bool where pixels are picked
+        message = spoil(name, TypeError, image=IMAGE.astype(dtype))
+        assert f"image has dtype {np.dtype(dtype)}, expected {expected}" in message
     if "out_dtype" in inspect.signature(GOOD[name].function).parameters:
         expected = "float16, float32, float64" if name in FLOAT_RESULTS else expected
         message = spoil(name, TypeError, out_dtype=dtype)

@@ -1,5 +1,7 @@
 """Reading and writing one image: what survives, what is refused, what is never cut in silence."""
 
+import os
+import sys
 import threading
 
 import numpy as np
@@ -9,7 +11,7 @@ from image_files import values, write_png
 from PIL import Image
 from skimage import data
 
-from fastconv import images
+from fastconv import _files, images
 
 ORIENTATION = 0x0112
 
@@ -161,6 +163,33 @@ def test_colour_profile_and_resolution_are_kept(tmp_path, photo, suffix):
             assert image.info["dpi"] == pytest.approx((300, 300), abs=0.01)
 
 
+def test_jpeg_comments_are_kept(tmp_path, photo):
+    Image.fromarray(photo).save(tmp_path / "in.jpg", comment="a café".encode())
+    images.write(images.read(tmp_path / "in.jpg"), tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert image.info["comment"] == "a café".encode()
+
+
+def test_png_text_is_kept(tmp_path, photo):
+    from PIL import PngImagePlugin
+
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Author", "Zoé")
+    text.add_text("Title", "Кофе")
+    text.add_text("Long", "x" * 9999, zip=True)
+    text.add_itxt("Note", "日本語", lang="ja", tkey="覚え書き")
+    text.add_text("Raw profile type exif", "0")
+    text.add_itxt("XML:com.adobe.xmp", "<x/>")
+    Image.fromarray(photo).save(tmp_path / "in.png", pnginfo=text)
+    images.write(images.read(tmp_path / "in.png"), tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as image:
+        assert image.text == {
+            "Author": "Zoé", "Title": "Кофе", "Long": "x" * 9999, "Note": "日本語",
+        }  # fmt: skip
+        assert (image.text["Note"].lang, image.text["Note"].tkey) == ("ja", "覚え書き")
+    images.write(images.read(tmp_path / "in.png"), tmp_path / "out.jpg")
+
+
 # Kinds of pixels
 
 
@@ -219,10 +248,34 @@ def test_lossless_webp_stays_lossless(tmp_path, photo):
     assert not images.read(tmp_path / "lossy.webp").lossless
 
 
-def test_cmyk_is_refused(tmp_path, photo):
-    Image.fromarray(photo).convert("CMYK").save(tmp_path / "in.jpg")
-    with pytest.raises(images.ImageError, match="CMYK"):
-        images.read(tmp_path / "in.jpg")
+@pytest.mark.parametrize("suffix", [".jpg", ".tif"])
+@pytest.mark.parametrize("profile", [None, b"damaged"])
+def test_cmyk_becomes_rgb(tmp_path, photo, suffix, profile):
+    cmyk = Image.fromarray(photo).convert("CMYK")
+    cmyk.save(tmp_path / f"in{suffix}", icc_profile=profile)
+    picture = images.read(tmp_path / f"in{suffix}")
+    assert (picture.colours, picture.alpha, picture.icc) == (3, False, None)
+    with Image.open(tmp_path / f"in{suffix}") as image:
+        assert image.mode == "CMYK"
+        assert np.array_equal(values(picture), np.asarray(image.convert("RGB")))
+    assert abs(values(picture).astype(int) - photo).mean() < 4
+    images.write(picture, tmp_path / "out.jpg")
+    with Image.open(tmp_path / "out.jpg") as image:
+        assert image.mode == "RGB"
+
+
+def test_the_profile_of_cmyk_is_applied(tmp_path, photo, monkeypatch):
+    from PIL import ImageCms
+
+    def convert(image, source, target, outputMode):
+        assert (image.mode, source.tobytes(), outputMode) == ("CMYK", profile, "RGB")
+        assert ImageCms.getProfileDescription(target).startswith("sRGB")
+        return Image.new("RGB", image.size, (1, 2, 3))
+
+    monkeypatch.setattr(ImageCms, "profileToProfile", convert)
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+    Image.fromarray(photo).convert("CMYK").save(tmp_path / "in.jpg", icc_profile=profile)
+    assert (values(images.read(tmp_path / "in.jpg")) == (1, 2, 3)).all()
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
@@ -278,6 +331,22 @@ def test_failed_writing_leaves_the_old_file(tmp_path):
     with pytest.raises(ValueError):
         images.write(picture, tmp_path / "a.webp")
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed there")
+def test_files_being_written_are_not_stale(tmp_path):
+    with _files.replacing(tmp_path / "a.png") as file:
+        os.utime(file.name, (1e9, 1e9))
+        _files.remove_stale(tmp_path)
+        assert os.path.exists(file.name)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="open files cannot be removed there")
+def test_partial_files_are_discarded(tmp_path):
+    with pytest.raises(FileNotFoundError), _files.replacing(tmp_path / "a.png"):
+        _files.discard_partial()
+        assert not list(tmp_path.iterdir())
 
 
 def test_new_files_have_ordinary_permissions(tmp_path):

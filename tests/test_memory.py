@@ -12,7 +12,8 @@ import pytest
 from helpers import integers
 from numpy.testing import assert_array_equal
 
-from fastconv import _geometry, _plan, conv2d, reference
+from fastconv import _geometry, _plan, conv2d, filters, reference
+from fastconv.filters import _image
 
 MOST_BYTES = 4 * 2**20
 
@@ -108,3 +109,35 @@ def test_blocks_that_keep_to_it(isa, tasks, x, weight, options):
     sizes = tasks[-1].sizes
     assert sizes["block_c"] < sizes["c"] or sizes["block_k"] < sizes["k"]
     assert tasks[-1].scratch_bytes <= MOST_BYTES
+
+
+@pytest.mark.parametrize("channels", [1, 3, 16, 300, 2048])
+@pytest.mark.parametrize("image_dtype", ["uint8", "float32", "float64"])
+def test_filters(isa, image_dtype, channels):
+    """Of narrow images and of wide ones, whose lines are cut; nothing is computed.
+
+    One pixel of hundreds of channels, under a window of hundreds of columns, is a line of more.
+    """
+    long = channels <= 16
+    rng = np.random.default_rng(2)
+    for width in (7, 60, 3000):
+        image = np.zeros((0, 12, width, channels), image_dtype)
+        for function, arguments in (
+            *((function, (size,)) for size in (3, 5, 9, 11)
+              for function in (filters.box, filters.maximum, filters.local_mean_std)),
+            *((filters.median, (size,)) for size in (3, 5, 7)),
+            *((filters.filter2d, (rng.random((size, size)),)) for size in (3, 5, 7, 9)),
+            (filters.sep_filter2d, (rng.random(7), rng.random(7))),
+            *((filters.gaussian, (sigma,)) for sigma in (5, 30, 101)[: 1 + 2 * long]),
+            *((filters.box, (size,)) for size in (31, 801)[: 1 + long]),
+            (filters.gradient, ()), (filters.harris, ()),
+        ):  # fmt: skip
+            question = _image.Asked()
+            token = _image.asked.set(question)
+            function(image, *arguments, channel_axis=-1, threads=1)
+            _image.asked.reset(token)
+            for geometry, _, _ in question.passes:
+                task = _plan.filter2d(geometry, 1)[0]
+                assert task.scratch_bytes <= MOST_BYTES, (function.__name__, arguments, width)
+                # A block of a column or two computes whole vectors for them.
+                assert task.blocks[1] * channels >= min(16, width), (function.__name__, arguments)

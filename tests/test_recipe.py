@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from skimage import data
 
-from fastconv import batch, images, kernels, reference
+from fastconv import _recipe, batch, images, kernels, reference
 
 
 def filtered(pixels, text="sharpen", response="signed", **options):
@@ -21,6 +21,82 @@ def test_response_is_the_reference(pixels, name, border):
     expected = reference.filter2d(pixels, kernels.get(name), border=border,
                                   channel_axis=-1 if pixels.ndim == 3 else None)
     assert np.array_equal(filtered(pixels, name, border=border), expected)
+
+
+@pytest.mark.parametrize("text, products", [
+    ("gaussian:sigma=2", 1), ("box:size=15", 1), ("box:size=52", 1), ("gaussian:sigma=30", 1),
+    ("gabor:wavelength=8", 1), ("unsharp:sigma=3", 2), ("log:sigma=3", 2), ("dog:sigma=3", 2),
+    ("gabor:wavelength=8,theta=1", None), ("box:size=3", None), ("sobel_x", None),
+])
+def test_columns_and_rows(text, products):
+    (recipe,) = batch.parse_recipes(text)
+    (kernel, found), = recipe._kernels
+    assert (None if found is None else len(found)) == products
+    if found is not None:
+        rest = kernel - sum(np.outer(*each) for each in found)
+        assert abs(rest).sum() <= 4 * kernel.size * 2**-52 * abs(kernel).sum()
+
+
+def test_zeros_have_no_products():
+    assert _recipe._columns_and_rows(np.zeros((9, 9))) is None
+
+
+def test_products_that_do_not_serve():
+    wave = np.cos(np.arange(20))
+    turn = np.outer(wave, np.ones(20)) + 1e-5 * np.outer(np.ones(20), np.arange(20))
+    assert len(_recipe._columns_and_rows(turn)) == 2
+    for kernel in (turn * 1e200, turn * 1e-200):  # cubes are infinite or 0
+        assert _recipe._columns_and_rows(kernel) is None
+    # The sums over the largest element's column and row are orthogonal: (R**3)[0, 1] is 0.
+    eye = np.zeros((20, 20))
+    eye[:2, :2] = [[1, 2], [2, -5]]
+    found = _recipe._columns_and_rows(eye)
+    assert found is None or abs(eye - sum(np.outer(*each) for each in found)).max() < 1e-12
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16, np.float32, np.float64])
+@pytest.mark.parametrize("border", ["reflect", "wrap", "constant"])
+@pytest.mark.parametrize("text", ["gaussian:sigma=2", "unsharp:sigma=2", "log:sigma=3"])
+@pytest.mark.parametrize("response", ["signed", "abs"])
+def test_products_of_columns_and_rows(dtype, border, text, response):
+    pixels = data.coffee()[:60, :80].astype(dtype)
+    name, _, sigma = text.partition(":sigma=")
+    kernel = kernels.get(name, sigma=float(sigma))
+    expected = reference.filter2d(pixels, kernel, border=border, channel_axis=-1,
+                                  out_dtype=np.float64)
+    expected = (expected if response == "signed" else abs(expected)) * 3 + 7
+    result = filtered(pixels, text, response, border=border, scale=3, delta=7)
+    assert result.dtype == dtype
+    if np.dtype(dtype).kind == "f":
+        np.testing.assert_allclose(result, expected, atol=255 * 8e3 * np.finfo(dtype).eps)
+    else:
+        limits = np.iinfo(dtype)
+        expected = np.clip(expected, limits.min, limits.max)
+        assert abs(result - expected).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("text, name, arguments", [
+    ("median", "median", {}), ("median:size=5", "median", {"size": 5}),
+    ("rank:rank=-2,size=5", "rank", {"rank": -2, "size": 5}),
+    ("percentile:q=12.5", "percentile", {"q": 12.5}), ("maximum:size=4", "maximum", {"size": 4}),
+    ("minimum", "minimum", {}), ("dilate:size=5", "dilate", {"footprint": 5}),
+    ("erode:footprint=2", "erode", {"footprint": 2}), ("opening", "opening", {}),
+    ("closing:size=7", "closing", {"footprint": 7}), ("top-hat", "top_hat", {}),
+    ("black_hat:size=5", "black_hat", {"footprint": 5}),
+    ("morphological-gradient", "morphological_gradient", {}),
+])
+def test_filters_without_a_kernel(text, name, arguments):
+    pixels = data.coffee()[:60, :80]
+    expected = getattr(reference, name)(pixels, border="edge", channel_axis=-1, **arguments)
+    assert np.array_equal(filtered(pixels, text, border="edge"), expected)
+
+
+def test_alpha_is_not_for_medians_either():
+    pixels = np.dstack([data.coffee(), data.coffee()[..., 0]])[:40, :60]
+    (recipe,) = batch.parse_recipes("median")
+    result = recipe.apply(images.Picture(pixels, 3, alpha=True)).pixels
+    assert np.array_equal(result[..., 3], pixels[..., 3])
+    assert np.array_equal(result[..., :3], filtered(pixels[..., :3], "median"))
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
@@ -92,6 +168,12 @@ def test_kernel_parameters():
     ("gaussian:sigma=wide", "not key=number"),
     ("gaussian:sigma=nan", "nan"),
     ("gaussian:size=4", "odd"),
+    ("medain", "did you mean median"),
+    ("median:size=0", "size is 0, expected at least 1"),
+    ("median:size=2.5", "size is 2.5, expected an integer"),
+    ("median:q=2", "median has no parameter 'q', expected size"),
+    ("dilate:q=2", "dilate has no parameter 'q', expected size or iterations"),
+    ("percentile:size=5", "percentile needs a parameter, for example percentile:q=1"),
     ("missing.npy", "No such file"),
 ])
 def test_bad_kernels(text, message):

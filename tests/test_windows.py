@@ -1,5 +1,7 @@
 """Box, rank and morphological filters against the reference and SciPy: exact but for float sums."""
 
+import itertools
+
 import numpy as np
 import pytest
 from helpers import (
@@ -16,7 +18,7 @@ from scipy import ndimage
 from test_filters import assert_close
 from test_reference import SCIPY_BORDERS
 
-from fastconv import _calls, _geometry, _plan, _threads, filters, reference
+from fastconv import _calls, _config, _geometry, _plan, _threads, filters, reference
 from fastconv.filters import order
 
 nan, inf = np.nan, np.inf
@@ -216,6 +218,43 @@ def test_medians_near_what_is_no_number(isa, dtype, size):
         assert_array_equal(filters.median(column, size), expected)
 
 
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_medians_of_positive_numbers_but_one(isa, dtype, size):
+    """Numbers without a sign are compared in another way, until one turns out to have one."""
+    rng, tiny = np.random.default_rng(14), -(2.0**-99)
+    some = rng.choice([0, 0.5, 1, 3, inf], (5, 131)).astype(dtype)
+    for axis, shape in ((None, (5, 131)), (-1, (1, 131, 5))):
+        for odd in (-0.0, -1, -inf, nan, -nan):
+            for at in (*range(0, 655, 7), 650, 651, 652, 653, 654):
+                image = some.copy()
+                image.flat[at] = odd
+                image = image.reshape(shape)
+                result = filters.median(image, size, channel_axis=axis, threads=1)
+                image[np.signbit(image) & (image == 0)] = tiny  # float32: -0 is below 0
+                expected = reference.median(image, size, channel_axis=axis)
+                assert_array_equal(result, np.where(expected == tiny, 0, expected).astype(dtype))
+                if dtype == "float32":
+                    zero = result == 0
+                    assert_array_equal(np.signbit(result[zero]), np.signbit(expected[zero]))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_no_number_changes_no_bits_elsewhere(isa, dtype):
+    """Not even the signs of zeros of other windows."""
+    image = np.random.default_rng(15).choice([-1, -0.0, 0, 1], (30, 300)).astype(dtype)
+    spoilt = image.copy()
+    spoilt[28, 290] = nan
+    for name, size in (
+        ("median", 3), ("median", 5), ("median", (3, 4)), ("median", 7), ("median", 21),
+        ("maximum", 3), ("minimum", 21), ("box", 9), ("box", 21),
+    ):  # fmt: skip
+        result, other = (getattr(filters, name)(x, size, threads=1) for x in (image, spoilt))
+        seen = np.isnan(reference.maximum(spoilt, size))
+        assert np.isnan(other[seen]).all() and seen.any()
+        assert result[~seen].tobytes() == other[~seen].tobytes(), name
+
+
 @pytest.mark.parametrize("border", SCIPY_BORDERS)
 @pytest.mark.parametrize("dtype", PIXELS)
 def test_as_scipy(border, dtype):
@@ -242,6 +281,26 @@ def test_as_scipy(border, dtype):
     )
 
 
+@pytest.mark.parametrize("size", [(1, 1), (3, 5), (16, 16), (17, 17), (40, 3)])
+@pytest.mark.parametrize("dtype", PIXELS)
+def test_deviations_of_bright_images(isa, threads, dtype, size):
+    """Little differs from the mean; sums of squares are exact, in float32 below 2**24 / 255**2."""
+    rng = np.random.default_rng(41)
+    image = (250 + rng.integers(0, 6, (2, 23, 41, 2))).astype(dtype)
+    options = {"channel_axis": -1, "border": ("symmetric", "wrap")}
+    with _config.use_isa("scalar"):
+        plain = filters.local_mean_std(image, size, threads=1, **options)
+    for _ in range(2):  # planned, and as the last one
+        results = filters.local_mean_std(image, size, threads=threads, **options)
+        assert_same_bits(results, plain)
+    assert {y.dtype.name for y in results} == {"float64" if dtype == "float64" else "float32"}
+    rtol = 4 * np.finfo(results[0].dtype).eps
+    near = image.astype(np.float64) - 250
+    sums = reference.local_mean_std(near, size, **options)
+    assert_allclose(results[0], sums[0] + 250, rtol)
+    assert_allclose(results[1], sums[1], max(rtol, 1e-13), atol=1e-7)
+
+
 def test_local_mean_std():
     rng = np.random.default_rng(7)
     for dtype in PIXELS:
@@ -262,6 +321,83 @@ def test_local_mean_std():
     left = filters.local_mean_std(step, 5)[1][..., :27]
     assert_allclose(left, reference.local_mean_std(step[..., :30], 5)[1][..., :27], rtol=1e-9)
     assert np.isnan(filters.local_mean_std(np.full((4, 4), 1e200), 3)[1]).all()
+
+
+@pytest.mark.parametrize("border", ["reflect", "symmetric", "edge", "wrap", "constant", "valid"])
+@pytest.mark.parametrize("footprint", [3, (2, 3), (5, 1), CROSS])
+@pytest.mark.parametrize("name", ["dilate", "erode"])
+def test_iterations(name, footprint, border):
+    rng = np.random.default_rng(11)
+    for shape in ((23, 19), (1, 2), (3, 4)):
+        if border == "valid" and shape != (23, 19):
+            continue
+        for dtype, anchor in itertools.product(("uint8", "float16", "float32"), (None, (0, 0))):
+            image = (rng.random(shape) * 200).astype(dtype)
+            options = {"border": border, "cval": 77, "anchor": anchor}
+            for iterations in (1, 2, 3):
+                result = getattr(filters, name)(image, footprint, iterations=iterations, **options)
+                expected = getattr(reference, name)(
+                    image, footprint, iterations=iterations, **options
+                )
+                assert result.dtype == dtype
+                assert_array_equal(result, expected)
+
+
+PICKED = [
+    ("median", (5,)), ("rank", (2,)), ("percentile", (30,)), ("minimum", ()), ("maximum", ()),
+    ("dilate", ()), ("erode", (CROSS,)), ("opening", ()), ("closing", ()), ("top_hat", ()),
+    ("morphological_gradient", ()), ("black_hat", ()),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "arguments"), PICKED)
+def test_bool_images(name, arguments):
+    function = getattr(filters, name)
+    image = np.random.default_rng(12).random((20, 30)) < 0.5
+    for each in (image, image[::2, ::-1]):
+        expected = function(each.astype(np.uint8), *arguments, border="constant", cval=1)
+        result = function(each, *arguments, border="constant", cval=True)
+        assert result.dtype == bool
+        assert_array_equal(result.view(np.uint8), expected)
+    out = np.zeros((20, 30), bool)
+    assert function(image, *arguments, out=out, out_dtype="bool") is out
+    assert_array_equal(function(image.tolist(), *arguments), out)
+    counts = function(image, *arguments, out_dtype="float32")
+    assert counts.dtype == "float32"
+    assert_array_equal(counts, out)
+    for options, message in (
+        ({"cval": 2}, "cval is 2, expected 0 or 1 for a bool image"),
+        ({"out": out.view(np.uint8)}, "out has dtype uint8, expected bool"),
+        ({"out": out[1:]}, r"out has shape \(19, 30\), expected \(20, 30\)"),
+        ({"out": 1}, "out is a int"),
+        ({"out_dtype": "int64"}, "out_dtype is int64, expected bool, uint8, "),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"^{name}: {message}"):
+            function(image, *arguments, **options)
+    with pytest.raises(TypeError, match=rf"^{name}\(\) got an unexpected keyword argument 'sigma'"):
+        function(image, *arguments, sigma=1)
+
+
+def test_what_is_no_bool_image():
+    with pytest.raises(TypeError, match=r"box: image has dtype bool, .*, np\.uint8\)$"):
+        filters.box(np.ones((3, 3), bool), 3)
+    with pytest.raises(TypeError, match=r"median: image is a masked array"):
+        filters.median(np.ma.ones((3, 3), bool))
+    with pytest.raises(ValueError, match=r"dilate: structure has heights, expected none"):
+        filters.dilate(np.ones((3, 3), bool), structure=CROSS)
+
+
+def test_iterations_by_hand():
+    image = np.array([[0, 0, 0, 9, 0, 0, 0]], np.uint8)
+    assert filters.dilate(image, (1, 3), iterations=2).tolist() == [[0, 9, 9, 9, 9, 9, 0]]
+    dome = {"structure": np.array([[0, 1, 0]]), "iterations": 300}
+    assert filters.dilate(image, **dome)[0, :4].tolist() == [255] * 4  # saturated
+    assert filters.dilate(image, **{**dome, "iterations": 2}).tolist() == [[2, 9, 10, 11, 10, 9, 2]]
+    out = np.empty((1, 7), np.int16)
+    assert filters.erode(image, (1, 2), iterations=3, out_dtype=out.dtype, out=out) is out
+    for iterations, kind in ((0, ValueError), (1.0, TypeError), (2**15, ValueError)):
+        with pytest.raises(kind, match=r"erode: .*iterations"):
+            filters.erode(image, iterations=iterations)
 
 
 def test_expectations_worked_by_hand():

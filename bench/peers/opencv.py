@@ -64,6 +64,17 @@ def _sobel(case, x, out):
     return partial(cv2.Sobel, x, depth, *orders, dst=out, ksize=3, **_BORDER)
 
 
+def _gradient(case, x, out):
+    slopes = result_like(x), result_like(x)
+
+    def run():
+        for i, slope in enumerate(slopes):
+            cv2.Sobel(x, cv2.CV_32F, 1 - i, i, dst=slope, ksize=3, **_BORDER)
+        return cv2.magnitude(*slopes, out)
+
+    return run
+
+
 def _box(case, x, out):
     return partial(cv2.blur, x, (case.window,) * 2, out, **_BORDER)
 
@@ -82,5 +93,6 @@ _FILTERS = {
     "filters.dilate": _dilate,
     "filters.filter2d": _filter2d,
     "filters.gaussian": _gaussian,
+    "filters.gradient": _gradient,
     "filters.sobel": _sobel,
 }

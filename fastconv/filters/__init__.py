@@ -1,8 +1,10 @@
 """Image filters for one image or any batch of them, in the caller's own element type.
 
 An image is (..., H, W): every leading dimension is a batch; with ``channel_axis=-1`` it is
-(..., H, W, C). Filters correlate, as OpenCV's do. Integer results are rounded half to even and
-saturated, never wrapped or truncated; an integer kernel on an integer image is summed exactly.
+(..., H, W, C). Colour photographs (H, W, 3) need that: without it they are H images of W rows and 3
+columns, and nothing can tell that they were not meant. Filters correlate, as OpenCV's do. Integer
+results are rounded half to even and saturated, never wrapped or truncated; an integer kernel on an
+integer image is summed exactly.
 """
 
 from fastconv.filters.averages import box, local_mean_std

@@ -1,9 +1,7 @@
-"""Filters of several passes, one block of pixels at a time: temporary memory stays small.
+"""Filters of several passes over the image, one block at a time: temporary memory stays small.
 
-Where every pass reads the image, a block is a strip of it: some rows and those that they see. A
-pass takes the strip for an image, with the border; its results for the rows that are only seen are
-left out. Passes that read what others gave are nested: their block holds all pixels that its
-results see, those outside the image among them, and every pass over it is "valid".
+A block is a strip of the image: some rows and those that they see. A pass takes the strip for an
+image, with the border; its results for the rows that are only seen are left out.
 
 All that a result follows from is in its window: blocks may be cut anywhere. How they are cut does
 not follow from the threads.
@@ -20,13 +18,12 @@ from fastconv.filters._window import store
 from fastconv.filters.correlation import correlate
 
 # What a call takes beyond its results, unless the window is so large that such blocks would mostly
-# be margin: they are then five times as high as it, or, where passes are nested, twice each way.
+# be margin: they are then five times as high as it.
 TEMPORARY_BYTES = 4 * 2**20
 
 
 def compute(
     function, image, size, make, arrays, *, border, cval, channel_axis, out_dtype, outs, threads,
-    dtypes=_image.DTYPES, nested=False,
 ):  # fmt: skip
     """Check all arguments, then give the results of `make` for the image, one for each of `outs`.
 
@@ -39,7 +36,7 @@ def compute(
     *lead, h, w, channels = _image.shape_of(function, image, channel_axis)
     if out_dtype is None:
         out_dtype = image.dtype if image.dtype.kind == "f" else "float32"
-    out_dtype = _image.checked_out_dtype(function, out_dtype, dtypes)
+    out_dtype = _image.checked_out_dtype(function, out_dtype)
     _, windows, cval, _ = _image.prepare(
         function, image, size, border, None, cval, channel_axis, out_dtype
     )
@@ -59,28 +56,21 @@ def compute(
     source = image.reshape(-1, h, w, channels)
     results = [target.reshape(-1, rows.o, cols.o, channels) for target, _ in targets]
     area = TEMPORARY_BYTES // (arrays * floats.itemsize) // channels
-    block_size = (_block_size if nested else _strip_size)(rows, cols, area)
+    block_size = _strip_size(rows, cols, area)
     is_valid = border == "valid"
 
     def over(pixels, *kernels):
-        if is_valid and not nested:
+        if is_valid:
             pixels = _centre(pixels, size, kernels)
         return correlate(
-            function, pixels, kernels, "valid" if nested else border, cval, None, 1, 0, -1, floats,
-            None, threads,
+            function, pixels, kernels, border, cval, None, 1, 0, -1, floats, None, threads,
         )  # fmt: skip
 
     def fill(part):
-        if nested:
-            block, kept = _extended(source, part, windows, cval, floats), slice(None)
-        else:
-            block, kept = _strip(source, part, rows, borders[0], is_valid)
+        block, kept = _strip(source, part, rows, borders[0], is_valid)
         for result, array in zip(results, make(block, over), strict=True):
             store(function, array[:, kept], result[part], -1, 1)
 
-    if nested:
-        seen = (n + k - 1 for n, k in zip(block_size[1:], size, strict=True))
-        _arrays.check_memory(function, "a block for each pass", (arrays, *seen, channels), floats)
     if question is not None:
         shape = (math.prod(lead), rows.o, cols.o)
         block_size = tuple(map(min, shape, block_size))
@@ -110,18 +100,6 @@ def _strip_size(rows, cols, area):
     return 1, -(-rows.o // strips), cols.o
 
 
-def _block_size(rows, cols, area):
-    """The (images, rows, columns) of a block of results."""
-    # Twice as wide as high with its margins; these leave at least half of each side.
-    above, beside = rows.k - 1, cols.k - 1
-    width = min(cols.o, max(2 * math.isqrt(area // 2) - beside, beside, 1))
-    height = min(rows.o, max(area // (width + beside) - above, above, 1))
-    images = 1
-    if (height, width) == (rows.o, cols.o):
-        images = max(1, area // ((height + above) * (width + beside)))
-    return images, height, width
-
-
 def _parts(shape, size):
     """The places of all blocks: a slice of each of the first axes."""
     axes = [
@@ -148,34 +126,3 @@ def _strip(source, part, rows, border, is_valid):
     # A reflection reaches no further into the image than the strip does.
     first, last = max(first, 0), min(last, rows.n)
     return source[images, first:last], slice(place.start - first, place.stop - first)
-
-
-def _extended(source, part, windows, cval, floats):
-    """The pixels that a block of results sees, in the image and outside."""
-    images, *places = part
-    (ys, above), (xs, beside) = map(_positions, places, windows[1:], windows[0])
-    if not isinstance(ys, slice) and not isinstance(xs, slice):
-        ys = ys[:, None]
-    block = source[images, ys, xs].astype(floats)
-    block[:, above] = cval
-    block[:, :, beside] = cval
-    return block
-
-
-def _positions(place, window, border):
-    """The pixels of an axis that some results see, and which of them `cval` stands for."""
-    n, start = window.n, place.start - window.before
-    stop = place.stop - window.before + window.k - 1
-    if start >= 0 and stop <= n:
-        return slice(start, stop), slice(0)
-    i = np.arange(start, stop)
-    if border == "constant":
-        return np.clip(i, 0, n - 1), (i < 0) | (i >= n)
-    if border == "edge":
-        return np.clip(i, 0, n - 1), slice(0)
-    if border == "wrap":
-        return i % n, slice(0)
-    # The image and its reflection repeat; the nearer of the two ways there is within the image.
-    symmetric = border == "symmetric"
-    period = 2 * n if symmetric else max(2 * n - 2, 1)
-    return np.minimum(i % period, (-i - symmetric) % period), slice(0)

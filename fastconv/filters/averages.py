@@ -1,9 +1,8 @@
 """The mean of every rectangle of pixels, and how far its pixels are from it."""
 
-import math
-
 import numpy as np
 
+from fastconv import _calls
 from fastconv.filters import _image
 from fastconv.filters._window import rectangle, reduce
 
@@ -24,13 +23,12 @@ def box(
     """Average every rectangle of pixels, or sum it.
 
     ``y[p, q] = mean over i, j of image[p + i - anchor[0], q + j - anchor[1]]``, in a time that
-    hardly grows with the rectangle (van Herk, 1992, along the columns; doubling spans along the
-    rows). Of numbers that may not be finite nothing is subtracted: a NaN stays inside its windows.
+    hardly grows with the rectangle.
 
     Parameters
     ----------
     image, border, cval, anchor, channel_axis, out_dtype, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     size : int or (rows, columns)
         Of the rectangle, at least 1.
     normalize : bool
@@ -48,6 +46,11 @@ def box(
     Notes
     -----
     Sums of integers are exact, and the mean is rounded once.
+
+    Rectangles of at most 9 rows and columns are summed term by term. Larger ones sum along the rows
+    in spans that double, then down the columns by the algorithm of van Herk (1992) and of Gil and
+    Werman (1993); nothing is subtracted, so a NaN stays inside its windows. Of uint8 images sums
+    are integers where they can be: down the columns one row is added and one subtracted.
 
     Examples
     --------
@@ -71,6 +74,8 @@ def local_mean_std(
     cval=0,
     anchor=None,
     channel_axis=None,
+    out_dtype=None,
+    out=None,
     threads=None,
 ):
     """Give the mean and the standard deviation of every rectangle of pixels.
@@ -78,26 +83,32 @@ def local_mean_std(
     Parameters
     ----------
     image, border, cval, anchor, channel_axis, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     size : int or (rows, columns)
         Of the rectangle, at least 1.
+    out_dtype : float16, float32 or float64, optional
+        float64 for float64 images, else float32.
+    out : tuple or list of two arrays, optional
+        Receives the results, of their shape and dtype; it may overlap the image. None in the place
+        of one stands for a new array.
 
     Returns
     -------
     mean, std
-        Two (..., H, W) or (..., H, W, C) arrays, float64 for float64 images, else float32; the
-        standard deviation is the population's (divided by the number of pixels).
+        Two (..., H, W) or (..., H, W, C) arrays; the standard deviation is the population's
+        (divided by the number of pixels).
 
     Raises
     ------
     TypeError, ValueError
-        When an argument does not fit.
+        When an argument does not fit, before anything is written.
 
     Notes
     -----
-    Sums of pixels and of their squares are float64, those of a window alone: a deviation below
-    1e-8 of the mean is lost in their rounding. A window that holds a NaN, or a square beyond
-    float64, has a NaN for its deviation.
+    Sums of pixels and of their squares are float64 (or exact), those of a window alone: a deviation
+    below 1e-8 of the mean is lost in their rounding, and so is one below 1e-154, whose square
+    float64 cannot hold. A window that holds a NaN, or a square beyond float64, has a NaN for its
+    deviation.
 
     Examples
     --------
@@ -107,31 +118,24 @@ def local_mean_std(
     (array([[1. , 1. , 2.5, 4. ]], dtype=float32), array([[0. , 0. , 1.5, 0. ]], dtype=float32))
     """
     function = "local_mean_std"
+    outs = _image.outs(function, out, 2)
+    key, results = _calls.planned(
+        function, image, outs, None, size, border, cval, anchor, channel_axis, out_dtype, threads
+    )
+    if results is not None:
+        return results
     size = rectangle(function, "size", size)
-    image, (_, rows, cols), cval, _ = _image.prepare(
+    image, windows, cval, _ = _image.prepare(
         function, image, size, border, anchor, cval, channel_axis, None
     )
-    *lead, h, w, channels = _image.shape_of(function, image, channel_axis)
-    dtype = np.float64 if image.dtype == np.float64 else np.float32
-    images = image.reshape(math.prod(lead), h, w, channels)
-    means, stds = np.empty((2, len(images), rows.o, cols.o, channels), dtype)
-    count, question = len(images), _image.asked.get()
-    if question is not None:
-        block = 1, rows.o, cols.o
-        question.blocks, count = ((math.prod(lead[1:]), *block[1:]), block, 4), 1
-    for i in range(count):
-        pixels, mean, std = (each[i : i + 1] for each in (images, means, stds))
-        pixels = pixels.astype(np.float64)
-        with np.errstate(over="ignore", invalid="ignore"):
-            first, second = (
-                reduce(
-                    function, "sum", each, size, divisor=size[0] * size[1], border=border,
-                    cval=outside, anchor=anchor, channel_axis=-1, out_dtype=None, out=None,
-                    threads=threads,
-                )
-                for each, outside in ((pixels, cval), (pixels * pixels, cval * cval))
-            )  # fmt: skip
-            mean[:] = first
-            std[:] = np.sqrt(np.maximum(second - first * first, 0))
-    shape = (*lead, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
-    return means.reshape(shape), stds.reshape(shape)
+    if out_dtype is None:
+        out_dtype = np.float64 if image.dtype == np.float64 else np.float32
+    out_dtype = _image.checked_out_dtype(function, out_dtype, _image.FLOATS)
+    # float32 holds the sums of squares of small windows of uint8.
+    exact = image.dtype == np.uint8 and cval in range(256)
+    bits = 32 if exact and 255**2 * size[0] * size[1] < _image.EXACT[32] else 64
+    return _image.run(
+        function, image, windows, "filter_moments", bits,
+        numbers=(float(size[0] * size[1]), 0.0, cval), channel_axis=channel_axis,
+        out_dtype=out_dtype, out=outs, threads=threads, key=key, places=(0, 1),
+    )  # fmt: skip

@@ -32,7 +32,7 @@ def laplacian_of_gaussian(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     sigma : float or (rows, columns)
         Standard deviation in pixels, more than 0.
     truncate : float
@@ -97,7 +97,7 @@ def difference_of_gaussians(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     low_sigma : float or (rows, columns)
         Standard deviation of the narrower Gaussian in pixels; 0 leaves that axis as it is.
     high_sigma : float or (rows, columns), optional

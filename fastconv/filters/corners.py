@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from fastconv import _arrays, _geometry
-from fastconv.filters import _blocks, _image
+from fastconv import _arrays, _calls, _geometry
+from fastconv.filters import _image
 from fastconv.filters.derivatives import sobel_kernels
 from fastconv.filters.smoothing import gaussian_kernels
 
@@ -35,7 +35,8 @@ def harris(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`; each channel has corners of its own.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
+        Each channel has corners of its own.
     sigma : float or (rows, columns)
         Standard deviation of the Gaussian in pixels; it ends at 4 of them.
     k : float
@@ -43,8 +44,8 @@ def harris(
     ksize : int
         Of the Sobel kernels, which are not normalised: odd, from 3 to 9.
     out_dtype : float16, float32 or float64, optional
-        The image's by default; of integers float32. Responses are fourth powers of slopes: float16
-        has no room for those beyond 65504, which become infinite.
+        float32 by default, of float64 images float64. Responses are fourth powers of slopes:
+        float16 has no room for those beyond 65504, which become infinite.
 
     Returns
     -------
@@ -68,19 +69,9 @@ def harris(
     if not 0 <= k < 0.25:
         raise ValueError(f"harris: k is {k}, expected at least 0 and less than 0.25")
 
-    def response(xx, yy, xy):
-        trace = xx + yy
-        trace *= trace
-        trace *= k
-        xx *= yy
-        xy *= xy
-        xx -= xy
-        xx -= trace
-        return xx
-
     return _corners(
-        "harris", image, sigma, ksize, response, border=border, cval=cval,
-        channel_axis=channel_axis, out_dtype=out_dtype, outs=(out,), threads=threads,
+        "harris", image, sigma, ksize, k, border=border, cval=cval,
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
     )  # fmt: skip
 
 
@@ -105,7 +96,8 @@ def shi_tomasi(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`; each channel has corners of its own.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
+        Each channel has corners of its own.
     sigma, ksize, out_dtype
         As in `harris`.
 
@@ -118,10 +110,6 @@ def shi_tomasi(
     TypeError, ValueError
         When an argument does not fit, before anything is written.
 
-    Notes
-    -----
-    The root is NumPy's hypot, whose last bit is the mathematical library's.
-
     Examples
     --------
     >>> import numpy as np
@@ -131,40 +119,35 @@ def shi_tomasi(
     array([0.046, 0.258, 0.715, 0.258, 0.046])
     """
 
-    def response(xx, yy, xy):
-        half = xx - yy
-        half *= 0.5
-        np.hypot(half, xy, out=half)
-        xx += yy
-        xx *= 0.5
-        xx -= half
-        return xx
-
     return _corners(
-        "shi_tomasi", image, sigma, ksize, response, border=border, cval=cval,
-        channel_axis=channel_axis, out_dtype=out_dtype, outs=(out,), threads=threads,
+        "shi_tomasi", image, sigma, ksize, 0.0, border=border, cval=cval,
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
     )  # fmt: skip
 
 
-def _corners(function, image, sigma, ksize, response, **options):
+def _corners(
+    function, image, sigma, ksize, k, *, border, cval, channel_axis, out_dtype, out, threads
+):  # fmt: skip
+    key, result = _calls.planned(
+        function, image, out, None, sigma, ksize, k, border, cval, channel_axis, out_dtype, threads
+    )
+    if result is not None:
+        return result
+    if out_dtype is None and getattr(getattr(image, "dtype", None), "name", None) == "float16":
+        out_dtype = "float32"
     ksize = _geometry.integer(function, "ksize", ksize, 3)
     if ksize % 2 == 0 or ksize > LARGEST_KSIZE:
         raise ValueError(
             f"{function}: ksize is {ksize}, expected an odd number from 3 to {LARGEST_KSIZE}"
         )
     window = gaussian_kernels(function, "sigma", sigma)
-    along_x, along_y = sobel_kernels(1, 0, ksize), sobel_kernels(0, 1, ksize)
-
-    def make(block, over):
-        dx, dy = over(block, *along_x), over(block, *along_y)
-        products = [dx * dx, dy * dy]
-        dx *= dy
-        products.append(dx)
-        del dy
-        # Each goes as soon as its mean is there.
-        return [response(*(over(products.pop(0), *window) for _ in range(3)))]
-
     size = [ksize - 1 + len(kernel) for kernel in window]
-    return _blocks.compute(
-        function, image, size, make, 6, dtypes=_image.FLOATS, nested=True, **options
-    )[0]
+    image, windows, cval, out_dtype, bits = _image.prepare_floats(
+        function, image, size, border, cval, channel_axis, out_dtype
+    )
+    weights = np.concatenate([*sobel_kernels(1, 0, ksize), *window]).astype(f"float{bits}")
+    return _image.run(
+        function, image, windows, f"filter_{function}", bits, weights, numbers=(k, 0.0, cval),
+        channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads, key=key,
+        ksize=ksize,
+    )  # fmt: skip

@@ -45,7 +45,8 @@ def filter2d(
         ("circular"), "constant" ("zeros"; its value is `cval`). With "valid" the result shrinks to
         the outputs whose window lies inside.
     cval : float
-        The value outside with ``border="constant"``.
+        The value outside with ``border="constant"``; for images of floats NaN or an infinity, too,
+        which reaches the outputs whose window lies partly outside.
     anchor : (row, column), optional
         The kernel element over the output pixel; (kh // 2, kw // 2) by default.
     stride : int or (rows, columns)
@@ -64,7 +65,8 @@ def filter2d(
         both signs its rounding errors have at most twice the rms, and four times the maximum, of
         those of "direct", which sums the terms as they are; noise of mean zero under a smooth
         kernel has up to 2.6 times the rms. They are relative to the largest values around. A NaN or
-        an infinity reaches the same outputs with both. A stride is always "direct".
+        an infinity reaches the same outputs with both; near one, others may be summed directly, and
+        rounded so. A stride is always "direct".
     out_dtype : dtype, optional
         Type of the result; the image's by default. Integers are rounded half to even, then
         saturated; NaN gives 0. In float16 what rounds beyond 65504 is infinite.
@@ -134,7 +136,7 @@ def sep_filter2d(
     Parameters
     ----------
     image, border, cval, anchor, stride, scale, delta, channel_axis, out_dtype, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     kernel_y : (kh,) array
     kernel_x : (kw,) array
 

@@ -36,7 +36,7 @@ def sobel(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     dx, dy : int
         Order of the derivative, at least 0, together at least 1 and each less than ksize.
     ksize : int
@@ -111,7 +111,7 @@ def scharr(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     dx, dy : int
         One of them 1, the other 0.
     scale, delta : float
@@ -163,7 +163,7 @@ def prewitt(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     dx, dy : int
         One of them 1, the other 0.
     scale, delta : float
@@ -215,7 +215,8 @@ def roberts(
     Parameters
     ----------
     image, border, cval, channel_axis, out, threads
-        As in `filter2d`; the border is seen below and to the right.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
+        The border is seen below and to the right.
     diagonal : 0 or 1
         Along which diagonal to subtract.
     scale, delta : float
@@ -268,7 +269,7 @@ def laplacian(
     Parameters
     ----------
     image, border, cval, scale, delta, channel_axis, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     ksize : 1 or 3
     out_dtype : dtype, optional
         By default one that holds negative values, as in `sobel`.

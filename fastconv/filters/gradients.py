@@ -1,12 +1,10 @@
 """Both slopes of an image at once, their length and their direction."""
 
-import itertools
-
 import numpy as np
 
-from fastconv import _arrays, _geometry
-from fastconv.filters import _blocks, _image
-from fastconv.filters.derivatives import OPERATORS, operator_kernels
+from fastconv import _arrays, _calls, _geometry
+from fastconv.filters import _image
+from fastconv.filters.derivatives import OPERATORS
 
 OUTPUTS = ("dx", "dy", "magnitude", "angle")
 
@@ -31,7 +29,7 @@ def gradient(
     Parameters
     ----------
     image, border, cval, channel_axis, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     operator : "sobel", "scharr" or "prewitt"
         The 3x3 kernels, as in the function of that name; not normalised.
     outputs : str or sequence of str
@@ -54,8 +52,8 @@ def gradient(
 
     Notes
     -----
-    dx and dy have the same bits on every processor. magnitude and angle are NumPy's hypot and
-    arctan2 of those, whose last bits are the mathematical library's.
+    All is computed in one pass over the image, and has the same bits on every processor. magnitude
+    and angle are within 3 units in the last place of those of dx and dy.
 
     Examples
     --------
@@ -72,26 +70,22 @@ def gradient(
     """
     _geometry.choice("gradient", "operator", operator, tuple(OPERATORS))
     names = _names(outputs)
-    outs = (out,) if isinstance(outputs, str) else _outs(out, len(names))
-    # As floats: an image of integers is then summed in the same floats as a block of it.
-    kernels = {
-        name: operator_kernels(operator, name == "dy").astype(np.float64) for name in ("dx", "dy")
-    }
-    both = not set(names) <= set(kernels)
-
-    def make(block, over):
-        made = {name: over(block, *kernels[name]) for name in kernels if both or name in names}
-        if "magnitude" in names:
-            made["magnitude"] = np.hypot(made["dx"], made["dy"])
-        if "angle" in names:  # adding 0 makes 0 of -0, whose angle could be pi or -pi
-            made["angle"] = np.arctan2(made["dy"] + 0, made["dx"] + 0)
-        return [made[name] for name in names]
-
-    results = _blocks.compute(
-        "gradient", image, (3, 3), make, 7, border=border, cval=cval, channel_axis=channel_axis,
-        out_dtype=out_dtype, outs=outs, threads=threads, dtypes=_image.FLOATS,
+    outs = (out,) if isinstance(outputs, str) else _image.outs("gradient", out, len(names))
+    key, results = _calls.planned(
+        "gradient", image, outs, None, operator, border, cval, channel_axis, out_dtype, threads,
+        *names,
     )  # fmt: skip
-    return results[0] if isinstance(outputs, str) else tuple(results)
+    if results is None:
+        image, windows, cval, out_dtype, bits = _image.prepare_floats(
+            "gradient", image, (3, 3), border, cval, channel_axis, out_dtype
+        )
+        smoothing = np.array(OPERATORS[operator][:2], f"float{bits}")
+        results = _image.run(
+            "gradient", image, windows, "filter_gradient", bits, smoothing,
+            numbers=(1.0, 0.0, cval), channel_axis=channel_axis, out_dtype=out_dtype,
+            out=outs, threads=threads, key=key, places=tuple(map(OUTPUTS.index, names)),
+        )  # fmt: skip
+    return results[0] if isinstance(outputs, str) else results
 
 
 def _names(outputs):
@@ -102,18 +96,3 @@ def _names(outputs):
             f"ones of {', '.join(map(repr, OUTPUTS))}"
         )
     return [_geometry.choice("gradient", "outputs", name, OUTPUTS) for name in names]
-
-
-def _outs(out, n):
-    """The array for each of n results, or None."""
-    if out is None:
-        return (None,) * n
-    if not isinstance(out, tuple | list):
-        shown = _arrays.shown(out)
-        raise TypeError(f"gradient: out is {shown}, expected a tuple or list of {n} arrays")
-    if len(out) != n:
-        raise ValueError(f"gradient: out has {len(out)} arrays, expected {n}, as outputs has")
-    arrays = [each for each in out if isinstance(each, np.ndarray)]
-    if any(np.shares_memory(*pair) for pair in itertools.combinations(arrays, 2)):
-        raise ValueError("gradient: out has arrays that share memory, expected distinct ones")
-    return out

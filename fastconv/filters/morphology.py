@@ -10,13 +10,16 @@ from fastconv.filters._window import order_bits, rectangle, reduce, store
 # lines, are kept for each thread.
 MOST_ELEMENTS = 2**16
 LONGEST_SIDE = 2**12
+_REFLECTIONS = ("reflect", "symmetric")
 
 
+@_image.takes_bool
 def dilate(
     image,
     footprint=3,
     *,
     structure=None,
+    iterations=1,
     border="reflect",
     cval=0,
     anchor=None,
@@ -34,14 +37,20 @@ def dilate(
     Parameters
     ----------
     image, border, cval, anchor, channel_axis, out, threads
-        As in `filter2d`. "reflect", "symmetric" and "edge" bring nothing new into a window that is
-        centred on its pixel: there they act as if nothing were outside.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``. The
+        image may be bool, too, if there is no `structure`; `cval` is then 0 or 1. "reflect",
+        "symmetric" and "edge" bring nothing new into a window that is centred on its pixel: there
+        they act as if nothing were outside.
     footprint : int, (rows, columns) or (kh, kw) array
         A rectangle, in a time that hardly grows with it; or the elements of an array that are not
         0, at most 2**16 of them in all.
     structure : (kh, kw) array, optional
         Heights to add to the pixels: a footprint that is not flat. Of the footprint's shape, or in
         its place.
+    iterations : int
+        How many times, each time to the last result, which is of the image's type (of float16 it is
+        float32). A rectangle is enlarged instead, which is the same, unless it is off centre or of
+        even size and reflected at the border.
     out_dtype : dtype, optional
         The image's by default.
 
@@ -65,16 +74,18 @@ def dilate(
     array([[7, 7, 7, 9, 9]], dtype=uint8)
     """
     element = _Element("dilate", footprint, structure, anchor)
-    return element.apply(
-        "maximum", image, border, cval, channel_axis, out_dtype, out, threads
+    return element.repeat(
+        iterations, "maximum", image, border, cval, channel_axis, out_dtype, out, threads
     )
 
 
+@_image.takes_bool
 def erode(
     image,
     footprint=3,
     *,
     structure=None,
+    iterations=1,
     border="reflect",
     cval=0,
     anchor=None,
@@ -90,8 +101,10 @@ def erode(
 
     Parameters
     ----------
-    image, footprint, structure, border, cval, anchor, channel_axis, out_dtype, out, threads
+    image, footprint, structure, iterations, border, cval, anchor, channel_axis, out_dtype, out
         As in `dilate`.
+    threads : int, optional
+        As in `filter2d`.
 
     Returns
     -------
@@ -109,11 +122,12 @@ def erode(
     array([[9, 2, 2, 2, 9, 9]], dtype=uint8)
     """
     element = _Element("erode", footprint, structure, anchor)
-    return element.apply(
-        "minimum", image, border, cval, channel_axis, out_dtype, out, threads
+    return element.repeat(
+        iterations, "minimum", image, border, cval, channel_axis, out_dtype, out, threads
     )
 
 
+@_image.takes_bool
 def opening(
     image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
     channel_axis=None, out_dtype=None, out=None, threads=None,
@@ -155,6 +169,7 @@ def opening(
     )
 
 
+@_image.takes_bool
 def closing(
     image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
     channel_axis=None, out_dtype=None, out=None, threads=None,
@@ -187,6 +202,7 @@ def closing(
     )
 
 
+@_image.takes_bool
 def morphological_gradient(
     image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
     channel_axis=None, out_dtype=None, out=None, threads=None,
@@ -222,6 +238,7 @@ def morphological_gradient(
     )  # fmt: skip
 
 
+@_image.takes_bool
 def top_hat(
     image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
     channel_axis=None, out_dtype=None, out=None, threads=None,
@@ -257,6 +274,7 @@ def top_hat(
     )  # fmt: skip
 
 
+@_image.takes_bool
 def black_hat(
     image, footprint=3, *, structure=None, border="reflect", cval=0, anchor=None,
     channel_axis=None, out_dtype=None, out=None, threads=None,
@@ -307,9 +325,7 @@ class _Element:
             self.size = self.heights.shape
             if structure is None and not np.isnan(self.heights).any():
                 self.heights = None
-        self.anchor = (self.size[0] // 2, self.size[1] // 2)
-        if anchor is not None:
-            self.anchor = _geometry.pair(function, "anchor", anchor, 0)
+        self.anchor = _image.checked_anchor(function, anchor, self.size)
 
     def _checked(self, footprint, structure):
         function = self.function
@@ -390,6 +406,41 @@ class _Element:
             threads=threads, reduction=reduction,
         )  # fmt: skip
 
+    def repeat(
+        self, count, reduction, image, border, cval, channel_axis, out_dtype, out, threads
+    ):
+        """Dilate or erode so many times."""
+        function = self.function
+        count = _geometry.integer(function, "iterations", count, 1)
+        size = tuple(count * (k - 1) + 1 for k in self.size)  # of what an output sees in the end
+        size = rectangle(function, f"footprint of {count} iterations", size)
+        if count > 1 and self._grows(border):
+            self.size = size
+            self.anchor = tuple(count * a for a in self.anchor)
+        elif count > 1:
+            image = _arrays.readable(function, "image", image, _image.DTYPES)
+            dtype = _image.checked_out_dtype(
+                function, image.dtype if out_dtype is None else out_dtype
+            )
+            between = _unrounded(image.dtype, dtype)
+            for _ in range(count - 1):
+                image = self.apply(
+                    reduction, image, border, cval, channel_axis, between, None, threads
+                )
+            out_dtype = dtype
+        return self.apply(reduction, image, border, cval, channel_axis, out_dtype, out, threads)
+
+    def _grows(self, border):
+        """Is repeating this element one larger rectangle?
+
+        All that it sees is then on a way of steps inside the image, or outside for good. A
+        reflection takes steps on the other side of the image's edge the other way, which tells
+        unless the element is centred.
+        """
+        centred = all(k == 2 * a + 1 for k, a in zip(self.size, self.anchor, strict=True))
+        borders, _ = _image.checked_border(self.function, border)
+        return self.heights is None and (centred or not {*_REFLECTIONS}.intersection(borders))
+
     def twice(self, first, image, border, cval, channel_axis, out_dtype, out, threads):
         """One way, then the other with the element turned around."""
         second = "minimum" if first == "maximum" else "maximum"
@@ -423,12 +474,16 @@ class _Element:
             raise ValueError(
                 f'{self.function}: border is "valid", expected one that keeps the image\'s size'
             )
+        _geometry.borders(self.function, "border", border)
         image = _arrays.readable(self.function, "image", image, _image.DTYPES)
         _image.shape_of(self.function, image, channel_axis)
         out_dtype = _image.checked_out_dtype(
             self.function, image.dtype if out_dtype is None else out_dtype
         )
-        between = image.dtype
-        if between == np.float16:
-            between = np.result_type(np.float32, out_dtype)
-        return *_arrays.writable(self.function, out, image.shape, out_dtype, (image,)), between
+        result = _arrays.writable(self.function, out, image.shape, out_dtype, (image,))
+        return *result, _unrounded(image.dtype, out_dtype)
+
+
+def _unrounded(dtype, out_dtype):
+    """The type of images that lead to a result: float16 would round heights and differences."""
+    return np.result_type(np.float32, out_dtype) if dtype == np.float16 else dtype

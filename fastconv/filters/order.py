@@ -10,6 +10,7 @@ MOST_PIXELS = 2**16 - 1
 MOST_COLUMNS = 2**12
 
 
+@_image.takes_bool
 def median(
     image,
     size=3,
@@ -30,7 +31,8 @@ def median(
     Parameters
     ----------
     image, border, cval, anchor, channel_axis, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``. The
+        image may be bool, too; `cval` is then 0 or 1.
     size : int or (rows, columns)
         Of the rectangle: less than 2**16 pixels.
     out_dtype : dtype, optional
@@ -68,6 +70,7 @@ def median(
     )  # fmt: skip
 
 
+@_image.takes_bool
 def minimum(
     image, size=3, *, border="reflect", cval=0, anchor=None, channel_axis=None, out_dtype=None,
     out=None, threads=None,
@@ -102,6 +105,7 @@ def minimum(
     )
 
 
+@_image.takes_bool
 def maximum(
     image, size=3, *, border="reflect", cval=0, anchor=None, channel_axis=None, out_dtype=None,
     out=None, threads=None,
@@ -137,6 +141,7 @@ def maximum(
     )  # fmt: skip
 
 
+@_image.takes_bool
 def rank(
     image, rank, size=3, *, border="reflect", cval=0, anchor=None, channel_axis=None,
     out_dtype=None, out=None, threads=None,
@@ -173,6 +178,7 @@ def rank(
     )
 
 
+@_image.takes_bool
 def percentile(
     image, q, size=3, *, border="reflect", cval=0, anchor=None, channel_axis=None,
     out_dtype=None, out=None, threads=None,

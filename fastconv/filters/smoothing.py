@@ -50,7 +50,7 @@ def gaussian(
     Parameters
     ----------
     image, border, cval, stride, channel_axis, out, threads
-        As in `filter2d`.
+        As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``.
     sigma : float or (rows, columns)
         Standard deviation in pixels; 0 leaves that axis as it is.
     order : int or (rows, columns)
@@ -140,6 +140,7 @@ def _recursive_sigmas(sigma, orders, truncate, radius, border, stride):
                 f"gaussian: {name} is {_arrays.shown(value)}, expected {expected} with "
                 'method="recursive"'
             )
+    _geometry.borders("gaussian", "border", border)
     sigmas = _sigmas("gaussian", "sigma", sigma)
     if max(sigmas) > LARGEST_RECURSIVE_SIGMA:
         raise ValueError(

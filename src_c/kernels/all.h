@@ -62,6 +62,10 @@
 #include "filter_separable.h"
 #include "filter_winograd.h"
 #include "filter_rolling.h"
+#include "polar.h"
+#include "filter_moments.h"
+#include "filter_gradient.h"
+#include "filter_corners.h"
 #include "recursive_lines.h"
 #include "filter_recursive.h"
 #include "fma_peak.h"
@@ -124,10 +128,15 @@ const struct fc_kernels FC_TABLE = {
         [FC_CONV_BIAS_GRAD] = {conv_bias_grad, conv_bias_grad_units, conv_bias_grad_scratch, NULL,
                                NULL},
         [FC_CONV_FOLD] = {conv_fold, conv_fold_units, conv_fold_scratch, NULL, NULL},
-        [FC_FILTER2D] = {filter2d, filter_units, filter_scratch, NULL, NULL},
+        [FC_FILTER2D] = {filter2d, filter_units, filter2d_scratch, NULL, NULL},
         [FC_FILTER_ROLLING] = {filter_rolling, filter_units, filter_rolling_scratch, NULL, NULL},
         [FC_FILTER_WINOGRAD] = {filter_winograd, filter_units, filter_winograd_scratch, NULL, NULL},
-        [FC_FILTER_SEPARABLE] = {filter_separable, filter_units, filter_scratch, NULL, NULL},
+        [FC_FILTER_SEPARABLE] = {filter_separable, filter_units, filter_separable_scratch, NULL, NULL},
+        [FC_FILTER_MOMENTS] = {filter_moments, filter_units, filter_moments_scratch, NULL, NULL},
+        [FC_FILTER_GRADIENT] = {filter_gradient, filter_units, filter_gradient_scratch, NULL, NULL},
+        [FC_FILTER_HARRIS] = {filter_harris, filter_units, filter_corners_scratch, NULL, NULL},
+        [FC_FILTER_SHI_TOMASI] = {filter_shi_tomasi, filter_units, filter_corners_scratch, NULL,
+                                  NULL},
         [FC_FILTER_RECURSIVE] = {filter_recursive, filter_recursive_units, filter_recursive_scratch,
                                  NULL, NULL},
         [FC_FMA_PEAK] = {fma_peak, fma_peak_units, fma_peak_scratch, NULL, NULL},

@@ -30,11 +30,27 @@ static void store_from_real(void *dst, const real *src, int dtype, ptrdiff_t n)
 }
 #else
 
-#if FC_BITS == 32
-typedef double other_real;
-#else
-typedef float other_real;
+#if FC_BITS == 64
 #include "../simd/half.h" /* half_from_real */
+
+/* Compilers that are told to keep it small leave these in single steps. */
+static void load_float(real *dst, const float *src, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        v_store(dst + i, v_load_float(src + i));
+    for (; i < n; i++)
+        dst[i] = src[i];
+}
+
+static void store_float(float *dst, const real *src, ptrdiff_t n)
+{
+    ptrdiff_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        v_store_float(dst + i, v_load(src + i));
+    for (; i < n; i++)
+        dst[i] = (float)src[i];
+}
 #endif
 
 static void load_half(real *dst, const uint16_t *src, ptrdiff_t n)
@@ -82,7 +98,9 @@ static void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)
     case FC_INT16: LOAD_AS(int16_t); break;
     case FC_FLOAT16: load_half(dst, src, n); break;
     case REAL_DTYPE: memcpy(dst, src, (size_t)n * sizeof(real)); break;
-    default: LOAD_AS(float); break;
+#if FC_BITS == 64
+    default: load_float(dst, src, n); break;
+#endif
     }
 }
 
@@ -113,7 +131,11 @@ static void store_from_real(void *dst, const real *src, int dtype, ptrdiff_t n)
     case FC_INT16: STORE_ROUNDED(int16_t, INT16_MIN, INT16_MAX); break;
     case FC_FLOAT16: store_half(dst, src, n); break;
     case REAL_DTYPE: memcpy(dst, src, (size_t)n * sizeof(real)); break;
-    default: STORE_AS(other_real); break;
+#if FC_BITS == 32
+    default: STORE_AS(double); break;
+#else
+    default: store_float(dst, src, n); break;
+#endif
     }
 }
 #endif

@@ -167,6 +167,11 @@ static int filter_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t 
 {
     return (void)p, (void)line, (void)n, 0;
 }
+static void filter_nans(const struct fc_filter2d *p, real *out, const real *const *row, ptrdiff_t x,
+                        ptrdiff_t end)
+{
+    (void)p, (void)out, (void)row, (void)x, (void)end;
+}
 #else
 /* *wild becomes a NaN where x is no finite number. */
 FC_INLINE void filter_mark(vec *wild, vec x) { *wild = v_fma(x, v_set1(0), *wild); }
@@ -179,6 +184,19 @@ FC_INLINE int filter_marked(vec wild)
     for (int i = 0; i < LANES; i++)
         sum += lanes[i];
     return sum != 0;
+}
+
+/* The results [x, end), in whole vectors, of windows that hold a NaN become one. */
+static void filter_nans(const struct fc_filter2d *p, real *out, const real *const *row, ptrdiff_t x,
+                        ptrdiff_t end)
+{
+    for (; x < end; x += LANES) {
+        vec nan = v_set1(0);
+        for (ptrdiff_t i = 0; i < p->kh; i++)
+            for (ptrdiff_t j = 0; j < p->kw; j++)
+                nan = v_min(nan, v_load(row[i] + x + j * p->c)); /* no larger than 0, or a NaN */
+        v_store(out + x, v_if_less(nan, v_set1(1), v_load(out + x), nan));
+    }
 }
 
 /* Is there a NaN (or an infinity) among n numbers? */

@@ -8,9 +8,10 @@
  * smallest and the largest are put aside until the median is left. Results that nobody takes cost
  * nothing: the compiler drops them.
  *
- * Floats of 32 bits are compared as integers of the same order, which processors do at twice the
- * pace. NaNs have a place in it, too; rows that turn out to hold any are looked through for them
- * afterwards. */
+ * Floats of 32 bits are compared as integers, which processors do at twice the pace. The bits of
+ * numbers that are not negative are in order as they are: rows are taken for such until one turns out
+ * not to be, and the others of a block become integers of the same order first. NaNs have a place in
+ * it, too; rows that turn out to hold any are looked through for them afterwards. */
 
 #define MEDIAN_LARGEST 5
 #define MEDIAN_AHEAD 3 /* source rows between the last of a window and what is fetched for later */
@@ -20,6 +21,37 @@ FC_INLINE vec v_key(vec x) { return x; }
 FC_INLINE vec v_key_min(vec a, vec b) { return v_smaller(a, b); }
 FC_INLINE vec v_key_max(vec a, vec b) { return v_larger(a, b); }
 #endif
+
+/* The number to compare; `plain` ones are compared by their bits as they are. */
+FC_INLINE vec median_key(vec x, const int plain) { return plain ? x : v_key(x); }
+
+/* Mark numbers that are not what they are taken for: NaNs, infinities at times, and, where they are
+ * plain, any with a sign. */
+FC_INLINE void median_mark(vec *wild, vec x, const int plain)
+{
+#if FC_BITS == 32
+    if (plain)
+        *wild = v_bits_max(*wild, x);
+    else
+#endif
+        filter_mark(wild, x);
+}
+
+FC_INLINE int median_marked(const vec *wild, const int n, const int plain)
+{
+    int marked = 0;
+#if FC_BITS == 32
+    real lanes[LANES];
+    FC_UNROLL for (int r = 0; r < n && plain; r++) {
+        v_store(lanes, wild[r]);
+        for (int i = 0; i < LANES; i++)
+            marked |= lanes[i] != lanes[i] || signbit(lanes[i]);
+    }
+#endif
+    FC_UNROLL for (int r = 0; r < n && !plain; r++)
+        marked |= filter_marked(wild[r]);
+    return marked;
+}
 
 FC_INLINE void median_order(vec *low, vec *high)
 {
@@ -67,24 +99,26 @@ struct median_row {
     ptrdiff_t direct, c;
     real *out[2], *line[2];
     const real *ahead; /* a source row that is fetched for later */
+    int plain;         /* are its numbers taken for plain ones? */
 };
 
-FC_INLINE void median_store(const struct median_row *m, int row, ptrdiff_t x, vec median)
+FC_INLINE void median_store(const struct median_row *m, int row, ptrdiff_t x, vec median,
+                            const int plain)
 {
-    v_store(x < m->direct ? m->out[row] + x : m->line[row] + x - m->direct, v_key(median));
+    v_store(x < m->direct ? m->out[row] + x : m->line[row] + x - m->direct, median_key(median, plain));
 }
 
-/* `rows` rows of medians of 3x3: of the source rows pair[0], pair[1] and, for each, one more. */
+/* `rows` rows of medians of 3x3: of the source rows pair[0], pair[1] and, for each, one more. Are any
+ * of their numbers marked? (The last 2 * c of a row, which no window begins with, are not looked at.) */
 FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, const real *const *other,
-                         ptrdiff_t x, ptrdiff_t end, const int rows)
+                         ptrdiff_t x, ptrdiff_t end, const int rows, const int plain)
 {
     const struct median_row m = *to;
     const real *const between[] = {pair[0], pair[1]}; /* which no store can change */
     const real *const others[] = {other[0], other[rows - 1]};
-    vec wild[3][4];
-    FC_UNROLL for (int s = 0; s < 3; s++)
-        FC_UNROLL for (int r = 0; r < 2 + rows; r++)
-            wild[s][r] = v_set1(0);
+    vec wild[4];
+    FC_UNROLL for (int r = 0; r < 2 + rows; r++)
+        wild[r] = v_set1(0);
     for (; x < end; x += LANES) {
         vec low[2][3], middle[2][3], high[2][3];
         FC_PREFETCH(m.ahead + x);
@@ -94,9 +128,9 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, c
             v[3] = rows == 2 ? v_load(others[1] + at) : v[2];
             FC_UNROLL for (int r = 0; r < 2 + rows; r++) {
                 FC_KEEP(v[r]);
-                if (s != 1)
-                    filter_mark(&wild[s][r], v[r]);
-                v[r] = v_key(v[r]);
+                if (s == 0)
+                    median_mark(&wild[r], v[r], plain);
+                v[r] = median_key(v[r], plain);
             }
             median_order(v, v + 1);
             FC_UNROLL for (int r = 0; r < rows; r++) {
@@ -115,23 +149,28 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, c
             left[0] = low[r][2];
             left[1] = middle[r][1];
             left[2] = high[r][0];
-            median_store(&m, r, x, median_of(left, 3));
+            median_store(&m, r, x, median_of(left, 3), plain);
         }
     }
-    int marked = 0;
-    FC_UNROLL for (int s = 0; s < 3; s++)
-        FC_UNROLL for (int r = 0; r < 2 + rows; r++)
-            marked |= filter_marked(wild[s][r]);
-    return marked;
+    return median_marked(wild, 2 + rows, plain);
+}
+
+/* The same of numbers [x, end) at the ends of so many lines, past which there are zeros. */
+FC_INLINE int median_looked(const real *const *row, int rows, ptrdiff_t x, ptrdiff_t end, const int plain)
+{
+    vec wild = v_set1(0);
+    for (int r = 0; r < rows; r++)
+        for (ptrdiff_t i = x; i < end; i += LANES)
+            median_mark(&wild, v_load(row[r] + i), plain);
+    return median_marked(&wild, 1, plain);
 }
 
 /* Columns of 5 source rows, sorted, as integers: line r of `rank` is that of their r-th smallest. */
 FC_INLINE int median_columns(const struct median_row *m, const real *const *row, real *const *rank,
-                             ptrdiff_t x, ptrdiff_t end)
+                             ptrdiff_t x, ptrdiff_t end, const int plain)
 {
     const real *const ahead = m->ahead;
     vec wild[MEDIAN_LARGEST];
-    int marked = 0;
     FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++)
         wild[r] = v_set1(0);
     for (; x < end; x += LANES) {
@@ -140,16 +179,14 @@ FC_INLINE int median_columns(const struct median_row *m, const real *const *row,
         FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++) {
             v[r] = v_load(row[r] + x);
             FC_KEEP(v[r]);
-            filter_mark(wild + r, v[r]);
-            v[r] = v_key(v[r]);
+            median_mark(wild + r, v[r], plain);
+            v[r] = median_key(v[r], plain);
         }
         median_sort5(v);
         FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++)
             v_store(rank[r] + x, v[r]);
     }
-    FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++)
-        marked |= filter_marked(wild[r]);
-    return marked;
+    return median_marked(wild, MEDIAN_LARGEST, plain);
 }
 
 /* A row of medians of 5x5, from such lines. */
@@ -173,25 +210,8 @@ static void median_5x5(const struct median_row *to, real *const *rank, ptrdiff_t
             FC_UNROLL for (int s = 0; s < K; s++)
                 if ((r + 1) * (s + 1) <= K * K / 2 + 1 && (K - r) * (K - s) <= K * K / 2 + 1)
                     left[count++] = v[r * K + s];
-        median_store(&m, 0, x, median_of(left, 13));
+        median_store(&m, 0, x, median_of(left, 13), m.plain);
     }
-}
-
-/* The medians [x, end) of windows that hold a NaN become one. */
-static void median_nans(const struct median_row *m, int result, const real *const *row, ptrdiff_t k,
-                        ptrdiff_t x, ptrdiff_t end)
-{
-#if FC_BITS == 8
-    (void)m, (void)result, (void)row, (void)k, (void)x, (void)end;
-#else
-    for (; x < end; x += LANES) {
-        real *const to = x < m->direct ? m->out[result] + x : m->line[result] + x - m->direct;
-        vec nan = v_set1(0);
-        for (ptrdiff_t i = 0; i < k * k; i++)
-            nan = v_min(nan, v_load(row[i / k] + x + i % k * m->c));
-        v_store(to, v_if_less(nan, v_set1(1), v_load(to), nan)); /* it is no larger than 0, or a NaN */
-    }
-#endif
 }
 
 /* The source rows, k lines of sorted columns, two rows on their way out. */
@@ -201,36 +221,58 @@ static size_t filter_median_scratch(const void *params)
     return filter_rows_taken(p, LANES) + taken((p->kh + 2) * filter_pitch(p, LANES), sizeof(real));
 }
 
-/* Medians of the source rows from `first` on, of two rows if there are as many and they are a pair:
- * one of an even row of the image and the next. How many rows is the answer. */
-static int median_rows(const struct median_row *m, const struct filter_rows *source, real *const *rank,
-                       const struct filter_block *b, ptrdiff_t first, ptrdiff_t n, ptrdiff_t k)
+/* Steps of windows along a row, and the source rows they see. */
+struct median_part {
+    const real *const *row;
+    ptrdiff_t x, end;
+};
+
+/* The results of the parts of a row, or of two, of which the first is an even one of the image or
+ * not. Are any of their numbers marked? */
+FC_INLINE int median_parts(const struct median_row *m, const struct median_part *part, real *const *rank,
+                           ptrdiff_t k, int rows, int even, const int plain)
 {
-    const struct filter_inside in = source->in;
-    const struct {
-        const real *const *row;
-        ptrdiff_t x, end;
-    } part[] = {{(const real *const *)source->around + first, 0, in.first},
-                {source->inside + first, in.first, in.end},
-                {(const real *const *)source->around + first, in.end, n}};
-    const int even = (b->y0 + first) % 2 == 0, two = k == 3 && even && b->y0 + first + 1 < b->y1;
-    int marked = FC_BITS != 8 && b->cols == 1; /* nobody marks the middle column of a window */
+    const ptrdiff_t n = part[2].end, seen = n + (k - 1) * m->c;
+    int marked = 0;
     for (int i = 0; i < 3; i++) {
-        const real *const *const row = part[i].row;
-        if (k == 5) {
-            const ptrdiff_t end = part[i].end + (i == 2 ? (k - 1) * m->c : 0);
-            marked |= median_columns(m, row, rank, part[i].x, end);
-        } else if (two) {
-            const real *const other[] = {row[0], row[3]};
-            marked |= median_3x3(m, row + 1, other, part[i].x, part[i].end, 2);
-        } else {
-            marked |= median_3x3(m, row + even, row + (even ? 0 : 2), part[i].x, part[i].end, 1);
-        }
+        const struct median_part t = part[i];
+        const real *const other[] = {t.row[rows == 2 || even ? 0 : 2], t.row[3 * (rows == 2)]};
+        if (k == 5)
+            marked |= median_columns(m, t.row, rank, t.x, i == 2 ? seen : t.end, plain);
+        else if (rows == 2)
+            marked |= median_3x3(m, t.row + 1, other, t.x, t.end, 2, plain);
+        else
+            marked |= median_3x3(m, t.row + even, other, t.x, t.end, 1, plain);
     }
     if (k == 5)
         median_5x5(m, rank, n);
-    for (int i = 0; i < 3 * (1 + two) && marked; i++)
-        median_nans(m, i / 3, part[i % 3].row + i / 3, k, part[i % 3].x, part[i % 3].end);
+    else
+        marked |= median_looked(part[2].row, 2 + rows, n, seen, plain);
+    return marked;
+}
+
+/* Medians of the source rows from `first` on, of two rows if there are as many and they are a pair:
+ * one of an even row of the image and the next. How many rows is the answer. */
+static int median_rows(struct median_row *m, const struct filter_rows *source, real *const *rank,
+                       const struct fc_filter2d *p, const struct filter_block *b, ptrdiff_t first)
+{
+    const ptrdiff_t k = p->kh, n = b->cols * p->c;
+    const struct filter_inside in = source->in;
+    const struct median_part part[] = {{(const real *const *)source->around + first, 0, in.first},
+                                       {source->inside + first, in.first, in.end},
+                                       {(const real *const *)source->around + first, in.end, n}};
+    const int even = (b->y0 + first) % 2 == 0, two = k == 3 && even && b->y0 + first + 1 < b->y1;
+    int marked = 0;
+    if (m->plain && median_parts(m, part, rank, k, 1 + two, even, 1))
+        m->plain = 0;
+    if (!m->plain)
+        marked = median_parts(m, part, rank, k, 1 + two, even, 0);
+    for (int i = 0; i < 3 && marked; i++)
+        for (int r = 0; r < 1 + two; r++) {
+            const ptrdiff_t direct = FC_MIN(part[i].end, m->direct), x = FC_MAX(part[i].x, m->direct);
+            filter_nans(p, m->out[r], part[i].row + r, part[i].x, direct);
+            filter_nans(p, m->line[r] - m->direct, part[i].row + r, x, part[i].end);
+        }
     return 1 + two;
 }
 
@@ -245,7 +287,8 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
         real *const line = take(&area, (p->kh + 2) * pitch, sizeof(real));
         const ptrdiff_t n = b.cols * p->c, row = p->ow * p->c * size;
         const ptrdiff_t direct = p->out_dtype == REAL_DTYPE ? n - n % LANES : 0;
-        struct median_row m = {.direct = direct, .c = p->c, .line = {line, line + pitch}};
+        struct median_row m = {
+            .direct = direct, .c = p->c, .line = {line, line + pitch}, .plain = FC_BITS == 32};
         real *rank[MEDIAN_LARGEST];
         int rows;
         for (ptrdiff_t r = 0; r < p->kh; r++)
@@ -256,7 +299,7 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
             m.out[0] = (real *)(void *)out;
             m.out[1] = (real *)(void *)(out + row);
             m.ahead = source.inside[FC_MIN(ahead, source.count - 1)];
-            rows = median_rows(&m, &source, rank, &b, y - b.y0, n, p->kh);
+            rows = median_rows(&m, &source, rank, p, &b, y - b.y0);
             for (int r = 0; r < rows; r++)
                 store_from_real(out + r * row + direct * size, m.line[r], p->out_dtype, n - direct);
         }

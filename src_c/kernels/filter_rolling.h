@@ -106,7 +106,7 @@ static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, v
 
 #else
 
-static size_t filter_rolling_scratch(const void *params) { return filter_scratch(params); }
+static size_t filter_rolling_scratch(const void *params) { return filter_scratch(params, 0); }
 static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     filter2d(params, begin, end, scratch);

@@ -4,7 +4,8 @@
  * once, in registers; a few lines that stay in the L1 cache keep it for the windows below, which
  * join their rows from the first to the last.
  *
- * Bound by loads: kw along a row, most of which cross a cache line and so count twice, and kh down. */
+ * Bound by loads along a row, most of which cross a cache line and so count twice, or by what takes
+ * their place. */
 
 #define SLIDE_VECTORS 4
 #define SLIDE_STEP (SLIDE_VECTORS * LANES)
@@ -41,25 +42,48 @@ struct slide_strip {
     real *joined; /* the source rows, each joined along itself */
 };
 
+/* The strip's numbers from x on, which are `shift` further than `first`. All but the last vector of
+ * them may be in registers already. */
+FC_INLINE void slide_next(vec next[SLIDE_VECTORS], const vec first[SLIDE_VECTORS], const real *x,
+                          ptrdiff_t shift)
+{
+    const int last = SLIDE_VECTORS - 1;
+#if V_PART
+    if (shift <= LANES) {
+        const v_places places = v_places_from((int)shift);
+        FC_UNROLL for (int v = 0; v < last; v++)
+            next[v] = v_part(first[v], first[v + 1], places);
+    } else
+#endif
+        FC_UNROLL for (int v = 0; v < last; v++)
+            next[v] = v_load(x + v * LANES);
+    next[last] = v_load(x + last * LANES);
+    (void)first, (void)shift;
+}
+
 /* kw vectors of numbers, c apart, joined in order. Where they are compared, what is not finite is
- * marked. */
+ * marked: the first and the last ones are all there is, unless there are others between them. */
 FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], const real *x, ptrdiff_t kw,
                            ptrdiff_t c, const int join)
 {
+    const ptrdiff_t marked = (kw - 1) * c <= SLIDE_STEP ? kw - 1 : 1;
+    vec first[SLIDE_VECTORS];
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
         FC_PREFETCH(x + SLIDE_STEP + v * LANES); /* the next strip's */
-        acc[v] = v_load(x + v * LANES);
+        acc[v] = first[v] = v_load(x + v * LANES);
+        FC_KEEP(first[v]);
     }
-    slide_mark(wild, acc, join);
+    slide_mark(wild, first, join);
     for (ptrdiff_t s = 1; s < kw; s++) {
         vec next[SLIDE_VECTORS];
         x += c;
+        slide_next(next, first, x, s * c);
         FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
-            next[v] = v_load(x + v * LANES);
             FC_KEEP(next[v]);
             acc[v] = window_join(acc[v], next[v], join);
         }
-        slide_mark(wild, next, join);
+        if (s >= marked)
+            slide_mark(wild, next, join);
     }
 }
 
@@ -70,23 +94,33 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join, const 
     const struct fc_filter2d p = *t.p; /* which no store can change */
     const ptrdiff_t pitch = p.ow * p.c * (ptrdiff_t)dtype_size(p.out_dtype);
     const int direct = p.out_dtype == REAL_DTYPE && t.count == SLIDE_STEP;
+    /* Rows of floats by threes, where it comes out even: these are joined as they come. */
+    const int threes = FC_BITS != 8 && p.kh % 3 == 0;
+    const ptrdiff_t span = (threes ? 3 : 1) * SLIDE_STEP, far = p.kh * SLIDE_STEP - span;
     vec acc[SLIDE_VECTORS], along[SLIDE_VECTORS], wild[SLIDE_VECTORS];
+    vec before[2][SLIDE_VECTORS]; /* the last row, and the two last ones joined */
     real last[SLIDE_STEP], *joined = t.joined;
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
-        wild[v] = v_set1(0);
+        wild[v] = before[0][v] = before[1][v] = v_set1(0);
     for (ptrdiff_t i = 0; i < t.rows + p.kh - 1; i++, joined += SLIDE_STEP) {
         slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, join);
+        if (threes)
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
+                const vec now = along[v];
+                along[v] = window_join(before[1][v], now, join);
+                before[1][v] = window_join(before[0][v], now, join);
+                before[0][v] = now;
+            }
         FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
             v_store(joined + v * LANES, along[v]);
         if (i < p.kh - 1)
             continue;
-        const real *above = joined - (p.kh - 1) * SLIDE_STEP;
         FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
-            acc[v] = p.kh > 1 ? v_load(above + v * LANES) : along[v];
-        for (above += SLIDE_STEP; above < joined; above += SLIDE_STEP)
+            acc[v] = far ? v_load(joined - far + v * LANES) : along[v];
+        for (const real *above = joined - far + span; above < joined; above += span)
             FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
                 acc[v] = window_join(acc[v], v_load(above + v * LANES), join);
-        if (p.kh > 1)
+        if (far)
             FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
                 acc[v] = window_join(acc[v], along[v], join);
         char *const out = t.out + (i - (p.kh - 1)) * pitch;

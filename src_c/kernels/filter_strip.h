@@ -44,6 +44,44 @@ FC_INLINE void filter_tap(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x, c
     }
 }
 
+/* Add a row of kw taps to one output row. */
+FC_INLINE void filter_taps_flat(vec acc[FILTER_VECTORS], const real *x, const real *weight, ptrdiff_t kw,
+                                ptrdiff_t step)
+{
+    ptrdiff_t s = 0;
+#if V_PART
+    /* Loads that cross a cache line are what bounds this: every other tap's pixels are taken from
+     * registers. Groups of taps begin where their pixels are held, no further than the windows reach. */
+    while (2 * step < LANES && (kw - 1 - s) * step >= LANES) {
+        vec held[FILTER_VECTORS + 1];
+        ptrdiff_t shift = step;
+        vec w = v_set1(weight[s]);
+        FC_UNROLL for (int v = 0; v <= FILTER_VECTORS; v++) {
+            held[v] = v_load(x + v * LANES);
+            FC_KEEP(held[v]);
+        }
+        FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+            acc[v] = v_fma(w, held[v], acc[v]);
+        for (s++; shift + step <= LANES; s++, shift += step) {
+            w = v_set1(weight[s++]);
+            FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+                acc[v] = v_fma(w, v_load(x + shift + v * LANES), acc[v]);
+            shift += step;
+            const v_places places = v_places_from((int)shift);
+            w = v_set1(weight[s]);
+            FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+                acc[v] = v_fma(w, v_part(held[v], held[v + 1], places), acc[v]);
+        }
+        x += shift;
+    }
+#endif
+    for (; s < kw; s++, x += step) {
+        const vec w = v_set1(weight[s]);
+        FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+            acc[v] = v_fma(w, v_load(x + v * LANES), acc[v]);
+    }
+}
+
 /* Add input row i to them. */
 FC_INLINE void filter_row(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x,
                           const struct filter_taps *t, ptrdiff_t i, ptrdiff_t kw, const int unrolled,
@@ -87,7 +125,7 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                 filter_row_phases(acc, row[i] + x, t, i, kw, nv);
         } else if (rows == 1) {
             for (ptrdiff_t i = 0; i < kh; i++)
-                filter_row(acc, row[i] + x, t, i, kw, 0, 0, 1, nv);
+                filter_taps_flat(acc[0], row[i] + x, t->weight + i * kw, kw, t->step);
         } else {
             /* Only the output rows whose window holds an input row take part in it. */
             FC_UNROLL for (int i = 0; i < rows - 1; i++)
@@ -190,7 +228,7 @@ static void filter_outputs(const struct fc_filter2d *p, const struct filter_taps
 }
 
 struct filter_strip {
-    ptrdiff_t slots, pitch, line_pitch; /* lines in the ring; numbers in a line */
+    ptrdiff_t slots, pitch, ring_pitch, line_pitch; /* lines in the ring; numbers in a line, of it */
     ptrdiff_t phases, phase, piece; /* of a line; numbers in each; and in a piece of it, or 0: such
                                        lines are not cut */
 };
@@ -201,7 +239,7 @@ FC_INLINE ptrdiff_t filter_phase(const struct fc_filter2d *p, ptrdiff_t cols)
     return cols + (p->kw - 1) / p->stride_w;
 }
 
-FC_INLINE struct filter_strip filter_strip(const struct fc_filter2d *p)
+FC_INLINE struct filter_strip filter_strip(const struct fc_filter2d *p, const int separable)
 {
     /* The last tile of a line reads, or writes, up to FILTER_TILE numbers past its end. */
     struct filter_strip s = {.phases = 1, .phase = (p->block_cols + p->kw - 1) * p->c};
@@ -212,14 +250,15 @@ FC_INLINE struct filter_strip filter_strip(const struct fc_filter2d *p)
         s.piece = FC_MAX(FILTER_PIECE, s.phases * p->c) + FILTER_COPY;
     }
     s.pitch = odd_lines(s.phases * s.phase + FILTER_TILE);
+    s.ring_pitch = separable ? odd_lines(p->block_cols * p->c + FILTER_TILE) : s.pitch;
     s.line_pitch = odd_lines(FILTER_PART + FILTER_TILE);
     return s;
 }
 
-static size_t filter_scratch(const void *params)
+static size_t filter_scratch(const void *params, const int separable)
 {
-    const struct filter_strip s = filter_strip(params);
-    return 3 * taken(s.slots, sizeof(real *)) + taken((s.slots + 1) * s.pitch, sizeof(real)) +
+    const struct filter_strip s = filter_strip(params, separable);
+    return 3 * taken(s.slots, sizeof(real *)) + taken(s.slots * s.ring_pitch + s.pitch, sizeof(real)) +
            taken(FILTER_ROWS * s.line_pitch, sizeof(real)) + taken(s.piece, sizeof(real));
 }
 
@@ -277,16 +316,16 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
                            const int separable)
 {
     const ptrdiff_t y0 = b->y0, y1 = b->y1, cols = b->cols;
-    const struct filter_strip s = filter_strip(p);
+    const struct filter_strip s = filter_strip(p, separable);
     const struct filter_inside none = {0, 0};
     const struct filter_inside in = s.piece ? none : filter_inside(p, b, FILTER_TILE);
     const real **const around = take(&scratch, s.slots, sizeof *around);
     const real **const inside = take(&scratch, s.slots, sizeof *inside);
     const real **const found = take(&scratch, s.slots, sizeof *found); /* by slot: the line inside */
-    real *const ring = take(&scratch, (s.slots + 1) * s.pitch, sizeof(real));
+    real *const ring = take(&scratch, s.slots * s.ring_pitch + s.pitch, sizeof(real));
     real *const line = take(&scratch, FILTER_ROWS * s.line_pitch, sizeof(real));
     real *const piece = take(&scratch, s.piece, sizeof(real));
-    real *const fetched_line = ring + s.slots * s.pitch;
+    real *const fetched_line = ring + s.slots * s.ring_pitch;
     const struct filter_lines from = {inside, around, separable ? none : in};
     const struct filter_taps along = {
         (const real *)p->kernel + p->kh, 1, p->kw, p->c, s.phases, s.phase, 1, 0};
@@ -300,7 +339,7 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
         const ptrdiff_t first = (y - y0) * p->stride_h; /* of the lines that it sees */
         step = filter_tile_rows(p, &taps, y1 - y);
         for (fetched = FC_MAX(fetched, first); fetched < first + p->kh - 1 + step; fetched++) {
-            real *const slot = ring + fetched % s.slots * s.pitch;
+            real *const slot = ring + fetched % s.slots * s.ring_pitch;
             real *const source = separable ? fetched_line : slot;
             const ptrdiff_t at = y0 * p->stride_h - p->top + fetched;
             const real *image = source;
@@ -319,7 +358,7 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
             }
         }
         for (ptrdiff_t i = 0; i < p->kh - 1 + step; i++) {
-            around[i] = ring + (first + i) % s.slots * s.pitch;
+            around[i] = ring + (first + i) % s.slots * s.ring_pitch;
             inside[i] = found[(first + i) % s.slots];
         }
         for (ptrdiff_t m = 0; m < p->m; m++) {

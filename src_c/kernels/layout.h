@@ -70,6 +70,14 @@ FC_INLINE vec load_up_to(const real *row, ptrdiff_t i, ptrdiff_t n)
     return n - i >= LANES ? v_load(row + i) : n - i > 0 ? v_load_n(row + i, n - i) : v_set1(0);
 }
 
+FC_INLINE void store_up_to(real *row, ptrdiff_t i, ptrdiff_t n, vec v)
+{
+    if (n - i >= LANES)
+        v_store(row + i, v);
+    else
+        v_store_n(row + i, v, n - i);
+}
+
 /* Elements [i, i + width) of such a row, as whole vectors; all of them zeros where there is no row. */
 FC_INLINE void copy_up_to(real *dst, ptrdiff_t width, const real *row, ptrdiff_t i, ptrdiff_t n)
 {

@@ -5,6 +5,7 @@
 #include "../platform.h"
 
 #define VEC_REGS 16
+#define V_PART 0
 
 FC_INLINE void v_stream_end(void) { _mm_sfence(); }
 
@@ -52,6 +53,7 @@ FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_ps(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm256_div_ps(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return _mm256_sqrt_ps(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_ps(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
@@ -77,6 +79,10 @@ FC_INLINE vec v_key_max(vec a, vec b)
 FC_INLINE vec v_key_min(vec a, vec b)
 {
     return _mm256_castsi256_ps(_mm256_min_epi32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
+}
+FC_INLINE vec v_bits_max(vec a, vec b)
+{
+    return _mm256_castsi256_ps(_mm256_max_epu32(_mm256_castps_si256(a), _mm256_castps_si256(b)));
 }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
 {
@@ -130,10 +136,13 @@ FC_INLINE vec v_load_half(const uint16_t *p)
 {
     return _mm256_cvtps_pd(_mm_cvtph_ps(_mm_loadl_epi64((const __m128i *)p)));
 }
+FC_INLINE vec v_load_float(const float *p) { return _mm256_cvtps_pd(_mm_loadu_ps(p)); }
+FC_INLINE void v_store_float(float *p, vec v) { _mm_storeu_ps(p, _mm256_cvtpd_ps(v)); }
 FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_pd(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_pd(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm256_mul_pd(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm256_div_pd(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return _mm256_sqrt_pd(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm256_fmadd_pd(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {

@@ -4,6 +4,8 @@
 #include "../platform.h"
 
 #define VEC_REGS 32
+#define V_PART (FC_BITS != 8)
+typedef __m512i v_places;
 
 FC_INLINE void v_stream_end(void) { _mm_sfence(); }
 
@@ -40,6 +42,7 @@ FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return _mm512_sqrt_ps(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
@@ -66,6 +69,10 @@ FC_INLINE vec v_key_min(vec a, vec b)
 {
     return _mm512_castsi512_ps(_mm512_min_epi32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
 }
+FC_INLINE vec v_bits_max(vec a, vec b)
+{
+    return _mm512_castsi512_ps(_mm512_max_epu32(_mm512_castps_si512(a), _mm512_castps_si512(b)));
+}
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
 {
     return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x);
@@ -80,6 +87,12 @@ FC_INLINE vec v_pow2(vec n)
     const __m512i biased = _mm512_castps_si512(_mm512_add_ps(n, _mm512_set1_ps(0x1.8p23f + 127)));
     return _mm512_castsi512_ps(_mm512_slli_epi32(biased, 23));
 }
+FC_INLINE v_places v_places_from(int n)
+{
+    const __m512i first = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    return _mm512_add_epi32(first, _mm512_set1_epi32(n));
+}
+FC_INLINE vec v_part(vec a, vec b, v_places n) { return _mm512_permutex2var_ps(a, n, b); }
 FC_INLINE vec v_even(vec a, vec b)
 {
     const __m512i even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
@@ -104,75 +117,6 @@ FC_INLINE vec v_shift_in(vec before, vec v)
 {
     return _mm512_castsi512_ps(
         _mm512_alignr_epi32(_mm512_castps_si512(v), _mm512_castps_si512(before), 15));
-}
-
-#elif FC_BITS == 64
-
-typedef double real;
-typedef __m512d vec;
-#define LANES 8
-
-FC_INLINE __mmask8 v_first(ptrdiff_t n) { return (__mmask8)((1u << n) - 1); }
-
-FC_INLINE vec v_set1(real x) { return _mm512_set1_pd(x); }
-FC_INLINE vec v_load(const real *p) { return _mm512_loadu_pd(p); }
-FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_pd(p, v); }
-FC_INLINE void v_stream(real *p, vec v) { _mm512_stream_pd(p, v); }
-FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_pd(v_first(n), p); }
-FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_pd(p, v_first(n), v); }
-FC_INLINE vec v_load_half(const uint16_t *p)
-{
-    return _mm512_cvtps_pd(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)p)));
-}
-FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_pd(a, b); }
-FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_pd(a, b); }
-FC_INLINE vec v_mul(vec a, vec b) { return _mm512_mul_pd(a, b); }
-FC_INLINE vec v_div(vec a, vec b) { return _mm512_div_pd(a, b); }
-FC_INLINE vec v_fma(vec a, vec b, vec c) { return _mm512_fmadd_pd(a, b, c); }
-FC_INLINE vec v_max(vec acc, vec x)
-{
-    return _mm512_mask_max_pd(x, _mm512_cmp_pd_mask(x, x, _CMP_ORD_Q), x, acc);
-}
-FC_INLINE vec v_min(vec acc, vec x)
-{
-    return _mm512_mask_min_pd(x, _mm512_cmp_pd_mask(x, x, _CMP_ORD_Q), x, acc);
-}
-FC_INLINE vec v_larger(vec acc, vec x) { return _mm512_max_pd(x, acc); }
-FC_INLINE vec v_smaller(vec acc, vec x) { return _mm512_min_pd(x, acc); }
-FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y)
-{
-    return _mm512_mask_mov_pd(y, _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ), x);
-}
-FC_INLINE vec v_abs(vec x) { return _mm512_andnot_pd(_mm512_set1_pd(-0.0), x); }
-FC_INLINE vec v_copysign(vec x, vec sign)
-{
-    return _mm512_or_pd(v_abs(x), _mm512_and_pd(_mm512_set1_pd(-0.0), sign));
-}
-FC_INLINE vec v_pow2(vec n)
-{
-    const __m512i biased = _mm512_castpd_si512(_mm512_add_pd(n, _mm512_set1_pd(0x1.8p52 + 1023)));
-    return _mm512_castsi512_pd(_mm512_slli_epi64(biased, 52));
-}
-FC_INLINE vec v_even(vec a, vec b)
-{
-    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 2, 4, 6, 8, 10, 12, 14), b);
-}
-FC_INLINE vec v_odd(vec a, vec b)
-{
-    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(1, 3, 5, 7, 9, 11, 13, 15), b);
-}
-FC_INLINE vec v_zip_low(vec a, vec b)
-{
-    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b);
-}
-FC_INLINE vec v_zip_high(vec a, vec b)
-{
-    return _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b);
-}
-FC_INLINE vec v_shift_in(vec before, vec v)
-{
-    return _mm512_castsi512_pd(
-        _mm512_alignr_epi64(_mm512_castpd_si512(v), _mm512_castpd_si512(before), 7));
 }
 
 #else

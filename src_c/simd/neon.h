@@ -5,6 +5,7 @@
 #include "../platform.h"
 
 #define VEC_REGS 32
+#define V_PART 0
 
 FC_INLINE void v_stream_end(void) {} /* v_stream is a plain store */
 
@@ -39,6 +40,7 @@ FC_INLINE vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f32(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f32(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return vdivq_f32(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return vsqrtq_f32(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f32(c, a, b); }
 FC_INLINE vec v_max(vec acc, vec x)
 {
@@ -66,6 +68,10 @@ FC_INLINE vec v_key_max(vec a, vec b)
 FC_INLINE vec v_key_min(vec a, vec b)
 {
     return vreinterpretq_f32_s32(vminq_s32(vreinterpretq_s32_f32(a), vreinterpretq_s32_f32(b)));
+}
+FC_INLINE vec v_bits_max(vec a, vec b)
+{
+    return vreinterpretq_f32_u32(vmaxq_u32(vreinterpretq_u32_f32(a), vreinterpretq_u32_f32(b)));
 }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return vbslq_f32(vcltq_f32(a, b), x, y); }
 FC_INLINE vec v_abs(vec x) { return vabsq_f32(x); }
@@ -100,10 +106,13 @@ FC_INLINE vec v_load_half(const uint16_t *p)
     memcpy(&two, p, sizeof two);
     return vcvt_f64_f32(vget_low_f32(vcvt_f32_f16(vreinterpret_f16_u32(vdup_n_u32(two)))));
 }
+FC_INLINE vec v_load_float(const float *p) { return vcvt_f64_f32(vld1_f32(p)); }
+FC_INLINE void v_store_float(float *p, vec v) { vst1_f32(p, vcvt_f32_f64(v)); }
 FC_INLINE vec v_add(vec a, vec b) { return vaddq_f64(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f64(a, b); }
 FC_INLINE vec v_mul(vec a, vec b) { return vmulq_f64(a, b); }
 FC_INLINE vec v_div(vec a, vec b) { return vdivq_f64(a, b); }
+FC_INLINE vec v_sqrt(vec x) { return vsqrtq_f64(x); }
 FC_INLINE vec v_fma(vec a, vec b, vec c) { return vfmaq_f64(c, a, b); }
 FC_INLINE vec v_max(vec acc, vec x)
 {

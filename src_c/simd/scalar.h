@@ -8,21 +8,26 @@
  *   v_larger* v_smaller*(acc, x)         the same where neither is NaN, else either
  *   v_key(x)                             for 32 alone: the float as an integer of the same order, -0 below
  *                                        0, and back; v_key_max v_key_min(a, b) compare such integers
+ *   v_bits_max(a, b)                     for 32 alone: the larger of their bits, as unsigned integers
  *   wide, WIDE_LANES, wide_*             for 8 alone: 16-bit integers that uint8 widens to, and narrows
  *                                        to, saturated (wide_store_8); modulo 2**16, and without a
  *                                        sign in wide_mul_high (of the product, the upper half) and
  *                                        wide_shift (to the right)
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
+ *   v_part(a, b, v_places_from(n))       elements n, n + 1, ... of a followed by b, n <= LANES: where V_PART
+ *                                        is 1, and that is faster than a load across two cache lines
  *   v_shift_in(before, v)                the last element of before, then all but the last of v
  *   within_16*(p, from, n)               bit i of 16: is p[i] - from, modulo 2**16, less than n?
  *   v_add v_sub v_mul v_div              as the operators
+ *   v_sqrt(x)                            the square root, rounded once
  *   v_fma(a, b, c)                       a * b + c, rounded once
  *   v_abs(x) v_copysign(x, sign)         of a NaN too
  *   v_if_less(a, b, x, y)                x where a < b, else (a NaN in either) y
  *   v_pow2(n)                            2**n of a whole n whose power is normal; of a NaN anything
  *   v_load_half(p)                       of float16, exact
  *   v_store_half(p, v)                   to float16, rounded half to even; for 32 alone
+ *   v_load_float(p) v_store_float(p, v)  of float, exact, and rounded to it; for 64 alone
  *   v_stream(p, v) v_stream_end()        store past the caches, p aligned to the vector; and what to
  *                                        call after the last of them
  */
@@ -39,6 +44,7 @@
 
 #define LANES 1
 #define VEC_REGS 16
+#define V_PART 0
 
 FC_INLINE uint32_t within_16(const uint16_t *p, uint16_t from, uint16_t n)
 {
@@ -51,6 +57,7 @@ FC_INLINE uint32_t within_16(const uint16_t *p, uint16_t from, uint16_t n)
 #if FC_BITS == 32
 typedef float real;
 FC_INLINE real v_fma(real a, real b, real c) { return fmaf(a, b, c); }
+FC_INLINE real v_sqrt(real x) { return sqrtf(x); }
 FC_INLINE real v_abs(real x) { return fabsf(x); }
 FC_INLINE real v_copysign(real x, real sign) { return copysignf(x, sign); }
 /* Adding 1.5 * 2**23 leaves a whole number in the low bits; the shift drops all but the exponent. */
@@ -77,9 +84,16 @@ FC_INLINE real v_key(real x)
 }
 FC_INLINE real v_key_max(real a, real b) { return v_key_bits(a) > v_key_bits(b) ? a : b; }
 FC_INLINE real v_key_min(real a, real b) { return v_key_bits(a) < v_key_bits(b) ? a : b; }
+FC_INLINE real v_bits_max(real a, real b)
+{
+    return (uint32_t)v_key_bits(a) > (uint32_t)v_key_bits(b) ? a : b;
+}
 #elif FC_BITS == 64
 typedef double real;
+FC_INLINE real v_load_float(const float *p) { return *p; }
+FC_INLINE void v_store_float(float *p, real v) { *p = (float)v; }
 FC_INLINE real v_fma(real a, real b, real c) { return fma(a, b, c); }
+FC_INLINE real v_sqrt(real x) { return sqrt(x); }
 FC_INLINE real v_abs(real x) { return fabs(x); }
 FC_INLINE real v_copysign(real x, real sign) { return copysign(x, sign); }
 FC_INLINE real v_pow2(real n)

@@ -1,5 +1,0 @@
-#define FC_ISA avx512
-#define FC_BITS 64
-#include "../simd/avx512.h"
-
-#include "../kernels/all.h"
