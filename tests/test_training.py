@@ -11,7 +11,7 @@ import pytest
 from helpers import assert_same_bits
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastconv import nn
+from fastconv import _config, nn
 
 RNG = np.random.default_rng(7)
 
@@ -94,6 +94,14 @@ def test_the_same_seed_gives_the_same_bits_on_any_threads(digits):
         assert again == history
         assert_same_bits(tuple(other.state_dict().values()), tuple(model.state_dict().values()))
     assert history.loss[-1] < history.loss[0]
+
+
+def test_the_same_bits_on_every_instruction_set(digits, isa):
+    model, history = training(digits, epochs=1)
+    with _config.use_isa("scalar"):
+        other, again = training(digits, epochs=1)
+    assert again == history
+    assert_same_bits(tuple(other.state_dict().values()), tuple(model.state_dict().values()))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
