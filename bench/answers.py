@@ -114,6 +114,8 @@ def _reference(case, **arrays):
 
     The truth is the same for every method.
     """
+    if case.operation == "linear":
+        return arrays["x"].astype(np.float64) @ arrays["weight"].astype(np.float64).T
     operation = getattr(reference, case.operation.rpartition(".")[2])
     arguments = {name: value for name, value in case.arguments.items() if name != "method"}
     if case.operation == "conv2d_backward":
@@ -157,6 +159,8 @@ def _relative_bound(case):
         terms = case.arguments["kernel_size"] ** (len(case.shape) - 2)
     elif case.operation == "global_avg_pool":
         terms = math.prod(case.shape[2:] if case.arguments["layout"] == "NCHW" else case.shape[1:3])
+    elif case.operation == "linear":
+        terms = case.kernel[1]
     elif case.window:
         terms = case.window**2
     elif case.kernel:

@@ -171,6 +171,11 @@ def _global_pool(name, operation, shape, layout="NCHW"):
                 arguments={"layout": layout})
 
 
+def _linear(samples, inputs, outputs):
+    return Case(f"linear_{inputs}_{outputs}", "linear", "linear", (samples, inputs), "GFLOP/s",
+                2e-9 * samples * inputs * outputs, (outputs, inputs))
+
+
 def _train(name, shape, network):
     return Case(name, "train", "nn.train_step", shape, "image/s", shape[0],
                 arguments={"network": network})
@@ -276,6 +281,8 @@ CASES = (
     _global_pool("avg_global_7", "global_avg_pool", (32, 2048, 7, 7)),
     _global_pool("max_global_28x28", "global_max_pool", (32, 64, 28, 28)),
     _global_pool("avg_global_112_nhwc", "global_avg_pool", (8, 112, 112, 64), "NHWC"),
+    # nn.Linear, a 1x1 convolution of pixels that are samples, beside products of matrices.
+    *(_linear(64, *sizes) for sizes in ((784, 256), (3136, 128), (8192, 10), (512, 512))),
     # A whole step: forward, backward, SGD with momentum.
     _train("train_8x8",   (64, 1, 8, 8),   "conv16 conv32 pool linear10"),
     _train("train_28x28", (64, 1, 28, 28), "conv32 pool conv64 pool linear128 linear10"),

@@ -316,6 +316,8 @@ def test_all_layers_learn_ten_images_by_heart():
         ),
         (lambda: nn.Conv2d(3, 4, 3, stride=0), "Conv2d: stride is 0, expected at least 1"),
         (lambda: nn.Dropout(1), "Dropout: p is 1, expected at least 0 and less than 1"),
+        (lambda: nn.ReLU()(np.ones(3), threads=0), "ReLU: threads is 0, expected 1 to"),
+        (lambda: nn.ReLU().predict(np.ones(3), 0), "ReLU: batch_size is 0, expected at least 1"),
         (lambda: nn.Sequential(3), "Sequential: got 3, expected layers"),
         (
             lambda: nn.ReLU()(np.zeros((0, 3))),

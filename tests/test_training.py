@@ -11,7 +11,7 @@ import pytest
 from helpers import assert_same_bits
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastconv import nn
+from fastconv import _config, nn
 
 RNG = np.random.default_rng(7)
 
@@ -94,6 +94,14 @@ def test_the_same_seed_gives_the_same_bits_on_any_threads(digits):
         assert again == history
         assert_same_bits(tuple(other.state_dict().values()), tuple(model.state_dict().values()))
     assert history.loss[-1] < history.loss[0]
+
+
+def test_the_same_bits_on_every_instruction_set(digits, isa):
+    model, history = training(digits, epochs=1)
+    with _config.use_isa("scalar"):
+        other, again = training(digits, epochs=1)
+    assert again == history
+    assert_same_bits(tuple(other.state_dict().values()), tuple(model.state_dict().values()))
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
@@ -184,6 +192,20 @@ def test_progress(digits, capsys):
     )
 
 
+def test_progress_on_a_terminal(digits, capsys, monkeypatch):
+    x, labels, _ = digits
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    clock = iter(range(10**6))
+    monkeypatch.setattr("fastconv.nn.training.time.monotonic", lambda: float(next(clock)))
+    nn.fit(small_model(), x, labels, epochs=2, batch_size=150)
+    shown = [text.strip() for text in capsys.readouterr().err.split("\r") if "left" in text]
+    # Four batches, a second of this clock each.
+    assert [text.split(", ")[2:] for text in shown] == [
+        ["150 images per second", f"{left}.0 s left"] for left in (3, 2, 1, 0)
+    ]
+    assert [text.split(":")[0] for text in shown] == ["epoch 1/2"] * 2 + ["epoch 2/2"] * 2
+
+
 def test_a_loss_that_is_not_a_number(digits):
     x, labels, _ = digits
     for spoil, message in (
@@ -231,7 +253,7 @@ def test_a_gradient_that_is_not_a_number():
         ({"optimizer": "adagrad"}, "fit: optimizer is 'adagrad', expected one of sgd, adam, adamw"),
         ({"schedule": "linear"}, "fit: schedule is 'linear', expected one of cosine, one_cycle"),
         ({"resume": True}, "fit: resume needs a checkpoint, got none"),
-        ({"threads": 0}, "train_step: threads is 0, expected 1 to"),
+        ({"threads": 0}, "Sequential: threads is 0, expected 1 to"),
     ],
 )
 def test_messages_of_fit(change, message):

@@ -19,6 +19,8 @@ def prepare(case, arrays, threads):
     fastconv.set_num_threads(threads)
     if case.operation == "nn.train_step":
         return {"fastconv": trainer(case, arrays["x"])}
+    if case.operation == "linear":
+        return {"fastconv": _linear(threads, **arrays)}
     operation = attrgetter(case.operation)(fastconv)
     fresh = partial(operation, *arrays.values(), **case.arguments)
     out = fresh()
@@ -29,6 +31,14 @@ def prepare(case, arrays, threads):
     else:
         prepared = partial(fresh, out=out, threads=threads)
     return {"fastconv": prepared, "fastconv fresh": fresh}
+
+
+def _linear(threads, x, weight):
+    """Give what nn.Linear computes."""
+    plan = fastconv.plan_conv2d(weight[:, :, None, None], layout="NHWC")
+    image = x[None, None]
+    out = result_like(np.empty((1, 1, len(x), len(weight)), x.dtype))
+    return lambda: plan(image, out, threads)[0, 0]
 
 
 def trainer(case, x, dtype="float32"):

@@ -1,4 +1,4 @@
-"""SciPy's image filters on float32; large kernels by FFT, which is faster there."""
+"""SciPy's image filters on float32; large kernels by FFT, which is faster there. NumPy's matmul."""
 
 from functools import partial
 
@@ -18,6 +18,10 @@ def prepare(case, arrays, threads):
     # SciPy cuts integer results off where others round, and has no channels.
     if case.dtype != "float32" or "channel_axis" in case.arguments:
         return {}
+    if case.operation == "linear":
+        x, weight = arrays.values()
+        out = result_like(np.empty((len(x), len(weight)), x.dtype))
+        return {"numpy matmul": partial(np.matmul, x, weight.T, out)}
     build = _plane if case.is_plane else _FILTERS.get(case.operation)
     return {"scipy": build(case, **arrays)} if build else {}
 

@@ -20,6 +20,8 @@ torch.inference_mode().__enter__()
 def prepare(case, arrays, threads):
     torch.set_num_threads(threads)
     tensors = {name: torch.from_numpy(array).clone() for name, array in arrays.items()}
+    if case.operation == "linear":
+        return {"torch": partial(functional.linear, tensors["x"], tensors["weight"])}
     if case.operation == "nn.train_step":
         return _train(case, arrays["x"])
     if case.operation == "conv2d":

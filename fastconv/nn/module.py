@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from fastconv import _arrays
+from fastconv import _arrays, _geometry, _threads
 
 FLOATS = ("float32", "float64")
 
@@ -97,17 +97,18 @@ class Module:
 
     def forward(self, x, threads=None):
         """Give the result for a batch; it is overwritten by the next call."""
-        return self._forward(self._checked(x), threads)
+        return self._forward(*self._checked(x, threads))
 
     def backward(self, dy, threads=None, input_gradient=True):
         """Give the gradient by the last batch (None unless asked for); set those by parameters."""
         self._pool.reset()
-        dy = _arrays.readable(self._label(), "dy", dy, FLOATS)
+        dy, threads = self._checked(dy, threads, "dy")
         return self._backward(dy, threads, input_gradient)
 
     def predict(self, x, batch_size=256, threads=None):
         """Give the results for any number of samples, as a new array, as `eval` has them."""
-        x = self._checked(x)
+        x, threads = self._checked(x, threads)
+        batch_size = _geometry.integer(self._label(), "batch_size", batch_size, 1)
         was, result = self.training, None
         self.train(False)
         try:
@@ -253,11 +254,12 @@ class Module:
                 found[prefix + key] = array
         return found
 
-    def _checked(self, x):
-        x = _arrays.readable(self._label(), "x", x, FLOATS)
+    def _checked(self, x, threads, name="x"):
+        label = self._label()
+        x = _arrays.readable(label, name, x, FLOATS)
         if not x.size:
-            raise ValueError(f"{self._label()}: x has shape {x.shape}, expected at least a sample")
-        return x
+            raise ValueError(f"{label}: {name} has shape {x.shape}, expected at least a sample")
+        return x, threads if threads is None else _threads.checked(label, "threads", threads)
 
     def _label(self):
         kind = type(self).__name__

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastconv import _arrays, _threads
+from fastconv import _arrays
 from fastconv._progress import Line, clock
 from fastconv.nn import losses, serialization
 from fastconv.nn.layers import Dropout
@@ -86,8 +86,6 @@ def train_step(model, optimizer, x, y, loss=losses.cross_entropy, threads=None):
 
 
 def _step(model, optimizer, x, y, loss, threads):
-    if threads is not None:
-        threads = _threads.checked("train_step", "threads", threads)
     if not model.training:
         model.train()
     with np.errstate(all="ignore"):  # what is not finite is told below
@@ -238,14 +236,13 @@ def fit(
         run.restore(checkpoint)
     history = run.history
     history.stopped = ""
-    line, start, first_epoch = Line() if progress else None, time.monotonic(), history.epochs
+    status = _Status(history.epochs, epochs, batches, batch_size) if progress else None
     with _stop_asked() as stop:
         for epoch in range(history.epochs, epochs):
             for step, part in run.epoch(x, y, epoch, batches, batch_size, schedule, augment,
                                         threads):  # fmt: skip
-                if line is not None:
-                    seen = (step + 1 + (epoch - first_epoch) * batches) * batch_size
-                    _show(line, start, epoch, epochs, step, batches, part, seen)
+                if status is not None:
+                    status.batch(epoch, step, part)
                 if stop.is_set():
                     break
             if stop.is_set():
@@ -254,17 +251,16 @@ def fit(
             run.finish_epoch(validation, len(x), threads)
             if checkpoint is not None:
                 run.save(checkpoint)
-            if line is not None:
-                line.clear()
-                print(_epoch_line(history, epochs), file=sys.stderr)
+            if status is not None:
+                status.epoch(history)
             if any([callback(model, history) for callback in callbacks]):
                 history.stopped = "callback"
             elif patience is not None and history.epochs - 1 - history.best_epoch >= patience:
                 history.stopped = "patience"
             if history.stopped:
                 break
-    if line is not None:
-        line.clear()
+    if status is not None:
+        status.clear()
     if run.best is not None:
         model.load_state_dict(run.best)
     model.eval()
@@ -417,13 +413,35 @@ def _stop_asked():
             signal.signal(signal.SIGINT, before)
 
 
-def _show(line, start, epoch, epochs, step, batches, part, seen):
-    seconds = time.monotonic() - start
-    left = seconds / (seen or 1) * ((epochs - epoch) * batches - step - 1) * (seen / (step + 1))
-    line.write(
-        f"epoch {epoch + 1}/{epochs}, batch {step + 1}/{batches}: loss {part[0]:.4f}, "
-        f"accuracy {part[1]:.1%}, {seen / seconds:,.0f} images per second, {clock(left)} left"
-    )
+class _Status:
+    """A line for each epoch, and on a terminal one that goes on, ten times a second at most."""
+
+    def __init__(self, first_epoch, epochs, batches, batch_size):
+        self.first, self.epochs = first_epoch, epochs
+        self.batches, self.batch_size = batches, batch_size
+        self._line, self._start, self._shown = Line(), time.monotonic(), 0.0
+
+    def batch(self, epoch, step, part):
+        """After a batch; `part` is the mean loss and accuracy of the epoch so far."""
+        now = time.monotonic()
+        if not self._line.width or now - self._shown < 0.1:
+            return
+        self._shown = now
+        done = (epoch - self.first) * self.batches + step + 1
+        total = (self.epochs - self.first) * self.batches
+        seconds = now - self._start
+        self._line.write(
+            f"epoch {epoch + 1}/{self.epochs}: loss {part[0]:.4f}, accuracy {part[1]:.1%}, "
+            f"{done * self.batch_size / seconds:,.0f} images per second, "
+            f"{clock(seconds / done * (total - done))} left"
+        )
+
+    def epoch(self, history):
+        self.clear()
+        print(_epoch_line(history, self.epochs), file=sys.stderr)
+
+    def clear(self):
+        self._line.clear()
 
 
 def _epoch_line(history, epochs):
