@@ -122,7 +122,8 @@ GOOD = {each.function.__name__: each for each in GOOD}
 WITH_OUT = [name for name, each in GOOD.items() if each.out is not None]
 LAYERS = [name for name, each in GOOD.items() if "x" in each.arguments]
 FILTERS = [name for name, each in GOOD.items() if "image" in each.arguments]
-FLOAT_RESULTS = ("gradient", "harris", "shi_tomasi")  # of image filters: they have no others
+# Of image filters: they have no other results.
+FLOAT_RESULTS = ("gradient", "harris", "local_mean_std", "shi_tomasi")
 
 
 def spoil(name, error, **bad):

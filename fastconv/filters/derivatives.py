@@ -240,11 +240,17 @@ def roberts(
     >>> roberts(square, border="valid"), roberts(square, 1, border="valid")
     (array([[7]], dtype=int16), array([[2]], dtype=int16))
     """
+    key, result = _calls.planned(
+        "roberts", image, out, None, diagonal, scale, delta, border, cval, channel_axis, out_dtype,
+        threads,
+    )  # fmt: skip
+    if result is not None:
+        return result
     kernels = ([[-1, 0], [0, 1]], [[0, -1], [1, 0]])
     kernel = np.array(kernels[_geometry.integer("roberts", "diagonal", diagonal, 0, 1)])
     return correlate(
         "roberts", image, [kernel], border, cval, (0, 0), scale, delta, channel_axis,
-        signed_dtype(image) if out_dtype is None else out_dtype, out, threads,
+        signed_dtype(image) if out_dtype is None else out_dtype, out, threads, key,
     )  # fmt: skip
 
 
@@ -292,12 +298,19 @@ def laplacian(
            [  5, -20,   5],
            [  0,   5,   0]], dtype=int16)
     """
+    key, result = _calls.planned(
+        "laplacian", image, out, None, ksize, scale, delta, border, cval, channel_axis, out_dtype,
+        threads,
+    )  # fmt: skip
+    if result is not None:
+        return result
     kernels = {1: [[0, 1, 0], [1, -4, 1], [0, 1, 0]], 3: [[2, 0, 2], [0, -8, 0], [2, 0, 2]]}
-    if _geometry.integer("laplacian", "ksize", ksize, 1) not in kernels:
+    ksize = _geometry.integer("laplacian", "ksize", ksize, 1)
+    if ksize not in kernels:
         raise ValueError(f"laplacian: ksize is {ksize}, expected 1 or 3")
     return correlate(
         "laplacian", image, [np.array(kernels[ksize])], border, cval, None, scale, delta,
-        channel_axis, signed_dtype(image) if out_dtype is None else out_dtype, out, threads,
+        channel_axis, signed_dtype(image) if out_dtype is None else out_dtype, out, threads, key,
     )  # fmt: skip
 
 
@@ -307,13 +320,18 @@ def operator_kernels(name, dy):
     return kernels[::-1] if dy else kernels
 
 
-def _operate(function, image, dx, dy, *, out_dtype, **options):
+def _operate(function, image, dx, dy, *, out_dtype, out, **options):
+    key, result = _calls.planned(function, image, out, None, dx, dy, out_dtype, *options.values())
+    if result is not None:
+        return result
     dx, dy = (_geometry.integer(function, name, n, 0) for name, n in (("dx", dx), ("dy", dy)))
     if dx + dy != 1:
         raise ValueError(f"{function}: dx={dx}, dy={dy}, expected one of them 1 and the other 0")
     out_dtype = signed_dtype(image) if out_dtype is None else out_dtype
     kernels = operator_kernels(function, dy)
-    return sep_correlate(function, image, *kernels, out_dtype=out_dtype, **options)
+    return sep_correlate(
+        function, image, *kernels, out_dtype=out_dtype, out=out, key=key, **options
+    )
 
 
 def sobel_kernels(dx, dy, ksize):

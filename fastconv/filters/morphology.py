@@ -455,6 +455,10 @@ class _Element:
         """The first of two images less the second, rounded and saturated for integers."""
         result, finish, between = self._result(image, border, channel_axis, out_dtype, out)
         more, less = (np.asarray(each) for each in both(between))
+        if more.dtype == less.dtype == result.dtype and result.dtype.kind == "u":
+            np.maximum(more, less, out=result)
+            np.subtract(result, less, out=result)
+            return finish()
         wide = np.int32 if more.dtype.kind in "iu" else np.result_type(more, less, result)
         with np.errstate(invalid="ignore"):  # infinity minus infinity is NaN, silently
             y = np.subtract(more, less, dtype=wide)
