@@ -123,9 +123,9 @@ def shown(value):
 
 def number(function, name, value, finite=True):
     """A real number; a finite one, unless any will do."""
-    if isinstance(value, str | bytes) or np.ndim(value) != 0:
-        raise TypeError(f"{function}: {name} is {shown(value)}, expected a number")
     try:
+        if isinstance(value, str | bytes) or np.ndim(value) != 0:
+            raise TypeError
         result = float(value)
     except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{function}: {name} is {shown(value)}, expected a number") from None

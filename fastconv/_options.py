@@ -18,9 +18,9 @@ KERNEL is
 Outputs keep their place below the folders given, or below the part of a quoted pattern
 before its first wildcard. 16-bit and floating images keep their type, EXIF orientation is
 applied, alpha is not filtered; colour profile, EXIF, resolution, JPEG comments and PNG text
-are kept where the format of the output has a place for them, XMP and TIFF descriptions are
-not. CMYK becomes sRGB; other pixels that cannot be kept are refused. The exit code is 0,
-or 1 if a file failed, 2 if nothing was started, 130 on Ctrl-C.
+are kept where the format of the output has a place for them, XMP, TIFF descriptions and EXIF
+into TIFF are not. CMYK becomes sRGB; other pixels that cannot be kept are refused. The exit
+code is 0, or 1 if a file failed, 2 if nothing was started, 130 on Ctrl-C.
 
 examples
   fastconv filter sharpen photo.jpg -o out

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv import _calls
+from fastconv import _arrays, _calls
 from fastconv.filters import _image
 from fastconv.filters._window import rectangle, reduce
 
@@ -59,6 +59,8 @@ def box(
     array([[ 2,  3, 33, 34]], dtype=uint8)
     """
     size = rectangle("box", "size", size)
+    if not isinstance(normalize, bool | np.bool):
+        raise TypeError(f"box: normalize is {_arrays.shown(normalize)}, expected True or False")
     return reduce(
         "box", "sum", image, size, divisor=size[0] * size[1] if normalize else 1, border=border,
         cval=cval, anchor=anchor, channel_axis=channel_axis, out_dtype=out_dtype, out=out,

@@ -215,7 +215,9 @@ def _sigmas(function, name, sigma):
 
 
 def _gaussian_weights(function, name, sigma, order, truncate, radius):
-    given = f"{name} is {sigma}" if radius is None else f"radius is {radius}"
+    given = f"radius is {radius}"
+    if radius is None:
+        given = f"{name} is {sigma} and truncate {truncate:g}"
     radius = min(truncate * sigma + 0.5, LONGEST_KERNEL) if radius is None else radius
     radius = int(radius)
     if 2 * radius + 1 > LONGEST_KERNEL:
