@@ -138,6 +138,28 @@ static void gradient_row(const struct fc_conv2d *p, const struct gradient_unit *
         }
 }
 
+/* NCHW: do lines need nothing of a row but its elements, one after the other, and zeros? */
+FC_INLINE int gradient_is_plain(const struct fc_conv2d *p, const struct gradient_lines *l)
+{
+    return !p->nhwc && l->joined == 1 && l->apart == 1 && p->border_w == FC_CONSTANT;
+}
+
+/* Such a row, straight from the image: `width` numbers of each pixel, which are `pixel` apart. */
+static void gradient_turn(const struct fc_conv2d *p, const struct gradient_unit *u,
+                          const struct gradient_lines *l, const real *x, ptrdiff_t y, ptrdiff_t step,
+                          ptrdiff_t channels, ptrdiff_t width, ptrdiff_t pixel, real *dst)
+{
+    const ptrdiff_t at = x ? border_index(y, p->h, p->border_h) : -1;
+    const ptrdiff_t first = u->x0 * p->stride_w - p->left;
+    ptrdiff_t a, b;
+    border_inside(first, l->width, at < 0 ? 0 : p->w, &a, &b);
+    for (ptrdiff_t j = a > 0 ? 0 : b; j < l->width; j = j + 1 == a ? b : j + 1)
+        memset(dst + j * pixel, 0, (size_t)width * sizeof(real));
+    if (b > a)
+        transpose_lines(dst + a * pixel, pixel, width, x + at * input_steps(p).row + first + a, step,
+                        channels, b - a);
+}
+
 /* The lines under a block, of `count` channels from c on, or of channel c of so many groups: each
  * pixel has `width` numbers of every row of taps in it, zeros after those that there are. */
 static void gradient_fill(const struct fc_conv2d *p, const struct gradient_unit *u,
@@ -153,13 +175,18 @@ static void gradient_fill(const struct fc_conv2d *p, const struct gradient_unit 
             in = slice_channels(p, u->n, u->g, c + done, c + count);
             if (groups)
                 in.count = count;
+            if (gradient_is_plain(p, l)) {
+                gradient_turn(p, u, l, in.x, y, step, in.count, groups ? width : in.count, pixel,
+                              lines + done);
+                continue;
+            }
             for (ptrdiff_t r = 0; r < l->joined; r++)
                 gradient_row(p, u, l, in.x, y + r * p->dilation_h, step, in.count,
                              p->nhwc ? pixel : l->pitch,
                              p->nhwc ? lines + r * width + done
                                      : rows + (r * count + done) * l->pitch);
         }
-        if (!p->nhwc)
+        if (!p->nhwc && !gradient_is_plain(p, l))
             transpose_into(lines, pixel, rows, l->pitch, l->joined * count, l->width);
     }
 }
