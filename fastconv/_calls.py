@@ -1,6 +1,6 @@
 """Calls that were planned before: of an image filter or a pooling, for arrays of one shape."""
 
-import numpy as np
+from numpy import ndarray
 
 from fastconv import _config, _core, _plan, _threads
 
@@ -15,10 +15,10 @@ def planned(function, image, out, kernel, *options):
 
     Either is None where that is not simple.
     """
-    if not (type(image) is np.ndarray and image.ndim <= PLANNED_DIMENSIONS):
+    if not (type(image) is ndarray and image.ndim <= PLANNED_DIMENSIONS):
         return None, None
     if kernel is not None:
-        if not (type(kernel) is np.ndarray and kernel.size <= PLANNED_KERNEL):
+        if not (type(kernel) is ndarray and kernel.size <= PLANNED_KERNEL):
             return None, None
         kernel = kernel.shape, kernel.dtype, kernel.tobytes()
     isa = _config.selected_isa or _config.isa()

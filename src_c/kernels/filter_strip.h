@@ -51,26 +51,27 @@ FC_INLINE void filter_taps_flat(vec acc[FILTER_VECTORS], const real *x, const re
     ptrdiff_t s = 0;
 #if V_PART
     /* Loads that cross a cache line are what bounds this: every other tap's pixels are taken from
-     * registers. Groups of taps begin where their pixels are held, no further than the windows reach. */
-    while (2 * step < LANES && (kw - 1 - s) * step >= LANES) {
-        vec held[FILTER_VECTORS + 1];
+     * registers, but for the last vector. Groups of taps begin where their pixels are held. */
+    const int last = FILTER_VECTORS - 1;
+    while (2 * step < LANES && s < kw) {
+        vec held[FILTER_VECTORS];
         ptrdiff_t shift = step;
-        vec w = v_set1(weight[s]);
-        FC_UNROLL for (int v = 0; v <= FILTER_VECTORS; v++) {
+        vec w = v_set1(weight[s++]);
+        FC_UNROLL for (int v = 0; v <= last; v++) {
             held[v] = v_load(x + v * LANES);
             FC_KEEP(held[v]);
-        }
-        FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
             acc[v] = v_fma(w, held[v], acc[v]);
-        for (s++; shift + step <= LANES; s++, shift += step) {
+        }
+        for (; shift + step <= LANES && s + 1 < kw; shift += step) {
             w = v_set1(weight[s++]);
-            FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+            FC_UNROLL for (int v = 0; v <= last; v++)
                 acc[v] = v_fma(w, v_load(x + shift + v * LANES), acc[v]);
             shift += step;
             const v_places places = v_places_from((int)shift);
-            w = v_set1(weight[s]);
-            FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+            w = v_set1(weight[s++]);
+            FC_UNROLL for (int v = 0; v < last; v++)
                 acc[v] = v_fma(w, v_part(held[v], held[v + 1], places), acc[v]);
+            acc[last] = v_fma(w, v_load(x + shift + last * LANES), acc[last]);
         }
         x += shift;
     }
