@@ -395,7 +395,7 @@ def test_interrupt_ends_cleanly():
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.readline()  # the workers are up
     process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=20)
+    _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error == "bench: interrupted\n"
 
