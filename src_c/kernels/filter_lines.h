@@ -173,6 +173,29 @@ static void filter_nans(const struct fc_filter2d *p, real *out, const real *cons
     (void)p, (void)out, (void)row, (void)x, (void)end;
 }
 #else
+/* dst = the channels [c0, c0 + c) of pixels [first, first + count) of line y of a plane, border
+ * included. */
+static void filter_fetch_channels(const struct fc_filter2d *p, real *dst, ptrdiff_t plane, ptrdiff_t y,
+                                  ptrdiff_t first, ptrdiff_t count, ptrdiff_t c0, ptrdiff_t c)
+{
+    const ptrdiff_t row = border_index(y, p->h, p->border_h), size = (ptrdiff_t)dtype_size(p->dtype);
+    if (c == p->c) {
+        const struct filter_block seen = {
+            .plane = plane, .x0 = first + p->left, .cols = count - (p->kw - 1)};
+        filter_fetch(p, dst, &seen, y);
+        return;
+    }
+    for (ptrdiff_t i = 0; i < count; i++, dst += c) {
+        const ptrdiff_t col = border_index(first + i, p->w, p->border_w);
+        const ptrdiff_t at = ((plane * p->h + row) * p->w + col) * p->c + c0;
+        if (row >= 0 && col >= 0)
+            load_as_real(dst, (const char *)p->x + at * size, p->dtype, c);
+        else
+            for (ptrdiff_t j = 0; j < c; j++)
+                dst[j] = (real)p->cval;
+    }
+}
+
 /* *wild becomes a NaN where x is no finite number. */
 FC_INLINE void filter_mark(vec *wild, vec x) { *wild = v_fma(x, v_set1(0), *wild); }
 

@@ -190,7 +190,7 @@ FC_INLINE int median_columns(const struct median_row *m, const real *const *row,
 }
 
 /* A row of medians of 5x5, from such lines. */
-static void median_5x5(const struct median_row *to, real *const *rank, ptrdiff_t n)
+static void median_5x5(const struct median_row *to, real *const *rank, ptrdiff_t n, int plain)
 {
     enum { K = MEDIAN_LARGEST };
     const real *const local[] = {rank[0], rank[1], rank[2], rank[3], rank[4]};
@@ -210,7 +210,7 @@ static void median_5x5(const struct median_row *to, real *const *rank, ptrdiff_t
             FC_UNROLL for (int s = 0; s < K; s++)
                 if ((r + 1) * (s + 1) <= K * K / 2 + 1 && (K - r) * (K - s) <= K * K / 2 + 1)
                     left[count++] = v[r * K + s];
-        median_store(&m, 0, x, median_of(left, 13), m.plain);
+        median_store(&m, 0, x, median_of(left, 13), plain);
     }
 }
 
@@ -245,7 +245,7 @@ FC_INLINE int median_parts(const struct median_row *m, const struct median_part 
             marked |= median_3x3(m, t.row + even, other, t.x, t.end, 1, plain);
     }
     if (k == 5)
-        median_5x5(m, rank, n);
+        median_5x5(m, rank, n, plain);
     else
         marked |= median_looked(part[2].row, 2 + rows, n, seen, plain);
     return marked;

@@ -5,22 +5,28 @@
  * number and what it lacks, so the difference is as good as the sums; those of small windows of
  * uint8 are exact even in float32. */
 
-/* n numbers of a source line, squared, into its second half. */
-static void moments_squares(const struct window_work *w, real *line, ptrdiff_t n)
+/* From the sums of a row to those of its squares. */
+static ptrdiff_t moments_half(const struct window_work *w) { return window_row_pitch(w->p); }
+
+/* A source line, and its squares in its second half. */
+static void moments_read(struct window_work *w, ptrdiff_t s)
 {
-    real *const squares = line + filter_pitch(w->p, WINDOW_STEP);
+    const ptrdiff_t n = (w->b->cols + w->p->kw - 1) * w->p->c;
+    real *const line = w->in[s % 2], *const squares = line + filter_pitch(w->p, WINDOW_STEP);
+    window_read(w, s);
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         const vec x = v_load(line + i);
         v_store(squares + i, v_mul(x, x));
     }
 }
 
-static void moments_along(const struct window_work *w, real *slot, real *line)
+static void moments_along(const struct window_work *w, ptrdiff_t s, real *slot)
 {
     const struct fc_filter2d *const p = w->p;
+    real *const line = w->in[s % 2];
     const ptrdiff_t n = w->b->cols * p->c, pitch = filter_pitch(p, WINDOW_STEP);
     window_along(slot, line, p->kw, p->c, n, FC_SUM);
-    window_along(slot + w->squares, line + pitch, p->kw, p->c, n, FC_SUM);
+    window_along(slot + moments_half(w), line + pitch, p->kw, p->c, n, FC_SUM);
 }
 
 /* Join k lines of sums, and store what follows as the row of outputs y. */
@@ -31,7 +37,7 @@ static void moments_store(const struct window_work *w, ptrdiff_t y, const real *
     const ptrdiff_t n = w->b->cols * p->c, size = (ptrdiff_t)dtype_size(p->out_dtype);
     const ptrdiff_t at = ((w->b->plane * p->oh + y) * p->ow + w->b->x0) * p->c * size;
     const vec count = v_set1((real)p->scale), zero = v_set1(0);
-    real *const sums = w->out, *const squares = sums + w->squares;
+    real *const sums = w->out, *const squares = sums + moments_half(w);
     window_terms(sums, row, k, w->n, FC_SUM);
     for (ptrdiff_t i = 0; i < n; i += LANES) {
         const vec sum = v_load(sums + i), square = v_load(squares + i);
@@ -53,6 +59,8 @@ static size_t filter_moments_scratch(const void *params)
            taken(4 * filter_pitch(p, WINDOW_STEP), sizeof(real));
 }
 
+static const struct window_steps moments_steps = {moments_read, moments_along, moments_store};
+
 static void filter_moments(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
@@ -63,8 +71,8 @@ static void filter_moments(const void *params, ptrdiff_t begin, ptrdiff_t end, v
     real *const in = take(&area, 2 * line, sizeof(real));
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
-        struct window_work w = {p, &b, ring, head, head + 2 * half, {in, in + line}, 2 * half,
-                                half + b.cols * p->c, -1, half};
+        struct window_work w = {&moments_steps, p, &b, ring, head, head + 2 * half, {in, in + line},
+                                2 * half, half + b.cols * p->c, -1};
         window_groups(&w);
     }
 }

@@ -162,21 +162,8 @@ static void rank_fetch(const struct fc_filter2d *p, const struct filter_block *b
                        real *pixel)
 {
     const ptrdiff_t width = b->cols + p->kw - 1, first = b->x0 - p->left;
-    const ptrdiff_t size = (ptrdiff_t)dtype_size(p->dtype);
-    for (ptrdiff_t y = b->y0 - p->top; y < b->y1 + p->kh - 1 - p->top; y++, pixel += width) {
-        if (p->c == 1) {
-            filter_fetch(p, pixel, b, y);
-            continue;
-        }
-        const ptrdiff_t row = border_index(y, p->h, p->border_h);
-        for (ptrdiff_t i = 0; i < width; i++) {
-            const ptrdiff_t col = border_index(first + i, p->w, p->border_w);
-            const ptrdiff_t at = ((b->plane * p->h + row) * p->w + col) * p->c + c;
-            pixel[i] = (real)p->cval;
-            if (row >= 0 && col >= 0)
-                load_as_real(pixel + i, (const char *)p->x + at * size, p->dtype, 1);
-        }
-    }
+    for (ptrdiff_t y = b->y0 - p->top; y < b->y1 + p->kh - 1 - p->top; y++, pixel += width)
+        filter_fetch_channels(p, pixel, b->plane, y, first, width, c, 1);
 }
 
 /* How many of the eight bytes of x, which are less than 128, are at most `most`. */

@@ -65,24 +65,7 @@ static size_t filter_recursive_scratch(const void *params)
 /* Row y of the image and what is outside, into a row of the block. */
 static void recursive_fetch(const struct recursive_work *w, real *row, ptrdiff_t y)
 {
-    const struct fc_filter2d *const p = w->p;
-    const ptrdiff_t size = (ptrdiff_t)dtype_size(p->dtype);
-    const ptrdiff_t at_y = border_index(y, p->h, p->border_h);
-    if (w->c == p->c) {
-        const struct filter_block seen = {.plane = w->plane, .x0 = w->first + p->left,
-                                          .cols = w->count - (p->kw - 1)};
-        filter_fetch(p, row, &seen, y);
-        return;
-    }
-    for (ptrdiff_t i = 0; i < w->count; i++, row += w->c) {
-        const ptrdiff_t at_x = border_index(w->first + i, p->w, p->border_w);
-        const ptrdiff_t at = ((w->plane * p->h + at_y) * p->w + at_x) * p->c + w->c0;
-        if (at_y >= 0 && at_x >= 0)
-            load_as_real(row, (const char *)p->x + at * size, p->dtype, w->c);
-        else
-            for (ptrdiff_t j = 0; j < w->c; j++)
-                row[j] = (real)p->cval;
-    }
+    filter_fetch_channels(w->p, row, w->plane, y, w->first, w->count, w->c0, w->c);
 }
 
 /* A row of the block, as row y of the result. */

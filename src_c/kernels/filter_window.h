@@ -110,25 +110,24 @@ static size_t filter_window_scratch(const void *params)
            taken(2 * filter_pitch(p, WINDOW_STEP), sizeof(real));
 }
 
+struct window_work;
+
+/* What a filter does with a source row s, as it comes and along it, and with a row of outputs: of k
+ * lines, which are joined. */
+struct window_steps {
+    void (*read)(struct window_work *w, ptrdiff_t s);
+    void (*along)(const struct window_work *w, ptrdiff_t s, real *slot);
+    void (*store)(const struct window_work *w, ptrdiff_t y, const real *const *row, ptrdiff_t k);
+};
+
 struct window_work {
+    const struct window_steps *steps;
     const struct fc_filter2d *p;
     const struct filter_block *b;
     real *ring, *head, *out, *in[2];
     ptrdiff_t pitch, n; /* n: numbers of a row of outputs, or of sums */
     ptrdiff_t wild;     /* the last source row with what may not be a number, or -1 */
-    ptrdiff_t squares;  /* from a row's sums to those of its squares; 0: there are none */
 };
-
-#if FC_BITS == 8
-#define moments_squares(w, line, n) ((void)0)
-#define moments_along(w, slot, line) ((void)0)
-#define moments_store(w, y, row, k) ((void)0)
-#else /* filter_moments.h */
-static void moments_squares(const struct window_work *w, real *line, ptrdiff_t n);
-static void moments_along(const struct window_work *w, real *slot, real *line);
-static void moments_store(const struct window_work *w, ptrdiff_t y, const real *const *row,
-                          ptrdiff_t k);
-#endif
 
 /* How to join rows from s on. Only maxima and minima that meet a NaN take more than one operation. */
 FC_INLINE int window_how(const struct window_work *w, ptrdiff_t s)
@@ -146,32 +145,27 @@ static void window_read(struct window_work *w, ptrdiff_t s)
     filter_fetch(p, line, w->b, s - p->top);
     if (p->reduction != FC_SUM && filter_wild(p, line, count * p->c))
         w->wild = s;
-    if (w->squares)
-        moments_squares(w, line, count * p->c);
+}
+
+static void window_row(const struct window_work *w, ptrdiff_t s, real *slot)
+{
+    window_along(slot, w->in[s % 2], w->p->kw, w->p->c, w->n, window_how(w, s));
 }
 
 /* Rows come in order. Each is read before the one above it is used: loads that straddle two stores
  * wait until both have left the processor. */
 static void window_fetch(struct window_work *w, ptrdiff_t s, real *slot)
 {
-    const struct fc_filter2d *const p = w->p;
     if (s == w->b->y0)
-        window_read(w, s);
-    if (s + 1 < w->b->y1 + p->kh - 1)
-        window_read(w, s + 1);
-    if (w->squares)
-        moments_along(w, slot, w->in[s % 2]);
-    else
-        window_along(slot, w->in[s % 2], p->kw, p->c, w->n, window_how(w, s));
+        w->steps->read(w, s);
+    if (s + 1 < w->b->y1 + w->p->kh - 1)
+        w->steps->read(w, s + 1);
+    w->steps->along(w, s, slot);
 }
 
 /* Join k lines, of rows from y on, and store them as the row of outputs y. */
 static void window_store(const struct window_work *w, ptrdiff_t y, const real *const *row, ptrdiff_t k)
 {
-    if (w->squares) {
-        moments_store(w, y, row, k);
-        return;
-    }
     const struct fc_filter2d *const p = w->p;
     const ptrdiff_t at = ((w->b->plane * p->oh + y) * p->ow + w->b->x0) * p->c;
     char *const out = (char *)p->out + at * (ptrdiff_t)dtype_size(p->out_dtype);
@@ -220,9 +214,11 @@ static void window_groups(struct window_work *w)
                 window_pair(w->head, w->head, slot, w->n, window_how(w, y));
         }
         const real *const row[] = {slots + (y + kh - next) * w->pitch, w->head};
-        window_store(w, y, row, y + kh > next ? 2 : 1);
+        w->steps->store(w, y, row, y + kh > next ? 2 : 1);
     }
 }
+
+static const struct window_steps window_steps = {window_read, window_row, window_store};
 
 static void filter_window(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
@@ -233,8 +229,8 @@ static void filter_window(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
     real *const in = take(&area, 2 * line, sizeof(real));
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
-        struct window_work w = {p, &b, ring, head, head + row, {in, in + line}, row,
-                                b.cols * p->c, -1, 0};
+        struct window_work w = {&window_steps, p, &b, ring, head, head + row, {in, in + line}, row,
+                                b.cols * p->c, -1};
         window_groups(&w);
     }
 }
