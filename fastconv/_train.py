@@ -14,7 +14,7 @@ TEST_PART = 5  # one image of so many, of each class
 
 
 def train(folder, output, *, epochs, batch_size, lr, size, grey, seed, threads, overwrite, resume):
-    """Train, and write what became of it into `output`; give (history, test, classes, counts).
+    """Train, and write what became of it into `output`; give (history, accuracy, classes, counts).
 
     Without matplotlib there are no pictures; `draws` tells.
     """
@@ -40,7 +40,8 @@ def train(folder, output, *, epochs, batch_size, lr, size, grey, seed, threads, 
     results = model.predict(pixels, threads=threads)
     if draws():
         _draw(output, model, history, pixels[0], test[1], results, classes)
-    return history, nn.evaluate(model, *test), classes, plot.counted(test[1], results)
+    counts = plot.counted(test[1], results)
+    return history, counts.trace() / counts.sum(), classes, counts
 
 
 def draws():

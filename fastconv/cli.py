@@ -223,7 +223,7 @@ def _run_train(options):
     from fastconv import _train
 
     start = time.monotonic()
-    history, test, classes, counts = _train.train(
+    history, accuracy, classes, counts = _train.train(
         options.folder, options.output, epochs=options.epochs, batch_size=options.batch_size,
         lr=options.lr, size=options.size, grey=options.grey, seed=options.seed,
         threads=options.threads, overwrite=options.overwrite, resume=options.resume,
@@ -234,7 +234,7 @@ def _run_train(options):
         return 128 + signal.SIGINT
     for name, series in (("training", history.loss), ("test", history.validation_loss)):
         print(f"{name} loss: {series[0]:.3f} {_train.curve(series)} {series[-1]:.3f}")
-    print(f"test accuracy: {test[1]:.1%} of {counts.sum()} images, "
+    print(f"test accuracy: {accuracy:.1%} of {counts.sum()} images, "
           f"after {clock(time.monotonic() - start)}")
     cells = [[str(count or ".") for count in row] for row in counts]
     _print_table([["is \\ taken for", *classes],

@@ -69,7 +69,7 @@ def conv_integer(
     """
     return QuantizedPlan(
         "conv_integer", weight, None, stride, padding, dilation, groups, 1.0, x_zero_point, 1.0,
-        weight_zero_point, 1.0, 0, "int32", layout,
+        weight_zero_point, 1.0, 0, "int32", layout, results=("int32",),
     )(x, out, threads)  # fmt: skip
 
 
@@ -213,8 +213,6 @@ class QuantizedPlan(ConvPlan):
             "direct", copy,
         )  # fmt: skip
         dtype = np.dtype(dtype).name if isinstance(dtype, type | np.dtype) else dtype
-        if function == "conv_integer":
-            results = ("int32",)
         self._dtype = np.dtype(_geometry.choice(function, "dtype", dtype, results))
         self._x_zero = _geometry.integer(function, "x_zero_point", x_zero_point, -128, 255)
         self._zeros = self._of_channels("weight_zero_point", weight_zero_point, "iu").astype(int)

@@ -38,8 +38,11 @@ class Activation(Module):
         if not input_gradient:
             return None
         out = self._pool.take(dy.shape, dy.dtype) if out is None else out
-        self.by_output(dy, self._y, out)
+        self._differentiate(dy, out)
         return out
+
+    def _differentiate(self, dy, out):
+        self.by_output(dy, self._y, out)
 
     def by_output(self, dy, y, out):
         """Write dy times the derivative where the result is y; out may be dy."""
@@ -114,16 +117,12 @@ class _Gated(Activation):
 
     from_output = False
 
-    def _backward(self, dy, threads, input_gradient, out=None):
-        if not input_gradient:
-            return None
-        out = self._pool.take(dy.shape, dy.dtype) if out is None else out
+    def _differentiate(self, dy, out):
         gate = self._buffer("gate", dy.shape, dy.dtype)
         with np.errstate(divide="ignore", invalid="ignore"):
             np.divide(self._y, self._x, out=gate)
         gate[self._x == 0] = 0.5
         np.multiply(self._slopes(gate), dy, out=out)
-        return out
 
 
 class SiLU(_Gated):

@@ -459,7 +459,20 @@ class MaxPool2d(_Pooling):
         task(source, result, None, pooled, threads)
 
 
-class AvgPool2d(_Pooling):
+class _Means(_Pooling):
+    """A pooling whose gradient follows from the shape of its input alone."""
+
+    def _forward(self, x, threads):
+        self._shape = x.shape
+        return self._pool_of(x, self._result(x), threads)
+
+    def _backward(self, dy, threads, input_gradient):
+        if not input_gradient:
+            return None
+        return self._gradient(dy, self._pool.take(self._shape, dy.dtype), threads)
+
+
+class AvgPool2d(_Means):
     """The mean of each window, as `avg_pool2d`."""
 
     arguments = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
@@ -474,20 +487,13 @@ class AvgPool2d(_Pooling):
     def _pool_of(self, x, out, threads):
         return avg_pool2d(x, *self.config().values(), out=out, threads=threads)
 
-    def _forward(self, x, threads):
-        self._shape = x.shape
-        return self._pool_of(x, self._result(x), threads)
-
-    def _backward(self, dy, threads, input_gradient):
-        if not input_gradient:
-            return None
-        dx = self._pool.take(self._shape, dy.dtype)
+    def _gradient(self, dy, dx, threads):
         return avg_pool2d_backward(
             dy, self._shape, *self.config().values(), out=dx, threads=threads
         )
 
 
-class AdaptiveAvgPool2d(_Pooling):
+class AdaptiveAvgPool2d(_Means):
     """The means of windows that cover the image, `output_size` of them."""
 
     arguments = ("output_size",)
@@ -499,14 +505,7 @@ class AdaptiveAvgPool2d(_Pooling):
     def _pool_of(self, x, out, threads):
         return adaptive_avg_pool2d(x, self.output_size, out=out, threads=threads)
 
-    def _forward(self, x, threads):
-        self._shape = x.shape
-        return self._pool_of(x, self._result(x), threads)
-
-    def _backward(self, dy, threads, input_gradient):
-        if not input_gradient:
-            return None
-        dx = self._pool.take(self._shape, dy.dtype)
+    def _gradient(self, dy, dx, threads):
         return adaptive_avg_pool2d_backward(dy, self._shape, out=dx, threads=threads)
 
 

@@ -4,8 +4,7 @@ import numpy as np
 
 from fastconv import _arrays
 from fastconv._arrays import shown
-
-FLOATS = ("float32", "float64")
+from fastconv.nn.module import FLOATS
 
 
 def cross_entropy(logits, labels, label_smoothing=0.0):

@@ -93,13 +93,17 @@ def _gradient_call(dims, function, dy, x, layout, out, threads):
     x = _arrays.readable(function, "x", x, FLOATS, _axes.LAYOUTS[dims][layout])
     if x.dtype != call.dtype:
         raise TypeError(f"{function}: x has dtype {x.dtype}, expected dy's, {call.dtype}")
-    n, channels, *_ = call.sizes(x.shape)
+    _check_samples(call, "x", x.shape)
+    return call, x
+
+
+def _check_samples(call, name, shape):
+    n, channels, *_ = call.sizes(shape)
     if (n, channels) != (call.n, call.channels):
         raise ValueError(
-            f"{function}: x has {n} samples of {channels} channels, expected dy's, {call.n} of "
-            f"{call.channels}"
+            f"{call.function}: {name} has {n} samples of {channels} channels, expected dy's, "
+            f"{call.n} of {call.channels}"
         )
-    return call, x
 
 
 def _axes_of(call, size, window, outputs):
@@ -123,12 +127,7 @@ def _shape_of(call, input_size):
             f"{_axes.LAYOUTS[call.dims][call.layout]}"
         )
     shape = tuple(_geometry.integer(call.function, "input_size", each, 0, 2**31) for each in sizes)
-    n, channels, *_ = call.sizes(shape)
-    if (n, channels) != (call.n, call.channels):
-        raise ValueError(
-            f"{call.function}: input_size has {n} samples of {channels} channels, expected dy's, "
-            f"{call.n} of {call.channels}"
-        )
+    _check_samples(call, "input_size", shape)
     return shape
 
 
