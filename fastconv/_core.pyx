@@ -8,10 +8,14 @@ Nothing is checked here. Arrays arrive as the bytes of contiguous, aligned, nati
 
 from time import perf_counter
 
-from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
-)
+from cpython.buffer cimport PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_WRITABLE, PyBuffer_Release
+from cpython.exc cimport PyErr_Clear
 from libc.stdint cimport uintptr_t
+
+
+cdef extern from "Python.h":
+    # Its error is only that a call takes the long way: no try, which costs as much as the call.
+    int get_buffer "PyObject_GetBuffer"(object array, Py_buffer *view, int flags) noexcept
 
 
 cdef extern from "fastconv.h" nogil:
@@ -311,12 +315,11 @@ cdef Form form_of(tuple shape, dtype):
     return form
 
 
-cdef bint take(object array, Py_buffer *view, const Form *form, int flags) except -1:
+cdef bint take(object array, Py_buffer *view, const Form *form, int flags) noexcept:
     """Take hold of an array's memory if it is plain and of this form."""
     cdef int i
-    try:
-        PyObject_GetBuffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags)
-    except (BufferError, ValueError):
+    if get_buffer(array, view, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT | flags):
+        PyErr_Clear()
         return False
     cdef bint fits = (
         view.ndim == form.ndim and view.format[0] == form.kind and view.format[1] == 0
@@ -456,6 +459,7 @@ cdef class Filter2d(Task):
 
     cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
         cdef fc_filter2d params = self.sizes
+        cdef int i  # untyped it would be an object, slower than small images
         params.x, params.kernel, params.out = x, kernel, outs[0]
         for i in range(FC_MORE):
             params.more[i] = outs[i + 1]
@@ -507,27 +511,18 @@ cdef class PlannedCall:
         for i, place in enumerate(places or (0,)):
             self.places[i] = place
 
-    def __call__(self, image, out, tuple options):
+    cdef object call(self, image, out, tuple options):
         # Gives the result, or a tuple of several, or None.
         cdef Py_buffer views[FC_MORE + 2]
         cdef void *results[FC_MORE + 1]
         cdef int i, j, taken = 0
-        cdef list outs
+        cdef list made = [] if self.several else None
         if not same_types(self.options, options):
             return None
-        if not self.several:
-            outs = [out]
-        elif out is None:
-            outs = [None] * self.count
-        elif type(out) in (tuple, list) and len(out) == self.count:
-            outs = list(out)
-        else:
+        if self.several and out is not None and not (
+            type(out) in (tuple, list) and len(out) == self.count
+        ):
             return None
-        for each in outs:
-            if type(each) is not self.ndarray and (
-                each is not None or self.out_bytes >= RESULT_BYTES
-            ):
-                return None
         try:
             if not take(image, &views[0], &self.image, 0):
                 return None
@@ -535,20 +530,66 @@ cdef class PlannedCall:
             for i in range(FC_MORE + 1):
                 results[i] = NULL
             for i in range(self.count):
-                if outs[i] is None:
-                    outs[i] = self.empty(self.shape, self.dtype)
-                if not take(outs[i], &views[taken], &self.out, PyBUF_WRITABLE):
+                result = out if made is None or out is None else out[i]
+                if result is None and self.out_bytes < RESULT_BYTES:
+                    result = self.empty(self.shape, self.dtype)
+                elif type(result) is not self.ndarray:
+                    return None
+                if not take(result, &views[taken], &self.out, PyBUF_WRITABLE):
                     return None
                 taken += 1
-                for j in range(taken - 1):
-                    if overlap(&views[j], &views[taken - 1]):
+                for j in range(i + 1):
+                    if overlap(&views[j], &views[i + 1]):
                         return None
-                results[self.places[i]] = views[taken - 1].buf
+                results[self.places[i]] = views[i + 1].buf
+                if made is not None:
+                    made.append(result)
             self.task.compute(views[0].buf, self.kernel_data, results, self.threads)
         finally:
             for i in range(taken):
                 PyBuffer_Release(&views[i])
-        return tuple(outs) if self.several else outs[0]
+        return result if made is None else tuple(made)
+
+
+# Of the image and the kernel of a call that is worth keeping; a bank's result has one axis more.
+cdef enum:
+    PLANNED_DIMENSIONS = MOST_DIMENSIONS - 1
+    PLANNED_KERNEL = 4096  # elements
+
+
+cdef class PlannedCalls:
+    """Calls that were planned before, each by all that it depends on but pixels."""
+
+    cdef readonly dict calls
+    cdef object config, threads, ndarray
+
+    def __init__(self, config, threads):
+        # config: the module that knows the instruction set; threads: gives those that calls use
+        from numpy import ndarray
+
+        self.calls = {}
+        self.config, self.threads, self.ndarray = config, threads, ndarray
+
+    def find(self, function, image, out, kernel, *options):
+        """The key of a call, and its result if it was planned; each None where that is not simple."""
+        cdef PlannedCall call
+        if type(image) is not self.ndarray or <int>image.ndim > PLANNED_DIMENSIONS:
+            return None, None
+        if kernel is not None:
+            if type(kernel) is not self.ndarray or <Py_ssize_t>kernel.size > PLANNED_KERNEL:
+                return None, None
+            kernel = kernel.shape, kernel.dtype, kernel.tobytes()
+        isa = self.config.selected_isa
+        if isa is None:
+            isa = self.config.isa()
+        cdef tuple key = (function, image.shape, image.dtype, kernel, isa, options)
+        try:
+            call = self.calls.get(key)
+        except TypeError:  # a list, say: it cannot be part of a key
+            return None, None
+        if call is None or (call.shared and call.threads != <int>self.threads()):
+            return key, None
+        return key, call.call(image, out, options)
 
 
 cdef class Pool(Task):
