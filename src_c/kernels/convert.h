@@ -121,12 +121,40 @@ static void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)
             to[i] = (type)src[i];                                                              \
     } while (0)
 
+#if FC_BITS == 32
+/* The most frequent of them: compilers compare and select where a processor clips and packs. */
+FC_INLINE void store_step_8(uint8_t *dst, const real *src)
+{
+    const vec v[] = {v_load(src), v_load(src + LANES), v_load(src + 2 * LANES),
+                     v_load(src + 3 * LANES)};
+    v_store_8(dst, v);
+}
+static void store_8(uint8_t *dst, const real *src, ptrdiff_t n)
+{
+    enum { STEP = 4 * LANES };
+    const ptrdiff_t rest = n % STEP;
+    for (ptrdiff_t i = 0; i < n - rest; i += STEP)
+        store_step_8(dst + i, src + i);
+    if (rest) {
+        real last[STEP] = {0};
+        uint8_t bytes[STEP];
+        memcpy(last, src + n - rest, (size_t)rest * sizeof *last);
+        store_step_8(bytes, last);
+        memcpy(dst + n - rest, bytes, (size_t)rest);
+    }
+}
+#endif
+
 FC_INLINE real real_rint(real x) { return FC_BITS == 32 ? (real)rintf((float)x) : (real)rint(x); }
 
 static void store_from_real(void *dst, const real *src, int dtype, ptrdiff_t n)
 {
     switch (dtype) {
+#if FC_BITS == 32
+    case FC_UINT8: store_8(dst, src, n); break;
+#else
     case FC_UINT8: STORE_ROUNDED(uint8_t, 0, UINT8_MAX); break;
+#endif
     case FC_UINT16: STORE_ROUNDED(uint16_t, 0, UINT16_MAX); break;
     case FC_INT16: STORE_ROUNDED(int16_t, INT16_MIN, INT16_MAX); break;
     case FC_FLOAT16: store_half(dst, src, n); break;

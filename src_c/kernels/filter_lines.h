@@ -7,6 +7,16 @@
  * the ends of a line is copied, beside the border. */
 
 #define FILTER_AHEAD 4 /* rows between a line and the one that is fetched for later */
+#define FILTER_PAST (V_LATER * LANES) /* numbers past its own that a step reads at least */
+
+#if V_LATER
+/* Vector v of the numbers that are `shift` after x. A load that crosses a cache line, as every other
+ * one of 32 bytes does, counts twice, and what it gives is in vectors from x on that are held. */
+FC_INLINE vec filter_later(const real *x, const vec *held, const int shift, const int v)
+{
+    return v % 2 || sizeof(vec) == 64 ? v_later(held[v], held[v + 1], shift) : v_load(x + shift + v * LANES);
+}
+#endif
 
 struct filter_block {
     ptrdiff_t plane, y0, y1, x0, cols; /* outputs: rows [y0, y1), cols columns from x0 on */
@@ -31,7 +41,7 @@ FC_INLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdiff_
 }
 
 /* Steps of numbers whose windows can be read in the image itself: those from `first` up to `end`. A
- * step at x reads the source numbers [x, x + step + (kw - 1) * c). */
+ * step at x reads the source numbers from x to (kw - 1) * c, or FILTER_PAST, past its own. */
 struct filter_inside {
     ptrdiff_t first, end;
 };
@@ -40,7 +50,8 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
                                              ptrdiff_t step)
 {
     const ptrdiff_t before = FC_MAX(p->left - b->x0, 0) * p->c;
-    const ptrdiff_t after = (p->w + p->left - b->x0 - (p->kw - 1)) * p->c;
+    const ptrdiff_t past = FC_MAX((p->kw - 1) * p->c, FILTER_PAST);
+    const ptrdiff_t after = (p->w + p->left - b->x0) * p->c - past;
     struct filter_inside in = {round_up(before, step), FC_MIN(after, b->cols * p->c) / step * step};
     if (p->dtype != REAL_DTYPE || in.end <= in.first)
         in.first = in.end = 0;
@@ -132,7 +143,7 @@ struct filter_rows {
 /* From one source line to the next: steps read, or write, up to `step` numbers past the end of one. */
 FC_INLINE ptrdiff_t filter_pitch(const struct fc_filter2d *p, ptrdiff_t step)
 {
-    return odd_lines((p->block_cols + p->kw - 1) * p->c + step);
+    return odd_lines((p->block_cols + p->kw - 1) * p->c + step + FILTER_PAST);
 }
 
 static size_t filter_rows_taken(const struct fc_filter2d *p, ptrdiff_t step)

@@ -114,17 +114,18 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, c
                          ptrdiff_t x, ptrdiff_t end, const int rows, const int plain)
 {
     const struct median_row m = *to;
-    const real *const between[] = {pair[0], pair[1]}; /* which no store can change */
+    const real *const pairs[] = {pair[0], pair[1]}; /* which no store can change */
     const real *const others[] = {other[0], other[rows - 1]};
     vec wild[4];
     FC_UNROLL for (int r = 0; r < 2 + rows; r++)
         wild[r] = v_set1(0);
     for (; x < end; x += LANES) {
-        vec low[2][3], middle[2][3], high[2][3];
+        /* Of the columns: the largest low number, all middle ones, the smallest high one. */
+        vec low[2] = {v_set1(0), v_set1(0)}, middle[2][3], high[2] = {low[0], low[0]};
         FC_PREFETCH(m.ahead + x);
         FC_UNROLL for (int s = 0; s < 3; s++) {
             const ptrdiff_t at = x + s * m.c;
-            vec v[4] = {v_load(between[0] + at), v_load(between[1] + at), v_load(others[0] + at)};
+            vec v[4] = {v_load(pairs[0] + at), v_load(pairs[1] + at), v_load(others[0] + at)};
             v[3] = rows == 2 ? v_load(others[1] + at) : v[2];
             FC_UNROLL for (int r = 0; r < 2 + rows; r++) {
                 FC_KEEP(v[r]);
@@ -134,21 +135,17 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, c
             }
             median_order(v, v + 1);
             FC_UNROLL for (int r = 0; r < rows; r++) {
-                low[r][s] = v[2 + r];
-                middle[r][s] = v[0];
-                high[r][s] = v[1];
-                median_order(&low[r][s], &middle[r][s]);
-                median_order(&middle[r][s], &high[r][s]);
+                vec lowest = v[2 + r], between = v[0], highest = v[1];
+                median_order(&lowest, &between);
+                median_order(&between, &highest);
+                middle[r][s] = between;
+                low[r] = s ? v_key_max(low[r], lowest) : lowest;
+                high[r] = s ? v_key_min(high[r], highest) : highest;
             }
         }
         FC_UNROLL for (int r = 0; r < rows; r++) {
-            vec left[3];
-            median_sort3(low[r]);
             median_sort3(middle[r]);
-            median_sort3(high[r]);
-            left[0] = low[r][2];
-            left[1] = middle[r][1];
-            left[2] = high[r][0];
+            vec left[3] = {low[r], middle[r][1], high[r]};
             median_store(&m, r, x, median_of(left, 3), plain);
         }
     }

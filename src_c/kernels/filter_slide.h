@@ -9,6 +9,7 @@
 
 #define SLIDE_VECTORS 4
 #define SLIDE_STEP (SLIDE_VECTORS * LANES)
+#define SLIDE_LATER 8 /* shifts from it are no longer by v_later */
 
 #if FC_BITS == 8
 FC_INLINE vec slide_mean(vec sum, double n, const int mean) { return (void)n, (void)mean, sum; }
@@ -67,14 +68,29 @@ FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], cons
                            ptrdiff_t c, const int join)
 {
     const ptrdiff_t marked = (kw - 1) * c <= SLIDE_STEP ? kw - 1 : 1;
-    vec first[SLIDE_VECTORS];
+    vec first[SLIDE_VECTORS + 1];
+    ptrdiff_t s = 1;
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
         FC_PREFETCH(x + SLIDE_STEP + v * LANES); /* the next strip's */
         acc[v] = first[v] = v_load(x + v * LANES);
+#if V_PART
         FC_KEEP(first[v]);
+#endif
     }
     slide_mark(wild, first, join);
-    for (ptrdiff_t s = 1; s < kw; s++) {
+#if V_LATER && FC_BITS == 8
+    if (c == 1) {
+        first[SLIDE_VECTORS] = v_load(x + SLIDE_STEP);
+        FC_UNROLL for (; s < SLIDE_LATER; s++) {
+            if (s == kw)
+                return;
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+                acc[v] = window_join(acc[v], filter_later(x, first, (int)s, v), join);
+        }
+        x += s - 1;
+    }
+#endif
+    for (; s < kw; s++) {
         vec next[SLIDE_VECTORS];
         x += c;
         slide_next(next, first, x, s * c);
@@ -94,9 +110,10 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join, const 
     const struct fc_filter2d p = *t.p; /* which no store can change */
     const ptrdiff_t pitch = p.ow * p.c * (ptrdiff_t)dtype_size(p.out_dtype);
     const int direct = p.out_dtype == REAL_DTYPE && t.count == SLIDE_STEP;
-    /* Rows of floats by threes, where it comes out even: these are joined as they come. */
-    const int threes = FC_BITS != 8 && p.kh % 3 == 0;
-    const ptrdiff_t span = (threes ? 3 : 1) * SLIDE_STEP, far = p.kh * SLIDE_STEP - span;
+    /* Rows are joined as they come: by twos where they are compared, which may happen twice to one,
+     * by threes where they are summed and it comes out even. */
+    const int twos = join != FC_SUM && p.kh > 1, threes = join == FC_SUM && p.kh % 3 == 0;
+    const ptrdiff_t span = (twos ? 2 : threes ? 3 : 1) * SLIDE_STEP, far = p.kh * SLIDE_STEP - span;
     vec acc[SLIDE_VECTORS], along[SLIDE_VECTORS], wild[SLIDE_VECTORS];
     vec before[2][SLIDE_VECTORS]; /* the last row, and the two last ones joined */
     real last[SLIDE_STEP], *joined = t.joined;
@@ -104,6 +121,12 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join, const 
         wild[v] = before[0][v] = before[1][v] = v_set1(0);
     for (ptrdiff_t i = 0; i < t.rows + p.kh - 1; i++, joined += SLIDE_STEP) {
         slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, join);
+        if (twos)
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
+                const vec now = along[v];
+                along[v] = window_join(before[0][v], now, join);
+                before[0][v] = now;
+            }
         if (threes)
             FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
                 const vec now = along[v];

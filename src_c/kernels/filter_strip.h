@@ -76,6 +76,28 @@ FC_INLINE void filter_taps_flat(vec acc[FILTER_VECTORS], const real *x, const re
         x += shift;
     }
 #endif
+#if V_LATER
+    /* The same where that takes a shift that is known when compiled. */
+    while (step == 1 && s + 2 < kw) {
+        vec held[FILTER_VECTORS + 1];
+        vec w = v_set1(weight[s]);
+        FC_UNROLL for (int v = 0; v <= FILTER_VECTORS; v++) {
+            held[v] = v_load(x + v * LANES);
+            FC_KEEP(held[v]);
+        }
+        FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+            acc[v] = v_fma(w, held[v], acc[v]);
+        FC_UNROLL for (int shift = 1; shift < LANES; shift++) {
+            if (s + shift == kw)
+                return;
+            w = v_set1(weight[s + shift]);
+            FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+                acc[v] = v_fma(w, filter_later(x, held, shift, v), acc[v]);
+        }
+        s += LANES;
+        x += LANES;
+    }
+#endif
     for (; s < kw; s++, x += step) {
         const vec w = v_set1(weight[s]);
         FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
@@ -250,7 +272,7 @@ FC_INLINE struct filter_strip filter_strip(const struct fc_filter2d *p, const in
         s.phase = round_up(filter_phase(p, p->block_cols) * p->c + FILTER_COPY, LANES);
         s.piece = FC_MAX(FILTER_PIECE, s.phases * p->c) + FILTER_COPY;
     }
-    s.pitch = odd_lines(s.phases * s.phase + FILTER_TILE);
+    s.pitch = odd_lines(s.phases * s.phase + FILTER_TILE + FILTER_PAST);
     s.ring_pitch = separable ? odd_lines(p->block_cols * p->c + FILTER_TILE) : s.pitch;
     s.line_pitch = odd_lines(FILTER_PART + FILTER_TILE);
     return s;

@@ -6,6 +6,22 @@
 
 #define VEC_REGS 16
 #define V_PART 0
+#define V_LATER (FC_BITS != 64)
+
+/* Bytes n to n + 31 of a followed by b; alignr works within 128-bit lanes. */
+FC_INLINE __m256i later_bytes(__m256i a, __m256i b, const int n)
+{
+    const __m256i between = _mm256_permute2x128_si256(a, b, 0x21);
+#define LATER(n) \
+    case n: return n < 16 ? _mm256_alignr_epi8(between, a, n % 16) : _mm256_alignr_epi8(b, between, n % 16)
+    switch (n) {
+        LATER(1); LATER(2); LATER(3); LATER(4); LATER(5); LATER(6); LATER(7);
+        LATER(8); LATER(12); LATER(16); LATER(20); LATER(24);
+    default:
+        LATER(28);
+    }
+#undef LATER
+}
 
 FC_INLINE void v_stream_end(void) { _mm_sfence(); }
 
@@ -48,6 +64,16 @@ FC_INLINE vec v_load_half(const uint16_t *p)
 FC_INLINE void v_store_half(uint16_t *p, vec v)
 {
     _mm_storeu_si128((__m128i *)p, _mm256_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+FC_INLINE void v_store_8(uint8_t *p, const vec v[4])
+{
+    __m256i x[4];
+    FC_UNROLL for (int i = 0; i < 4; i++) /* vminps gives its second operand for a NaN: INT_MIN then */
+        x[i] = _mm256_cvtps_epi32(_mm256_min_ps(_mm256_set1_ps(UINT8_MAX), v[i]));
+    const __m256i low = _mm256_packs_epi32(x[0], x[1]), high = _mm256_packs_epi32(x[2], x[3]);
+    _mm256_storeu_si256((__m256i *)p,
+                        _mm256_permutevar8x32_epi32(_mm256_packus_epi16(low, high),
+                                                    _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)));
 }
 FC_INLINE vec v_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
@@ -113,6 +139,11 @@ FC_INLINE vec v_zip_low(vec a, vec b)
 FC_INLINE vec v_zip_high(vec a, vec b)
 {
     return _mm256_permute2f128_ps(_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b), 0x31);
+}
+FC_INLINE vec v_later(vec a, vec b, const int n)
+{
+    return _mm256_castsi256_ps(
+        later_bytes(_mm256_castps_si256(a), _mm256_castps_si256(b), n * (int)sizeof(real)));
 }
 FC_INLINE vec v_shift_in(vec before, vec v)
 {
@@ -210,6 +241,7 @@ FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n)
     v_store(lanes, v);
     memcpy(p, lanes, (size_t)n);
 }
+FC_INLINE vec v_later(vec a, vec b, const int n) { return later_bytes(a, b, n); }
 FC_INLINE vec v_max(vec acc, vec x) { return _mm256_max_epu8(acc, x); }
 FC_INLINE vec v_min(vec acc, vec x) { return _mm256_min_epu8(acc, x); }
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }

@@ -4,6 +4,7 @@
 #include "../platform.h"
 
 #define VEC_REGS 32
+#define V_LATER (FC_BITS == 8)
 #define V_PART (FC_BITS != 8)
 typedef __m512i v_places;
 
@@ -37,6 +38,13 @@ FC_INLINE vec v_load_half(const uint16_t *p)
 FC_INLINE void v_store_half(uint16_t *p, vec v)
 {
     _mm256_storeu_si256((__m256i *)p, _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT));
+}
+FC_INLINE void v_store_8(uint8_t *p, const vec v[4])
+{
+    FC_UNROLL for (int i = 0; i < 4; i++) { /* vmaxps gives its second operand for a NaN */
+        const __m512i x = _mm512_cvtps_epi32(_mm512_max_ps(v[i], _mm512_setzero_ps()));
+        _mm_storeu_si128((__m128i *)(p + i * LANES), _mm512_cvtusepi32_epi8(x));
+    }
 }
 FC_INLINE vec v_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
@@ -132,6 +140,18 @@ FC_INLINE vec v_load(const real *p) { return _mm512_loadu_si512(p); }
 FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_si512(p, v); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_epi8(v_first(n), p); }
 FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_epi8(p, v_first(n), v); }
+FC_INLINE vec v_later(vec a, vec b, const int n)
+{
+    const __m512i after = _mm512_alignr_epi32(b, a, 4); /* alignr_epi8 works within 128-bit lanes */
+#define LATER(n) \
+    case n: return _mm512_alignr_epi8(after, a, n)
+    switch (n) {
+        LATER(1); LATER(2); LATER(3); LATER(4); LATER(5); LATER(6);
+    default:
+        LATER(7);
+    }
+#undef LATER
+}
 FC_INLINE vec v_max(vec acc, vec x) { return _mm512_max_epu8(acc, x); }
 FC_INLINE vec v_min(vec acc, vec x) { return _mm512_min_epu8(acc, x); }
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }

@@ -5,6 +5,7 @@
 #include "../platform.h"
 
 #define VEC_REGS 32
+#define V_LATER 0
 #define V_PART 0
 
 FC_INLINE void v_stream_end(void) {} /* v_stream is a plain store */
@@ -35,6 +36,14 @@ FC_INLINE vec v_load_half(const uint16_t *p)
 FC_INLINE void v_store_half(uint16_t *p, vec v)
 {
     vst1_u16(p, vreinterpret_u16_f16(vcvt_f16_f32(v)));
+}
+FC_INLINE void v_store_8(uint8_t *p, const vec v[4])
+{
+    int16x4_t x[4];
+    for (int i = 0; i < 4; i++)
+        x[i] = vqmovn_s32(vcvtnq_s32_f32(v[i]));
+    vst1q_u8(p, vcombine_u8(vqmovun_s16(vcombine_s16(x[0], x[1])),
+                            vqmovun_s16(vcombine_s16(x[2], x[3]))));
 }
 FC_INLINE vec v_add(vec a, vec b) { return vaddq_f32(a, b); }
 FC_INLINE vec v_sub(vec a, vec b) { return vsubq_f32(a, b); }

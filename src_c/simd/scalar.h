@@ -23,6 +23,8 @@
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_part(a, b, v_places_from(n))       elements n, n + 1, ... of a followed by b, n <= LANES: where V_PART
  *                                        is 1, and that is faster than a load across two cache lines
+ *   v_later(a, b, n)                     elements n, n + 1, ... of a followed by b, for an n from 1 to 7 that
+ *                                        is known when compiled: where V_LATER is 1, and so for 8
  *   v_shift_in(before, v)                the last element of before, then all but the last of v
  *   within_16*(p, from, n)               bit i of 16: is p[i] - from, modulo 2**16, less than n?
  *   v_add v_sub v_mul v_div              as the operators
@@ -33,6 +35,8 @@
  *   v_pow2(n)                            2**n of a whole n whose power is normal; of a NaN anything
  *   v_load_half(p)                       of float16, exact
  *   v_store_half(p, v)                   to float16, rounded half to even; for 32 alone
+ *   v_store_8(p, v)                      of four vectors, rounded half to even and saturated, to uint8; 0
+ *                                        of a NaN; for 32 alone
  *   v_load_float(p) v_store_float(p, v)  of float, exact, and rounded to it; for 64 alone
  *   v_stream(p, v) v_stream_end()        store past the caches, p aligned to the vector; and what to
  *                                        call after the last of them
@@ -46,11 +50,16 @@
  * taken for. */
 #undef FC_UNROLL
 #define FC_UNROLL
+#if defined(__GNUC__) && (defined(FC_X86) || defined(FC_ARM64)) /* where others are the fast ones */
+#undef FC_INLINE
+#define FC_INLINE static inline __attribute__((unused))
+#endif
 #undef FC_KEEP
 #define FC_KEEP(number) ((void)(number))
 
 #define LANES 1
 #define VEC_REGS 16
+#define V_LATER 0
 #define V_PART 0
 
 FC_INLINE uint32_t within_16(const uint16_t *p, uint16_t from, uint16_t n)
@@ -121,6 +130,13 @@ typedef real vec;
 #include "half.h"
 FC_INLINE vec v_load_half(const uint16_t *p) { return real_from_half(*p); }
 FC_INLINE void v_store_half(uint16_t *p, vec v) { *p = half_from_real(v); }
+FC_INLINE void v_store_8(uint8_t *p, const vec v[4])
+{
+    for (int i = 0; i < 4; i++) {
+        const real raised = v[i] > 0 ? v[i] : 0;
+        p[i] = (uint8_t)rintf(raised < UINT8_MAX ? raised : UINT8_MAX);
+    }
+}
 #endif
 
 FC_INLINE vec v_set1(real x) { return x; }
