@@ -152,11 +152,25 @@ FC_INLINE vec pool_join_triples(vec before, vec even, vec odd, const int pooling
 #endif
 }
 
-/* Windows of k = 2 or 3 columns, 2 apart, straight from their `count` rows. One of 3 may begin in
- * the padding; all end in the image. */
-FC_INLINE void pool_direct(const struct pool_windows *w, ptrdiff_t count, const int k,
+/* Two vectors of row j of windows of k columns, joined to those of the rows before it. */
+FC_INLINE void pool_direct_row(vec *a, vec *b, const real *x, ptrdiff_t j, const int k,
+                               const int pooling)
+{
+    const vec left = v_load(x), right = v_load(x + LANES);
+    if (k == 2 || j > 0) { /* of 3, the first row is the last one of the line before */
+        FC_PREFETCH(x + POOL_AHEAD);
+        FC_PREFETCH(x + POOL_AHEAD + LANES);
+    }
+    *a = j ? pool_join(*a, left, pooling) : left;
+    *b = j ? pool_join(*b, right, pooling) : right;
+}
+
+/* Windows of k = 2 or 3 columns, 2 apart, straight from their rows, of which there are `known` where
+ * that is not 0. One of 3 columns may begin in the padding; all end in the image. */
+FC_INLINE void pool_direct(const struct pool_windows *w, const int known, const int k,
                            const int pooling)
 {
+    const ptrdiff_t count = known ? known : w->count;
     const ptrdiff_t n = w->n, start = w->start, first = start + k - 2;
     const real *const widths = w->widths, *const spare = w->spare, *const *rows = w->rows;
     for (ptrdiff_t r = 0; r < w->lines; r++, rows += count) {
@@ -170,16 +184,10 @@ FC_INLINE void pool_direct(const struct pool_windows *w, ptrdiff_t count, const 
         }
         for (ptrdiff_t i = 0; i < n; i += LANES) {
             vec a = before, b = before, even, odd, acc;
-            for (ptrdiff_t j = 0; j < count; j++) {
-                const real *const x = rows[j] + first + 2 * i;
-                const vec left = v_load(x), right = v_load(x + LANES);
-                if (k == 2 || j > 0) { /* of 3, the first row is the last one of the line before */
-                    FC_PREFETCH(x + POOL_AHEAD);
-                    FC_PREFETCH(x + POOL_AHEAD + LANES);
-                }
-                a = j ? pool_join(a, left, pooling) : left;
-                b = j ? pool_join(b, right, pooling) : right;
-            }
+            FC_UNROLL for (int j = 0; j < known; j++)
+                pool_direct_row(&a, &b, rows[j] + first + 2 * i, j, k, pooling);
+            for (ptrdiff_t j = known; j < count; j++)
+                pool_direct_row(&a, &b, rows[j] + first + 2 * i, j, k, pooling);
             even = v_even(a, b);
             odd = v_odd(a, b);
             acc = k == 2 ? pool_join(even, odd, pooling)
@@ -222,11 +230,11 @@ FC_INLINE void pool_pixels(const struct pool_windows *w, const int pooling)
         if (w->k == 2 && w->count == 2)
             pool_direct(w, 2, 2, pooling);
         else if (w->k == 2)
-            pool_direct(w, w->count, 2, pooling);
+            pool_direct(w, 0, 2, pooling);
         else if (FC_BITS == 32 && w->count == 3)
             pool_direct(w, 3, 3, pooling);
         else if (FC_BITS == 32)
-            pool_direct(w, w->count, 3, pooling);
+            pool_direct(w, 0, 3, pooling);
         return;
     }
 #endif
@@ -479,14 +487,16 @@ FC_SMALL void pool_restore(const struct pool_work *w, ptrdiff_t n, char *out)
     store_from_real(out, w->results, w->p->dtype, n);
 }
 
-/* Lines whose windows are alike but for where they are: the rows of each, from `at` on. */
+/* Lines whose windows are alike but for where they are: the rows of each, from `at` on, and `rest` of
+ * what joins nothing. */
 FC_INLINE const real **pool_list_rows(const struct pool_work *w, const char *at, ptrdiff_t depth,
-                                      ptrdiff_t height, ptrdiff_t lines, const real **rows)
+                                      ptrdiff_t height, ptrdiff_t rest, ptrdiff_t lines,
+                                      const real **rows)
 {
     const struct fc_pool *const p = w->p;
     const ptrdiff_t pitch = p->w.n * p->c * (ptrdiff_t)dtype_size(p->dtype);
     const ptrdiff_t step = p->h.dilation * pitch, next = p->h.stride * pitch;
-    const ptrdiff_t slice = p->d.dilation * p->h.n * pitch, rest = w->taps - depth * height;
+    const ptrdiff_t slice = p->d.dilation * p->h.n * pitch;
     const real *const nothing = pool_prepares(p) ? NULL : w->nothing;
     for (; lines > 0; lines--, at += next) {
         for (ptrdiff_t d = 0; d < depth; d++)
@@ -503,9 +513,12 @@ FC_NOINLINE const real **pool_list_rows_of(const struct pool_work *w, const char
                                            ptrdiff_t depth, ptrdiff_t height, ptrdiff_t lines,
                                            const real **rows)
 {
-    if (LANES > 1 && depth == 1 && height == 3)
-        return pool_list_rows(w, at, 1, 3, lines, rows);
-    return pool_list_rows(w, at, depth, height, lines, rows);
+    const ptrdiff_t rest = w->taps - depth * height;
+    if (LANES > 1 && rest == 0 && depth == 1 && height == 2)
+        return pool_list_rows(w, at, 1, 2, 0, lines, rows);
+    if (LANES > 1 && rest == 0 && depth == 1 && height == 3)
+        return pool_list_rows(w, at, 1, 3, 0, lines, rows);
+    return pool_list_rows(w, at, depth, height, rest, lines, rows);
 }
 
 /* The rows of some lines, which begin with outputs `row` of all planes, at the columns of a block.
