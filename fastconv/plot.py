@@ -55,15 +55,13 @@ def feature_maps(model, image):
     if not isinstance(model, Sequential):
         raise TypeError(f"feature_maps: model is {model!r}, expected a Sequential")
     x = _arrays.readable("feature_maps", "image", image, ("float32", "float64"), "(C, H, W)")
-    was, maps = model.training, [("input", x)]
-    model.eval()
-    x = x[None]
-    for layer in model.layers:
-        x = layer.forward(x).copy()
-        if x.ndim != 4:
-            break
-        maps.append((f"{layer.name} {layer!r}".partition("(")[0], x[0]))
-    model.train(was)
+    maps, x = [("input", x)], x[None]
+    with model._evaluating():
+        for layer in model.layers:
+            x = layer.forward(x).copy()
+            if x.ndim != 4:
+                break
+            maps.append((f"{layer.name} {layer!r}".partition("(")[0], x[0]))
     columns = min(MOST_MAPS, max(len(each) for _, each in maps))
     figure, grid = _grid(len(maps), columns, label=1.3)
     for row, (name, each) in enumerate(maps):
@@ -147,16 +145,15 @@ def saliency(model, image, label=None):
         The class; by default the one with the largest score.
     """
     x = _arrays.readable("saliency", "image", image, ("float32", "float64"), "(C, H, W)")[None]
-    was = model.training
-    scores = model.eval().forward(x)
-    label = int(scores.argmax()) if label is None else label
-    if not 0 <= label < scores.size:
-        raise ValueError(f"saliency: label is {label}, expected 0 to {scores.size - 1}")
-    one = np.zeros_like(scores)
-    one[0, label] = 1
-    gradient = model.backward(one)[0]
+    with model._evaluating():
+        scores = model.forward(x)
+        label = int(scores.argmax()) if label is None else label
+        if not 0 <= label < scores.size:
+            raise ValueError(f"saliency: label is {label}, expected 0 to {scores.size - 1}")
+        one = np.zeros_like(scores)
+        one[0, label] = 1
+        gradient = model.backward(one)[0]
     strongest = np.take_along_axis(gradient, abs(gradient).argmax(0)[None], 0)[0]
-    model.train(was)
     figure, (left, right) = _grid(1, 2, side=2.6)
     _show_image(left, x[0])
     limit = abs(strongest).max() or 1

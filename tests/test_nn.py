@@ -116,6 +116,82 @@ def test_gradients_of_batch_norm_after_training():
     assert_gradient(lambda: float((model.forward(x) * dy).sum()), x, dx)
 
 
+@pytest.mark.parametrize("kind", [nn.SiLU, nn.GELU, nn.ReLU])
+def test_gradients_after_training(kind):
+    """The activation is applied by the layer before, and its derivative is wanted all the same."""
+    for before in (nn.Conv2d(2, 3, 3), nn.ConvTranspose2d(2, 3, 3)):
+        model = nn.Sequential(before, kind(), nn.Conv2d(3, 2, 1), kind(), nn.Flatten())
+        model.to("float64").initialize(2).eval()
+        x = RNG.standard_normal((2, 2, 5, 6))
+        dy = RNG.standard_normal(model.forward(x).shape)
+        dx = model.backward(dy).copy()
+        grads = [p.grad.copy() for p in model.parameters()]
+        assert_same_bits(model.backward(dy), dx)  # again, of the same batch
+        assert_same_bits(tuple(p.grad for p in model.parameters()), tuple(grads))
+        assert_gradient(lambda m=model, x=x, dy=dy: float((m.forward(x) * dy).sum()), x, dx)
+    alone = model[3]
+    assert alone.backward(np.ones_like(alone._y)).shape == alone._y.shape
+
+
+@pytest.mark.parametrize("name", LAYERS | OURS)
+def test_backward_checks_its_gradient(name):
+    model, x = model_of(name)
+    label = type(model).__name__
+    with pytest.raises(ValueError, match=f"^{label}: backward has no result, expected forward"):
+        model.backward(np.zeros(3))
+    y = model.forward(x)
+    for dy in (np.zeros((len(y) + 1, *y.shape[1:])), np.zeros((*y.shape, 1)), np.zeros(1)):
+        message = f"{label}: dy is {dy.shape} of float64, expected the result's {y.shape}"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            model.backward(dy)
+    with pytest.raises(TypeError, match=r"dy is .* of float32, expected the result's .* of float6"):
+        model.backward(y.astype(np.float32))
+    model.backward(y.copy())
+    for spoil in (lambda: model.predict(x), lambda: model.to("float32")):
+        model.forward(x)
+        spoil()
+        with pytest.raises(ValueError, match="expected forward before it"):
+            model.backward(y)
+
+
+def test_backward_checks_every_layer():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.Flatten())
+    y = model.forward(np.ones((4, 1, 8, 8), np.float32)).copy()
+    model[1].forward(np.ones((1, 2, 6, 6), np.float32))
+    message = r"layer 1 (MaxPool2d): dy is (4, 2, 3, 3) of float32, expected the result's (1, 2, 3"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        model.backward(y)
+    with pytest.raises(ValueError, match=re.escape("layer 0 (Conv2d): backward has no result")):
+        nn.Sequential(nn.Conv2d(1, 2, 3))[0].backward(y)
+    with pytest.raises(ValueError, match=re.escape("layer 1 (Linear): x has shape")):
+        model = nn.Sequential(nn.ReLU(), nn.Linear(3, 2))
+        y = model.forward(np.ones((2, 3), np.float32)).copy()
+        model.forward(np.ones((2, 4), np.float32))
+    with pytest.raises(ValueError, match="Sequential: backward has no result"):
+        model.backward(y)
+
+
+def test_modes_come_back():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Residual(nn.Dropout()))
+    model[1].eval()
+    model[2][0].eval()
+    modes = [module.training for module in model.modules()]
+    x = np.ones((2, 1, 8, 8), np.float32)
+    model.predict(x)
+    nn.evaluate(model, x, np.ones((2, 2, 6, 6)), nn.mse)
+    with pytest.raises(ValueError, match="layer 0"):
+        model.predict(x[:, :, :1])
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_batch_norm_differentiates_what_it_computed():
+    model, x = model_of("batch_norm2d")
+    dy = RNG.standard_normal(model.forward(x).shape)
+    dx = model.backward(dy).copy()
+    model.forward(x)
+    assert_same_bits(model.eval().backward(dy), dx)
+
+
 def test_dropout():
     layer = nn.Dropout(0.25).to("float64")
     layer.seed(3)

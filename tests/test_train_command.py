@@ -160,6 +160,25 @@ def test_pictures():
     )
 
 
+def test_pictures_of_fused_activations_leave_the_model_alone():
+    pytest.importorskip("matplotlib")
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.SiLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.GELU(),
+        nn.Flatten(), nn.Linear(64, 3), nn.GELU(),
+    ).initialize(0)  # fmt: skip
+    model[2].eval()
+    modes, before = [module.training for module in model.modules()], model.state_dict()
+    image = np.random.default_rng(0).random((1, 8, 8), np.float32)
+    shown = plot.saliency(model, image, label=1).axes[1].images[0].get_array()
+    plot.feature_maps(model, image)
+    assert [module.training for module in model.modules()] == modes
+    assert all((model.state_dict()[key] == before[key]).all() for key in before)
+    step = np.zeros_like(image)
+    step[0, 3, 4] = 1e-2
+    above, below = (model.predict((image + sign * step)[None])[0, 1] for sign in (1, -1))
+    assert np.isclose(shown[3, 4], (above - below) / 2e-2, rtol=1e-2, atol=1e-5)
+
+
 def test_the_command_line_imports_no_training():
     run_python("""
         import sys

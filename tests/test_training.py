@@ -227,6 +227,27 @@ def test_a_loss_that_is_not_a_number(digits):
         nn.train_step(small_model(), optimizer, bad, labels[:8])
 
 
+def test_a_failed_step_leaves_statistics_alone(digits):
+    """Batch normalisation sees the batch before anyone knows that the step fails."""
+    x, labels, _ = digits
+    model = small_model()
+    optimizer = nn.SGD(model.parameters(), lr=0.1)
+    nn.train_step(model, optimizer, x[:8], labels[:8])
+    before = model.state_dict()
+    bad = x[:8].copy()
+    bad[2, 0, 1, 1] = np.nan
+    with pytest.raises(FloatingPointError, match="loss is nan at step 1; x is not finite"):
+        nn.train_step(model, optimizer, bad, labels[:8])
+    with pytest.raises(ValueError, match="labels has 10"):
+        nn.train_step(model, optimizer, x[:8], np.full(8, 10))
+    with pytest.raises(ValueError, match=r"layer 6 \(Linear\)"):
+        nn.train_step(model, optimizer, np.ones((2, 1, 9, 20), np.float32), labels[:2])
+    assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
+    assert int(before["1.num_batches_tracked"]) == 1
+    nn.train_step(model, optimizer, x[:8], labels[:8])
+    assert int(model.state_dict()["1.num_batches_tracked"]) == 2
+
+
 def test_a_gradient_that_is_not_a_number():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     optimizer = nn.SGD(model.parameters(), lr=0.1)

@@ -21,12 +21,11 @@ class Activation(Module):
     def _forward(self, x, threads):
         y = self._buffer("y", x.shape, x.dtype)
         self._compute(x, y, threads)
-        self._x, self._y = x, y
         return y
 
-    def adopt(self, y):
+    def adopt(self, y, layer):
         """Take a result that the layer before has made."""
-        self._x, self._y = None, y
+        self._x, self._y, self._layer = None, y, layer
 
     def _compute(self, x, y, threads):
         # A 1x1 convolution of one image of one channel applies what every other one does.
@@ -38,10 +37,10 @@ class Activation(Module):
         if not input_gradient:
             return None
         out = self._pool.take(dy.shape, dy.dtype) if out is None else out
-        self._differentiate(dy, out)
+        self._differentiate(dy, out, threads)
         return out
 
-    def _differentiate(self, dy, out):
+    def _differentiate(self, dy, out, threads):
         self.by_output(dy, self._y, out)
 
     def by_output(self, dy, y, out):
@@ -117,7 +116,9 @@ class _Gated(Activation):
 
     from_output = False
 
-    def _differentiate(self, dy, out):
+    def _differentiate(self, dy, out, threads):
+        if self._x is None:  # fused: what the layer adds up is wanted after all
+            self._x = self._layer._forward(self._layer._x, threads)
         gate = self._buffer("gate", dy.shape, dy.dtype)
         with np.errstate(divide="ignore", invalid="ignore"):
             np.divide(self._y, self._x, out=gate)
@@ -162,7 +163,7 @@ class Softmax(Module):
         self.dim = dim
 
     def _forward(self, x, threads):
-        y = self._y = self._buffer("y", x.shape, x.dtype)
+        y = self._buffer("y", x.shape, x.dtype)
         np.subtract(x, x.max(self.dim, keepdims=True), out=y)
         np.exp(y, out=y)
         np.divide(y, y.sum(self.dim, keepdims=True), out=y)

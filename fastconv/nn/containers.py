@@ -73,11 +73,11 @@ class Sequential(Module):
         layers, i = self.layers, 0
         while i < len(layers):
             if self._fuses(i):
-                x = layers[i]._forward(x, threads, layers[i + 1].fused)
-                layers[i + 1].adopt(x)
+                x = layers[i]._run(x, threads, layers[i + 1].fused)
+                layers[i + 1].adopt(x, layers[i])
                 i += 1
             else:
-                x = layers[i]._forward(x, threads)
+                x = layers[i]._run(x, threads)
             i += 1
         return x
 
@@ -89,7 +89,7 @@ class Sequential(Module):
             layer, before = layers[i], layers[i - 1] if i > first else None
             own = not np.may_share_memory(dy, given)
             if isinstance(layer, Activation):
-                dx = layer._backward(dy, threads, wanted, dy if own else None)
+                dx = layer._derive(dy, threads, wanted, dy if own else None)
             elif (
                 isinstance(layer, MaxPool2d) and isinstance(before, Activation)
                 and before.from_output
@@ -97,12 +97,12 @@ class Sequential(Module):
                 # The activation's result at a maximum is the maximum.
                 inner = dy if own else self._pool.take(dy.shape, dy.dtype)
                 before.by_output(dy, layer._y, inner)
-                dx = layer._backward(inner, threads, True)
+                dx = layer._derive(inner, threads, True)
                 i -= 1
                 if not own:
                     self._pool.give_back(inner)
             else:
-                dx = layer._backward(dy, threads, wanted)
+                dx = layer._derive(dy, threads, wanted)
             if own and (dx is None or not np.may_share_memory(dx, dy)):
                 self._pool.give_back(dy)
             dy, i = dx, i - 1

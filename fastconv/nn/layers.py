@@ -65,12 +65,13 @@ class _Convolving(_Weighted):
 
     def _forward(self, x, threads, activation=None):
         plan, geometry = self._prepared(x.shape, x.dtype, activation)
-        y = self._buffer("y", self._result_shape(x.shape, geometry), x.dtype)
+        # Apart, so that a sum that an activation's derivative asks for later overwrites nothing.
+        key = "y" if activation is None else "fused"
+        y = self._buffer(key, self._result_shape(x.shape, geometry), x.dtype)
         task, threads = plan.planned(geometry, threads)
         plan.repack()
         plan.compute(task, x, None, y, threads)
         plan.give_back()
-        self._x = x
         return y
 
     def _backward(self, dy, threads, input_gradient):
@@ -264,13 +265,13 @@ class ConvTranspose2d(_Weighted):
         return self.stride, self.padding, self.output_padding, self.groups, self.dilation
 
     def _forward(self, x, threads, activation=None):
-        y = self._buffer("y", self.output_shape(x.shape), x.dtype)
+        key = "y" if activation is None else "fused"
+        y = self._buffer(key, self.output_shape(x.shape), x.dtype)
         bias = self.bias and self.bias.value
         conv_transpose2d(
             x, self.weight.value, bias, *self._options(), activation=activation, out=y,
             threads=threads,
         )  # fmt: skip
-        self._x = x
         return y
 
     def _backward(self, dy, threads, input_gradient):
@@ -338,7 +339,8 @@ class BatchNorm2d(Module):
         if self.training and count < 2:
             self._refuse(x.shape, "more than one value per channel in training")
         y, normal = (self._buffer(key, x.shape, x.dtype) for key in ("y", "normal"))
-        if self.training:
+        self._of_batch = self.training
+        if self._of_batch:
             mean = self._channel_sums(x, threads) / count
             np.subtract(x, mean[:, None, None], out=normal)
             np.multiply(normal, normal, out=y)
@@ -353,10 +355,12 @@ class BatchNorm2d(Module):
         return np.add(y, self._params["bias"].value[:, None, None], out=y)
 
     def _follow(self, mean, var):
+        # New arrays: a step that fails goes back to the old ones.
+        old, moved = self._statistics, {}
         for name, value in (("running_mean", mean), ("running_var", var)):
-            running = self._statistics[name]
-            running += running.dtype.type(self.momentum) * (value - running)
-        self._statistics["num_batches_tracked"] += 1
+            moved[name] = old[name] + value.dtype.type(self.momentum) * (value - old[name])
+        key = "num_batches_tracked"
+        self._statistics = moved | {key: np.asarray(old[key] + 1)}
 
     def _backward(self, dy, threads, input_gradient):
         normal, weight, bias = self._views["normal"], *self._params.values()
@@ -367,7 +371,7 @@ class BatchNorm2d(Module):
         dx = products if input_gradient else None
         if input_gradient:
             scale = (weight.value * self._scale)[:, None, None]
-            if self.training:
+            if self._of_batch:
                 count = dy.dtype.type(dy.size // self.num_features)
                 np.multiply(normal, (weight.grad / count)[:, None, None], out=dx)
                 np.add(dx, (bias.grad / count)[:, None, None], out=dx)
@@ -425,9 +429,8 @@ class MaxPool2d(_Pooling):
         return max_pool2d(x, *self.config().values(), out=out, threads=threads)
 
     def _forward(self, x, threads):
-        y = self._y = self._result(x)
-        self._x, (forward, _) = x, self._geometries(x)
-        self._run(forward, x, y, None, threads)
+        y, (forward, _) = self._result(x), self._geometries(x)
+        self._pooled(forward, x, y, None, threads)
         return y
 
     def _backward(self, dy, threads, input_gradient):
@@ -437,7 +440,7 @@ class MaxPool2d(_Pooling):
         dx = self._pool.take(x.shape, dy.dtype)
         if not _plan.is_pool_of_pairs(pairs):
             return max_pool2d_backward(dy, x, *self.config().values(), out=dx, threads=threads)
-        self._run(pairs, dy, dx, x, threads)
+        self._pooled(pairs, dy, dx, x, threads)
         return dx
 
     def _geometries(self, x):
@@ -452,7 +455,7 @@ class MaxPool2d(_Pooling):
         return self._known[1]
 
     @staticmethod
-    def _run(geometry, source, result, pooled, threads):
+    def _pooled(geometry, source, result, pooled, threads):
         # What the functions do, without their checks, which would take longer than small poolings.
         task, threads = _plan.pool(geometry, threads)
         source, result, pooled = map(_arrays.as_bytes, (source, result, pooled))
@@ -463,13 +466,12 @@ class _Means(_Pooling):
     """A pooling whose gradient follows from the shape of its input alone."""
 
     def _forward(self, x, threads):
-        self._shape = x.shape
         return self._pool_of(x, self._result(x), threads)
 
     def _backward(self, dy, threads, input_gradient):
         if not input_gradient:
             return None
-        return self._gradient(dy, self._pool.take(self._shape, dy.dtype), threads)
+        return self._gradient(dy, self._pool.take(self._x.shape, dy.dtype), threads)
 
 
 class AvgPool2d(_Means):
@@ -489,7 +491,7 @@ class AvgPool2d(_Means):
 
     def _gradient(self, dy, dx, threads):
         return avg_pool2d_backward(
-            dy, self._shape, *self.config().values(), out=dx, threads=threads
+            dy, self._x.shape, *self.config().values(), out=dx, threads=threads
         )
 
 
@@ -506,7 +508,7 @@ class AdaptiveAvgPool2d(_Means):
         return adaptive_avg_pool2d(x, self.output_size, out=out, threads=threads)
 
     def _gradient(self, dy, dx, threads):
-        return adaptive_avg_pool2d_backward(dy, self._shape, out=dx, threads=threads)
+        return adaptive_avg_pool2d_backward(dy, self._x.shape, out=dx, threads=threads)
 
 
 class Flatten(Module):
@@ -516,11 +518,10 @@ class Flatten(Module):
         return shape[0], math.prod(shape[1:])
 
     def _forward(self, x, threads):
-        self._shape = x.shape
         return x.reshape(self.output_shape(x.shape))
 
     def _backward(self, dy, threads, input_gradient):
-        return dy.reshape(self._shape)
+        return dy.reshape(self._x.shape)
 
 
 class Dropout(Module):

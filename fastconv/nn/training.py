@@ -69,7 +69,7 @@ def train_step(model, optimizer, x, y, loss=losses.cross_entropy, threads=None):
     ------
     FloatingPointError
         When the loss or a gradient is not finite; the message says in which layer that began. The
-        parameters are left as they are.
+        parameters and statistics are left as they are.
 
     Examples
     --------
@@ -88,20 +88,24 @@ def train_step(model, optimizer, x, y, loss=losses.cross_entropy, threads=None):
 def _step(model, optimizer, x, y, loss, threads):
     if not model.training:
         model.train()
-    with np.errstate(all="ignore"):  # what is not finite is told below
-        result = model.forward(x, threads)
-        value, gradient = loss(result, y)
-        if not np.isfinite(value):
-            raise FloatingPointError(
-                f"train_step: the loss is {value} at step {optimizer.steps}; "
-                f"{_where_results_end(model, x)}"
-            )
-        model.backward(gradient, threads, input_gradient=False)
-        total = np.add.reduce(optimizer.gradients())
-    if not np.isfinite(total):
-        place = _where_gradients_end(model)
-        if place:
+    statistics = [(module, module._statistics) for module in model.modules()]
+    try:
+        with np.errstate(all="ignore"):  # what is not finite is told below
+            result = model.forward(x, threads)
+            value, gradient = loss(result, y)
+            if not np.isfinite(value):
+                raise FloatingPointError(
+                    f"train_step: the loss is {value} at step {optimizer.steps}; "
+                    f"{_where_results_end(model, x)}"
+                )
+            model.backward(gradient, threads, input_gradient=False)
+            total = np.add.reduce(optimizer.gradients())
+        if not np.isfinite(total) and (place := _where_gradients_end(model)):
             raise FloatingPointError(f"train_step: at step {optimizer.steps} {place}")
+    except BaseException:
+        for module, before in statistics:
+            module._statistics = before
+        raise
     optimizer.step()
     return value, result
 
@@ -114,8 +118,7 @@ def _where_results_end(model, x):
         for key, p in module._params.items():
             if not np.isfinite(p.value).all():
                 return f"{key} of {module._label()} is not finite"
-        y = module._views.get("y")
-        if y is not None and not np.isfinite(y).all():
+        if module._y is not None and not np.isfinite(module._y).all():
             return f"the result of {module._label()} is the first that is not finite"
     return "the model's results are finite"
 
