@@ -21,10 +21,9 @@ def train(folder, output, *, epochs, batch_size, lr, size, grey, seed, threads, 
     data, classes = _digits() if folder is None else _folder(folder, size, grey)
     (x, labels), test = data
     output = Path(output)
-    if (output / MODEL).exists() and not (overwrite or resume):
-        raise ValueError(
-            f"{output / MODEL} exists already; --overwrite replaces it, --resume goes on"
-        )
+    for path in (output / MODEL, output / CHECKPOINT):
+        if path.exists() and not (overwrite or resume):
+            raise ValueError(f"{path} exists already; --overwrite replaces it, --resume goes on")
     output.mkdir(parents=True, exist_ok=True)
     channels, side = x.shape[1:3]
     model = nn.image_classifier(channels, side, len(classes)).initialize(seed)
@@ -63,8 +62,9 @@ def _folder(folder, size, grey):
     random, tested = np.random.default_rng(0), np.zeros(len(x), bool)
     for label in range(len(classes)):
         members = np.flatnonzero(labels == label)
-        tested[random.permutation(members)[: math.ceil(len(members) / TEST_PART)]] = True
-    if tested.all():
+        part = min(math.ceil(len(members) / TEST_PART), len(members) - 1)  # one is to learn from
+        tested[random.permutation(members)[:part]] = True
+    if not tested.any():
         raise ValueError(f"{folder} has {len(x)} images, expected at least two of a class")
     return ((x[~tested], labels[~tested]), (x[tested], labels[tested])), classes
 

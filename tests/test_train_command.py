@@ -1,6 +1,7 @@
 """`fastconv train` and `fastconv predict`, and the pictures of networks."""
 
 import re
+import signal
 import sys
 
 import numpy as np
@@ -90,6 +91,57 @@ def test_train_on_a_folder(fastconv, tmp_path, monkeypatch):
     assert code == 1
     assert out.startswith("data/red/3.png: red ")
     assert re.fullmatch("fastconv predict: read_image: broken.png is no image .*\n", err)
+
+
+def write_images(folder, counts):
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (9, 8), (20 * i, 9, 9)).save(folder / name / f"{i}.png")
+
+
+def test_a_class_of_one_image_is_learned(fastconv, tmp_path):
+    write_images(tmp_path / "data", {"many": 6, "one": 1, "two": 2})
+    ((_, labels), (_, tested)), classes = _train._folder(tmp_path / "data", 8, False)
+    assert classes == ["many", "one", "two"]
+    assert np.bincount(labels).tolist() == [4, 1, 1]
+    assert np.bincount(tested, minlength=3).tolist() == [2, 0, 1]
+    code, out, _ = fastconv("train", "data", "-o", "out", "--epochs", 1, "--size", 8)
+    assert code == 0 and "of 3 images" in out
+    write_images(tmp_path / "few", {"a": 1, "b": 1})
+    code, _, err = fastconv("train", "few")
+    assert (code, err) == (2, "fastconv: few has 2 images, expected at least two of a class\n")
+
+
+def test_an_interrupted_training_is_not_overwritten(fastconv, tmp_path, monkeypatch):
+    (x, labels), test = nn.digits()
+    few = (x[:90], labels[:90]), (test[0][:30], test[1][:30])
+    monkeypatch.setattr(_train.nn, "digits", lambda: few)
+    fit = nn.fit
+
+    def interrupted(*args, **options):
+        def interrupt(model, history):
+            if history.epochs == 1:
+                signal.raise_signal(signal.SIGINT)
+
+        return fit(*args, callbacks=interrupt, **options)
+
+    monkeypatch.setattr(_train.nn, "fit", interrupted)
+    assert fastconv("train", "-o", "out", "--epochs", 2)[0] == 130
+    monkeypatch.setattr(_train.nn, "fit", fit)
+    path = tmp_path / "out/checkpoint.safetensors"
+    half = path.read_bytes()
+    code, _, err = fastconv("train", "-o", "out", "--epochs", 2)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "checkpoint.safetensors exists already; --overwrite replaces it, --resume goes" in err
+    code, _, err = fastconv("train", "-o", "out", "--epochs", 3, "--resume")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "has schedule 'one_cycle of 2 epochs', expected 'one_cycle of 3 epochs'" in err
+    assert path.read_bytes() == half
+    assert fastconv("train", "-o", "out", "--epochs", 2, "--resume")[0] == 0
+    assert fastconv("train", "-o", "whole", "--epochs", 2)[0] == 0
+    for name in ("checkpoint.safetensors", "model.safetensors"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -123,13 +123,50 @@ def test_a_checkpoint_goes_on_to_the_same_bits(digits, tmp_path, suffix, optimiz
 def test_a_checkpoint_of_another_training(digits, tmp_path):
     path = tmp_path / "checkpoint.npz"
     training(digits, epochs=1, checkpoint=path)
-    with pytest.raises(ValueError, match="has optimizer 'Adam', expected 'SGD'"):
+    with pytest.raises(ValueError, match=r"has optimizer 'Adam\(lr=0.01, .*, expected 'SGD\("):
         training(digits, checkpoint=path, resume=True, optimizer="sgd")
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     before = model.state_dict()
     with pytest.raises(ValueError, match="it is a checkpoint of another training"):
         nn.fit(model, *digits[:2], checkpoint=path, resume=True, seed=5, progress=False)
     assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
+
+
+def test_a_checkpoint_goes_on_with_the_same_arguments_alone(digits, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    x, labels, validation = digits
+    options = {
+        "epochs": 1, "batch_size": 64, "validation": validation, "schedule": "cosine", "seed": 1,
+        "lr": 0.01, "augment": nn.Augment(shift=1), "checkpoint": path, "resume": True,
+        "progress": False,
+    }  # fmt: skip
+    nn.fit(small_model(), x, labels, **options)
+    whole = path.read_bytes()
+    nn.fit(small_model(), x, labels, **options)
+    for name, change, has in (
+        ("batch_size", {"batch_size": 32}, "64, expected 32"),
+        ("validation", {"validation": None}, r"'\(359, .*, expected None"),
+        ("validation", {"validation": (x, labels)}, r"'\(359, .*, expected '\(300, "),
+        ("schedule", {"epochs": 2}, "'cosine of 1 epochs', expected 'cosine of 2 epochs'"),
+        ("schedule", {"schedule": nn.StepLR(0.1, 3)}, r".*, expected 'StepLR\(lr=0.1, step_size=3"),
+        ("optimizer", {"lr": 0.02}, r"'Adam\(lr=0.01, .*, expected 'Adam\(lr=0.02"),
+        ("seed", {"seed": 2}, "1, expected 2"),
+        ("loss", {"loss": lambda y, t: nn.cross_entropy(y, t)}, r"'cross_entropy\(.*lambda"),
+        ("augment", {"augment": None}, r"'Augment\(flip=False, shift=1, .*, expected None"),
+        ("keep_best", {"keep_best": False}, "True, expected False"),
+        ("data", {"x": x + np.float32(1e-3)}, r"'\(300, 1, 8, 8\) of float32, CRC "),
+        ("data", {"y": labels[::-1]}, r"'\(300, 1, 8, 8\) of float32, CRC "),
+    ):
+        model = small_model()
+        before = model.state_dict()
+        with pytest.raises(ValueError, match=f"^fit: .* has {name} {has}") as caught:
+            nn.fit(model, **({"x": x, "y": labels} | options | change))
+        assert "\n" not in str(caught.value)
+        assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
+    assert path.read_bytes() == whole
+    nn.Linear(2, 2).save(path)
+    with pytest.raises(ValueError, match="is no checkpoint, expected a file that fit wrote"):
+        nn.fit(small_model(), x, labels, **options)
 
 
 def test_an_interruption_ends_after_the_batch(digits):
@@ -270,7 +307,16 @@ def test_a_gradient_that_is_not_a_number():
         ),
         ({"y": np.array([0, 10])}, "fit: labels has 10, expected 0 to 9 (10 classes)"),
         ({"x": np.zeros((2, 1, 8, 8))}, "fit: x has dtype float64, expected float32, uint8"),
-        ({"epochs": 0}, "fit: epochs is 0, expected an integer from 1 on"),
+        ({"epochs": 0}, "fit: epochs is 0, expected at least 1"),
+        ({"batch_size": 2.0}, "fit: batch_size is 2.0, expected an integer"),
+        ({"seed": -1}, "fit: seed is -1, expected at least 0"),
+        ({"patience": 0}, "fit: patience is 0, expected at least 1"),
+        ({"callbacks": [print, 3]}, "fit: callbacks is 3, expected a function"),
+        ({"loss": "mse"}, "fit: loss is 'mse', expected a function"),
+        ({"augment": True}, "fit: augment is True, expected a function"),
+        ({"schedule": 0.1}, "fit: schedule is 0.1, expected a function"),
+        ({"checkpoint": "c.pt"}, "fit: checkpoint c.pt ends in '.pt', expected .safetensors or"),
+        ({"checkpoint": "no/c.npz"}, "fit: checkpoint is no/c.npz, expected a folder that exists"),
         ({"optimizer": "adagrad"}, "fit: optimizer is 'adagrad', expected one of sgd, adam, adamw"),
         ({"schedule": "linear"}, "fit: schedule is 'linear', expected one of cosine, one_cycle"),
         ({"resume": True}, "fit: resume needs a checkpoint, got none"),

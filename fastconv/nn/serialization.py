@@ -77,10 +77,8 @@ def _tuples(value):
 
 def write(path, arrays, text):
     """Write arrays and what JSON holds into a file, whole or not at all."""
-    path = Path(path)
+    path = check_path("save", "path", path)
     text = json.dumps({"format": FORMAT, **text}, sort_keys=True)
-    if path.suffix not in (".safetensors", ".npz"):
-        raise ValueError(f"save: {path} ends in {path.suffix!r}, expected .safetensors or .npz")
     with replacing(path) as file:
         if path.suffix == ".npz":
             np.savez(file, fastconv=np.frombuffer(text.encode(), np.uint8), **arrays)
@@ -96,6 +94,18 @@ def write(path, arrays, text):
         file.write(struct.pack("<Q", len(packed)) + packed)
         for array in arrays.values():
             file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+
+
+def check_path(function, name, path):
+    """A path that a file can be written to, as far as can be said before."""
+    path = Path(path)
+    if path.suffix not in (".safetensors", ".npz"):
+        raise ValueError(
+            f"{function}: {name} {path} ends in {path.suffix!r}, expected .safetensors or .npz"
+        )
+    if not path.parent.is_dir():
+        raise ValueError(f"{function}: {name} is {path}, expected a folder that exists")
+    return path
 
 
 def read(path):

@@ -4,13 +4,14 @@ import signal
 import sys
 import threading
 import time
+import zlib
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from fastconv import _arrays
+from fastconv import _arrays, _geometry
 from fastconv._progress import Line, clock
 from fastconv.nn import losses, serialization
 from fastconv.nn.layers import Dropout
@@ -184,7 +185,7 @@ def fit(
     seed : int
         The same seed gives the same bits, on any number of threads. The model's first weights
         are ``model.initialize(seed)``'s affair.
-    callbacks : sequence of functions
+    callbacks : function, or list of functions
         Called with (model, history) after each epoch; one that gives True ends the training.
     patience : int, optional
         End when so many epochs in a row have not lowered the loss (validation's, if there is one).
@@ -193,7 +194,8 @@ def fit(
     checkpoint : path, optional
         A .safetensors or .npz file, written after each epoch, whole or not at all.
     resume : bool
-        Go on from the checkpoint, if there is one, to the same bits as without the break.
+        Go on from the checkpoint, if there is one, to the same bits as without the break; one of
+        other arguments is refused. More epochs are the same training, unless `schedule` is a name.
     progress : bool
         A line for each epoch on standard error, and on a terminal one for each batch.
     threads : int, optional
@@ -225,16 +227,37 @@ def fit(
     x, y = _checked_data(model, "x", x, y, loss)
     if validation is not None:
         validation = _checked_data(model, "validation", *validation, loss)
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if int(value) != value or value < 1:
-            raise ValueError(f"fit: {name} is {value}, expected an integer from 1 on")
+    epochs, batch_size = (
+        _geometry.integer("fit", name, value, 1)
+        for name, value in (("epochs", epochs), ("batch_size", batch_size))
+    )
+    seed = _geometry.integer("fit", "seed", seed, 0)
+    if patience is not None:
+        _geometry.integer("fit", "patience", patience, 1)
+    callbacks = callbacks if isinstance(callbacks, list | tuple) else (callbacks,)
+    for name, function in (
+        ("loss", loss), ("augment", augment), *(("callbacks", each) for each in callbacks),
+        ("schedule", None if isinstance(schedule, str) else schedule),
+    ):  # fmt: skip
+        if not (callable(function) or (function is None and name in ("augment", "schedule"))):
+            raise TypeError(f"fit: {name} is {_arrays.shown(function)}, expected a function")
     optimizer = _optimizer(model, optimizer, lr)
-    run = _Run(model, optimizer, loss, seed, keep_best or (keep_best is None and validation))
+    keep_best = validation is not None if keep_best is None else bool(keep_best)
     batches = -(-len(x) // batch_size)
+    said = {"optimizer": _said(optimizer), "schedule": _said(schedule)}
     if isinstance(schedule, str):
+        said["schedule"] += f" of {epochs} epochs"
         schedule = _named("schedule", SCHEDULES, schedule)(optimizer.lr, epochs * batches)
     if resume and checkpoint is None:
         raise ValueError("fit: resume needs a checkpoint, got none")
+    if checkpoint is not None:
+        serialization.check_path("fit", "checkpoint", checkpoint)
+        said |= {
+            "seed": seed, "batch_size": batch_size, "loss": _said(loss), "augment": _said(augment),
+            "data": _print_of(x, y), "validation": validation and _print_of(*validation),
+            "keep_best": keep_best,
+        }  # fmt: skip
+    run = _Run(model, optimizer, loss, seed, keep_best, said)
     if resume and Path(checkpoint).exists():
         run.restore(checkpoint)
     history = run.history
@@ -273,9 +296,10 @@ def fit(
 class _Run:
     """The state of a training: what a checkpoint holds."""
 
-    def __init__(self, model, optimizer, loss, seed, keeps_best):
+    def __init__(self, model, optimizer, loss, seed, keeps_best, said):
         self.model, self.optimizer, self.loss, self.seed = model, optimizer, loss, seed
-        self.keeps_best, self.best, self.history = bool(keeps_best), None, History()
+        self.keeps_best, self.best, self.history = keeps_best, None, History()
+        self.said = {"model": serialization.described(model)} | said
 
     def epoch(self, x, y, epoch, batches, batch_size, schedule, augment, threads):
         """Train on every sample once; yields (batch, mean loss and accuracy so far)."""
@@ -322,33 +346,49 @@ class _Run:
             parts["best"] = self.best
         arrays = {f"{part}/{key}": np.asarray(array)
                   for part, state in parts.items() for key, array in state.items()}  # fmt: skip
-        serialization.write(path, arrays, self._text())
-
-    def _text(self):
-        return {
-            "checkpoint": serialization.described(self.model), "history": asdict(self.history),
-            "optimizer": type(self.optimizer).__name__, "lr": self.optimizer.lr, "seed": self.seed,
-        }  # fmt: skip
+        text = {"checkpoint": self.said, "history": asdict(self.history), "lr": self.optimizer.lr}
+        serialization.write(path, arrays, text)
 
     def restore(self, path):
+        """Go on from a file, if that gives the bits of a training without the break."""
         arrays, text = serialization.read(path)
-        for key in ("checkpoint", "optimizer", "seed"):
-            # As JSON gives them back: tuples are lists.
-            mine = serialization.as_read(self._text()[key])
-            if text.get(key) != mine:
+        said = text.get("checkpoint")
+        if not isinstance(said, dict):
+            raise ValueError(f"fit: {path} is no checkpoint, expected a file that fit wrote")
+        for key, mine in serialization.as_read(self.said).items():  # tuples are lists there
+            if said.get(key) != mine:
                 raise ValueError(
-                    f"fit: {path} has {key} {_arrays.shown(text.get(key))}, expected "
+                    f"fit: {path} has {key} {_arrays.shown(said.get(key))}, expected "
                     f"{_arrays.shown(mine)}: it is a checkpoint of another training"
                 )
         parts = {"model": {}, "optimizer": {}, "best": {}}
         for key, array in arrays.items():
             part, _, name = key.partition("/")
             parts[part][name] = array
-        self.optimizer.load_state_dict(parts["optimizer"])
         self.model.load_state_dict(parts["model"])
+        self.optimizer.load_state_dict(parts["optimizer"])
         self.optimizer.lr = text["lr"]
         self.best = parts["best"] or None
         self.history = History(**text["history"])
+
+
+def _said(argument):
+    """What can be compared of an argument: a name, and the numbers of an object."""
+    if argument is None or isinstance(argument, str):
+        return argument
+    numbers = {
+        key: value
+        for key, value in getattr(argument, "__dict__", {}).items()
+        if isinstance(value, int | float | tuple) and key != "steps"
+    }
+    name = getattr(argument, "__qualname__", type(argument).__name__)
+    return f"{name}({', '.join(f'{key}={value!r}' for key, value in numbers.items())})"
+
+
+def _print_of(x, y):
+    """Samples as what a checkpoint compares them by."""
+    sums = (f"{zlib.crc32(_arrays.as_bytes(np.ascontiguousarray(each))):08x}" for each in (x, y))
+    return f"{x.shape} of {x.dtype}, CRC {' '.join(sums)}"
 
 
 def _optimizer(model, optimizer, lr):
