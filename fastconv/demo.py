@@ -68,7 +68,7 @@ def run(output=None, *, overwrite=False):
 def _load_photo():
     from PIL import Image
 
-    with resources.files("fastconv").joinpath("data/coffee.jpg").open("rb") as file:
+    with resources.files("fastconv").joinpath("data/coffee.webp").open("rb") as file:
         return np.asarray(Image.open(file))
 
 
