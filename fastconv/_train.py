@@ -90,16 +90,20 @@ def curve(values):
 
 def predictor(path, invert=False, threads=None):
     """Give a function from the path of an image to (class, probability) pairs, best first."""
-    model = nn.load(path)
-    about = model.metadata or {}
-    if not {"classes", "size", "channels"} <= about.keys():
+    model = nn.load(path).to("float32")
+    try:
+        classes, size, channels = (model.metadata[key] for key in ("classes", "size", "channels"))
+        fits = model.output_shape((1, channels, size, size)) == (1, len(classes))
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
         raise ValueError(f"{path} says nothing of classes, expected a model of fastconv train")
     softmax = nn.Softmax()
 
     def predict(image):
-        pixels = read_image(image, about["size"], about["channels"]) / np.float32(255)
+        pixels = read_image(image, size, channels) / np.float32(255)
         pixels = (1 - pixels if invert else pixels)[None]
         (parts,) = softmax(model.predict(pixels, threads=threads))
-        return [(about["classes"][i], float(parts[i])) for i in np.argsort(-parts)]
+        return [(classes[i], float(parts[i])) for i in np.argsort(-parts)]
 
     return predict

@@ -6,7 +6,9 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from helpers import run_python
+from numpy.testing import assert_array_equal
 from PIL import Image
 
 from fastconv import _train, cli, nn, plot
@@ -100,6 +102,52 @@ def write_images(folder, counts):
             Image.new("RGB", (9, 8), (20 * i, 9, 9)).save(folder / name / f"{i}.png")
 
 
+def test_images_of_every_kind(tmp_path):
+    """16 bits, transparency and palettes as viewers show them; else one line that says why."""
+    from fastconv.nn.data import read_image
+
+    def read(array, name="x.png", channels=1, **options):
+        path = tmp_path / name
+        (array if isinstance(array, Image.Image) else Image.fromarray(array)).save(path, **options)
+        return read_image(path, 1, channels)[:, 0, 0].tolist()
+
+    ramp = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    for picture in (ramp, np.uint16(ramp) * 257, np.dstack([ramp, ramp * 0 + 255])):
+        read(picture)
+        assert_array_equal(read_image(tmp_path / "x.png", 8, 1)[0], ramp)
+    assert read(np.full((3, 4), 257 * 99, np.uint16)) == [99]
+    assert read(np.full((3, 4), 257 * 99, np.uint16), channels=3) == [99] * 3
+    assert read(np.full((3, 4, 4), (10, 110, 210, 255), np.uint8), channels=3) == [10, 110, 210]
+    assert read(np.full((3, 4, 4), (10, 110, 210, 0), np.uint8), channels=3) == [255] * 3
+    assert read(np.full((3, 4, 4), (0, 55, 155, 51), np.uint8), channels=3) == [204, 215, 235]
+    assert read(np.full((3, 4, 2), (5, 0), np.uint8)) == [255]
+    assert read(Image.new("P", (3, 3), 0)) == [0]
+    assert read(Image.new("1", (3, 3), 1)) == [255]
+    assert read(Image.new("RGB", (3, 3), (7, 7, 7)), "x.jpg") == [7]
+    tifffile.imwrite(tmp_path / "x.tif", np.full((3, 4, 3), 257 * 8, np.uint16), photometric="rgb")
+    assert read_image(tmp_path / "x.tif", 2, 3).tolist() == [[[8, 8]] * 2] * 3
+    tifffile.imwrite(tmp_path / "f.tif", np.zeros((3, 4), np.float32))
+    whole = (tmp_path / "x.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.png").write_bytes(b"")
+    for name, reason in (
+        ("f.tif", "its pixels are float32, expected 8 or 16 bits"), ("cut.png", ""),
+        ("empty.png", "not a PNG, JPEG"), ("none.png", "No such file"), (".", "Is a directory"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"no image that can be read: .*{reason}") as caught:
+            read_image(tmp_path / name, 8, 3)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_decompression_bomb_is_one_line(fastconv, tmp_path, monkeypatch):
+    write_images(tmp_path / "data", {"a": 2, "b": 2})
+    for limit in (50, 20):  # Pillow warns of the one and raises for the other
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        code, out, err = fastconv("train", "data")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert re.search(r"read_image: data/a/0.png is no image .* decompression bomb$", err)
+
+
 def test_a_class_of_one_image_is_learned(fastconv, tmp_path):
     write_images(tmp_path / "data", {"many": 6, "one": 1, "two": 2})
     ((_, labels), (_, tested)), classes = _train._folder(tmp_path / "data", 8, False)
@@ -152,12 +200,22 @@ def test_an_interrupted_training_is_not_overwritten(fastconv, tmp_path, monkeypa
         (["train", "--epochs", "0"], "'0' is not a whole number from 1"),
         (["predict", "none.npz", "x.png"], "No such file or directory: 'none.npz'"),
         (["predict", "linear.npz", "x.png"], "linear.npz says nothing of classes"),
+        (["predict", "odd.npz", "x.png"], "odd.npz says nothing of classes"),
+        (["predict", "text.npz", "x.png"], "text.npz is damaged or no model: it is no zip archive"),
+        (["predict", "text", "x.png"], "text is damaged or no model"),
+        (["predict", "empty", "x.png"], "Is a directory: 'empty'"),
+        (["train", "--seed", "-1"], "seed is -1, expected an integer of at least 0"),
+        (["train", "--lr", "-1"], "lr is -1.0, expected at least 0"),
+        (["train", "-o", "text"], "File exists: 'text'"),
     ],
 )
 def test_what_does_not_start(fastconv, tmp_path, arguments, message):
     for name in "ab":
         (tmp_path / "empty" / name).mkdir(parents=True)
     nn.Linear(2, 2).save(tmp_path / "linear.npz")
+    nn.Linear(2, 2).save(tmp_path / "odd.npz", {"classes": 3, "size": "big", "channels": None})
+    for name in ("text.npz", "text"):
+        (tmp_path / name).write_text("neither a model nor a folder")
     code, out, err = fastconv(*arguments)
     assert (code, out) == (2, "")
     assert message in err and err.count("\n") == 1

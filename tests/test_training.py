@@ -12,6 +12,7 @@ from helpers import assert_same_bits
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastconv import _config, nn
+from fastconv.nn import serialization
 
 RNG = np.random.default_rng(7)
 
@@ -148,7 +149,7 @@ def test_a_checkpoint_goes_on_with_the_same_arguments_alone(digits, tmp_path):
         ("validation", {"validation": None}, r"'\(359, .*, expected None"),
         ("validation", {"validation": (x, labels)}, r"'\(359, .*, expected '\(300, "),
         ("schedule", {"epochs": 2}, "'cosine of 1 epochs', expected 'cosine of 2 epochs'"),
-        ("schedule", {"schedule": nn.StepLR(0.1, 3)}, r".*, expected 'StepLR\(lr=0.1, step_size=3"),
+        ("schedule", {"schedule": nn.StepLR(0.1, 3)}, r".*, expected 'StepLR\(lr=0.1, gamma=0.1, "),
         ("optimizer", {"lr": 0.02}, r"'Adam\(lr=0.01, .*, expected 'Adam\(lr=0.02"),
         ("seed", {"seed": 2}, "1, expected 2"),
         ("loss", {"loss": lambda y, t: nn.cross_entropy(y, t)}, r"'cross_entropy\(.*lambda"),
@@ -214,6 +215,23 @@ def test_uint8_images_are_scaled(digits):
         results.append((*model.state_dict().values(), nn.evaluate(model, images, labels)))
     assert_same_bits(results[0][:-1], results[1][:-1])
     assert results[0][-1] == results[1][-1]
+
+
+def test_evaluation_takes_lists(digits):
+    x, labels, _ = digits
+    model = small_model()
+    assert nn.evaluate(model, x, labels.tolist()) == nn.evaluate(model, x, labels)
+    for arguments, message in (
+        ((x, labels[:5]), "evaluate: x has 300 samples and y 5, expected as many"),
+        ((x, labels - 1), "evaluate: labels has -1, expected 0 to 9"),
+        ((x.astype("f8"), labels), "evaluate: x has dtype float64, expected float32, uint8"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            nn.evaluate(model, *arguments)
+    with pytest.raises(ValueError, match="fit: x has 300 samples and y 1, expected as many"):
+        nn.fit(model, x, 3)
+    with pytest.raises(TypeError, match=r"fit: validation is an array .*, expected \(x, y\)"):
+        nn.fit(model, x, labels, validation=x)
 
 
 def test_progress(digits, capsys):
@@ -380,6 +398,40 @@ def test_damaged_files(tmp_path, suffix):
         nn.load(path)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_any_damage_is_one_line(tmp_path, suffix):
+    """Bytes changed and cut anywhere: what is read is whole, or a ValueError says it is not."""
+    path = tmp_path / f"model{suffix}"
+    nn.Sequential(nn.Linear(2, 3), nn.BatchNorm2d(2), nn.ReLU()).save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        data = whole.copy()
+        data[rng.integers(0, len(data), rng.integers(1, 4))] = rng.integers(0, 256)
+        end = rng.integers(0, len(data)) if rng.random() < 0.3 else None
+        path.write_bytes(data[:end].tobytes())
+        try:
+            nn.load(path)
+        except ValueError as error:
+            assert str(error).startswith(f"load: {path} ") and "\n" not in str(error)
+
+
+def test_a_damaged_checkpoint(digits, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    training(digits, epochs=1, checkpoint=path)
+    arrays, text = serialization.read(path)
+    lacking = {key: array for key, array in arrays.items() if key != "model/6.bias"}
+    for broken in (
+        (lacking, text),
+        (arrays | {"a/b": RNG.random(2)}, text),
+        (arrays, text | {"history": {"losses": []}}),
+        (arrays, {key: text[key] for key in text if key != "lr"}),
+    ):
+        serialization.write(path, *broken)
+        with pytest.raises(ValueError, match=rf"fit: {path} is damaged: "):
+            training(digits, checkpoint=path, resume=True)
+
+
 def test_files_of_others(tmp_path):
     path = tmp_path / "model.safetensors"
 
@@ -397,10 +449,29 @@ def test_files_of_others(tmp_path):
     write({"w": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}, bytes(6))
     with pytest.raises(ValueError, match="BF16"):
         nn.read_arrays(path)
-    text = {"format": "fastconv.nn 1", "model": {"layer": "fit"}}
-    write({"__metadata__": {"fastconv": json.dumps(text)}})
-    with pytest.raises(ValueError, match="describes no layer of this version"):
+    write({"w": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}}, bytes([0, 60, 0, 192]))
+    assert nn.read_arrays(path)["w"].tolist() == [1, -2]
+    layer = nn.Linear(2, 1, bias=False).load_state_dict({"weight": nn.read_arrays(path)["w"][None]})
+    assert layer.weight.value.dtype == np.float32 and layer.weight.value.tolist() == [[1, -2]]
+    for layer in ("fit", "Module", "Nothing", 3, None):
+        text = {"format": "fastconv.nn 1", "model": {"layer": layer}}
+        write({"__metadata__": {"fastconv": json.dumps(text)}})
+        with pytest.raises(ValueError, match="describes no layer of this version"):
+            nn.load(path)
+    for header in ([], {"__metadata__": 3}, {"__metadata__": {"fastconv": "[1]"}}, {"w": 3}):
+        write(header)
+        with pytest.raises(ValueError, match="is damaged or no model: "):
+            nn.load(path)
+    path.write_bytes(struct.pack("<Q", 2**17) + b"[" * 2**17)
+    with pytest.raises(ValueError, match="is damaged or no model: "):
         nn.load(path)
+    for content, message in (
+        ({"a": np.arange(3)}, "holds no layers"), (np.arange(3), "it is no zip archive"),
+    ):  # fmt: skip
+        with open(tmp_path / "foreign.npz", "wb") as file:
+            (np.savez(file, **content) if isinstance(content, dict) else np.save(file, content))
+        with pytest.raises(ValueError, match=message):
+            nn.load(tmp_path / "foreign.npz")
     with pytest.raises(ValueError, match=r"ends in '\.txt', expected \.safetensors or \.npz"):
         nn.Linear(1, 1).save(tmp_path / "model.txt")
     with pytest.raises(FileNotFoundError):
@@ -437,5 +508,12 @@ def test_augmentation(dtype):
     constant = np.full((70, 1, 9, 9), 100, dtype)
     rotated = nn.Augment(rotate=30)(constant, 0)
     assert_allclose(rotated[:, :, 3:6, 3:6], 100, rtol=1e-6)
-    with pytest.raises(ValueError, match="Augment: shift is -1, expected at least 0"):
-        nn.Augment(shift=-1)
+    for call, message in (
+        (lambda: nn.Augment(shift=-1), "Augment: shift is -1, expected at least 0"),
+        (lambda: nn.Augment(crop=1.5), "Augment: crop is 1.5, expected an integer"),
+        (lambda: nn.Augment(noise="1"), "Augment: noise is '1', expected a number"),
+        (lambda: nn.Augment()(x, -1), "Augment: seed is -1, expected an integer of at least 0"),
+        (lambda: nn.Augment()(x, 1, 0), "Augment: threads is 0, expected 1 to"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            call()

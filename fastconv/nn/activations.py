@@ -4,8 +4,19 @@ import math
 
 import numpy as np
 
+from fastconv import _geometry
 from fastconv.conv import conv2d
-from fastconv.nn.module import Module
+from fastconv.nn.module import Module, checked_number
+
+TANH_SCALE = math.sqrt(2 / math.pi)
+
+
+def apply(activation, x, y, threads):
+    """Write one of conv2d's activations of x into y."""
+    # A 1x1 convolution of one image of one channel applies what every other one does.
+    line = (1, 1, 1, -1)
+    one = np.ones((1, 1, 1, 1), x.dtype)
+    conv2d(x.reshape(line), one, activation=activation, out=y.reshape(line), threads=threads)
 
 
 class Activation(Module):
@@ -28,10 +39,7 @@ class Activation(Module):
         self._x, self._y, self._layer = None, y, layer
 
     def _compute(self, x, y, threads):
-        # A 1x1 convolution of one image of one channel applies what every other one does.
-        line = (1, 1, 1, -1)
-        one = np.ones((1, 1, 1, 1), x.dtype)
-        conv2d(x.reshape(line), one, activation=self.fused, out=y.reshape(line), threads=threads)
+        apply(self.fused, x, y, threads)
 
     def _backward(self, dy, threads, input_gradient, out=None):
         if not input_gradient:
@@ -69,9 +77,7 @@ class LeakyReLU(Activation):
 
     def __init__(self, negative_slope=0.01):
         super().__init__()
-        if not 0 <= negative_slope < math.inf:
-            raise ValueError(f"LeakyReLU: negative_slope is {negative_slope}, expected at least 0")
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = float(checked_number("LeakyReLU", "negative_slope", negative_slope))
 
     @property
     def fused(self):
@@ -139,13 +145,43 @@ class SiLU(_Gated):
 
 
 class GELU(_Gated):
-    """``x * (1 + erf(x / sqrt(2))) / 2``, exact as PyTorch's default (arXiv:1606.08415)."""
+    """``x * (1 + erf(x / sqrt(2))) / 2`` (arXiv:1606.08415).
 
-    fused = "gelu"
+    With ``approximate="tanh"``, erf becomes a tanh of ``sqrt(2 / pi) * (x + 0.044715 * x**3)``.
+    """
+
+    arguments = ("approximate",)
+
+    def __init__(self, approximate="none"):
+        super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"GELU: approximate is {approximate!r}, expected 'none' or 'tanh'")
+        self.approximate = approximate
+        self.fused = "gelu" if approximate == "none" else None
+
+    def _compute(self, x, y, threads):
+        if self.fused:
+            return super()._compute(x, y, threads)
+        inner = self._buffer("slopes", x.shape, x.dtype)
+        np.multiply(x, x, out=inner)
+        np.multiply(inner, 0.044715 * TANH_SCALE, out=inner)
+        np.add(inner, TANH_SCALE, out=inner)
+        np.multiply(inner, x, out=inner)
+        apply("tanh", inner, y, threads)
+        np.add(y, 1, out=y)
+        np.multiply(y, x, out=y)
+        np.multiply(y, 0.5, out=y)
 
     def _slopes(self, gate):
         slopes = self._buffer("slopes", gate.shape, gate.dtype)
         np.multiply(self._x, self._x, out=slopes)
+        if not self.fused:  # tanh' is 1 - tanh**2, which is 4 * gate * (1 - gate)
+            rest = self._buffer("rest", gate.shape, gate.dtype)
+            np.multiply(slopes, 6 * 0.044715 * TANH_SCALE, out=slopes)
+            np.add(slopes, 2 * TANH_SCALE, out=slopes)
+            for factor in (self._x, gate, np.subtract(1, gate, out=rest)):
+                np.multiply(slopes, factor, out=slopes)
+            return np.add(slopes, gate, out=slopes)
         np.multiply(slopes, -0.5, out=slopes)
         np.exp(slopes, out=slopes)
         np.multiply(slopes, self._x, out=slopes)
@@ -160,9 +196,15 @@ class Softmax(Module):
 
     def __init__(self, dim=1):
         super().__init__()
-        self.dim = dim
+        self.dim = _geometry.integer("Softmax", "dim", dim, -64)
+
+    def output_shape(self, shape):
+        if not -len(shape) <= self.dim < len(shape):
+            self._refuse(shape, f"an axis {self.dim}")
+        return shape
 
     def _forward(self, x, threads):
+        self.output_shape(x.shape)
         y = self._buffer("y", x.shape, x.dtype)
         np.subtract(x, x.max(self.dim, keepdims=True), out=y)
         np.exp(y, out=y)

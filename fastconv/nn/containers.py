@@ -3,8 +3,9 @@
 import numpy as np
 
 from fastconv.nn.activations import Activation
-from fastconv.nn.layers import ConvTranspose2d, MaxPool2d, _Convolving
+from fastconv.nn.convolution import ConvTranspose2d, _Convolving
 from fastconv.nn.module import Module
+from fastconv.nn.pooling import MaxPool2d
 
 
 class Sequential(Module):
@@ -66,6 +67,7 @@ class Sequential(Module):
         return (
             isinstance(following, Activation)
             and isinstance(layer, _Convolving | ConvTranspose2d)
+            and following.fused is not None
             and (following.from_output or not self.training)
         )
 

@@ -2,7 +2,9 @@
 
 from fastconv.nn.activations import ReLU
 from fastconv.nn.containers import Sequential
-from fastconv.nn.layers import AdaptiveAvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d
+from fastconv.nn.convolution import Conv2d, Linear
+from fastconv.nn.layers import Dropout, Flatten
+from fastconv.nn.pooling import AdaptiveAvgPool2d, MaxPool2d
 
 
 def image_classifier(channels, size, classes, width=32):

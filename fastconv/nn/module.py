@@ -11,6 +11,24 @@ from fastconv import _arrays, _geometry, _threads
 FLOATS = ("float32", "float64")
 
 
+def checked_number(function, name, value, least=0, below=math.inf):
+    """A number from `least` to less than `below`, as it is."""
+    if not least <= _arrays.number(function, name, value) < below:
+        rest = "" if below == math.inf else f" and less than {below}"
+        raise ValueError(f"{function}: {name} is {value}, expected at least {least}{rest}")
+    return value
+
+
+def checked_seed(function, seed):
+    """A seed as what generators begin with: None, or integers that are not negative."""
+    try:
+        return np.random.SeedSequence(seed)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{function}: seed is {_arrays.shown(seed)}, expected an integer of at least 0"
+        ) from None
+
+
 class Parameter:
     """An array that is learned, `value`, and the gradient of the loss by it, `grad`."""
 
@@ -87,6 +105,8 @@ class Module:
         """What is not a default."""
         config, shown = self.config(), []
         for key, parameter in inspect.signature(type(self)).parameters.items():
+            if key not in config:
+                continue
             if parameter.default is parameter.empty:
                 shown.append(repr(config[key]))
             elif config[key] != parameter.default:
@@ -163,7 +183,7 @@ class Module:
 
     def initialize(self, seed=None):
         """Draw all parameters anew, as PyTorch does; the same seed gives the same ones."""
-        random = np.random.default_rng(seed)
+        random = np.random.default_rng(checked_seed(self._label(), seed))
         for module in self.modules():
             module._initialize(random)
         return self

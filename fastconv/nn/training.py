@@ -23,6 +23,7 @@ SCHEDULES = {
     "cosine": lambda lr, steps: CosineAnnealingLR(lr, steps),
     "one_cycle": lambda lr, steps: OneCycleLR(lr, steps),
 }
+SCHEDULED = ("lr", "momentum", "betas")  # what a schedule changes, and `fit` puts back
 
 
 @dataclass
@@ -135,6 +136,7 @@ def _where_gradients_end(model):
 
 def evaluate(model, x, y, loss=losses.cross_entropy, batch_size=256, threads=None):
     """Give the loss on all samples, and the share of them whose largest result is at y's label."""
+    x, y = _checked_data("evaluate", model, "x", x, y, loss)
     result = model.predict(_floats(x, _dtype(model)), batch_size, threads)
     return loss(result, y)[0], _right(result, y) / len(x)
 
@@ -224,9 +226,11 @@ def fit(
     >>> history.validation_accuracy[-1] > 0.9
     True
     """
-    x, y = _checked_data(model, "x", x, y, loss)
+    x, y = _checked_data("fit", model, "x", x, y, loss)
     if validation is not None:
-        validation = _checked_data(model, "validation", *validation, loss)
+        if not isinstance(validation, tuple | list) or len(validation) != 2:
+            raise TypeError(f"fit: validation is {_arrays.shown(validation)}, expected (x, y)")
+        validation = _checked_data("fit", model, "validation", *validation, loss)
     epochs, batch_size = (
         _geometry.integer("fit", name, value, 1)
         for name, value in (("epochs", epochs), ("batch_size", batch_size))
@@ -258,6 +262,7 @@ def fit(
             "keep_best": keep_best,
         }  # fmt: skip
     run = _Run(model, optimizer, loss, seed, keep_best, said)
+    before = {key: value for key, value in vars(optimizer).items() if key in SCHEDULED}
     if resume and Path(checkpoint).exists():
         run.restore(checkpoint)
     history = run.history
@@ -285,6 +290,8 @@ def fit(
                 history.stopped = "patience"
             if history.stopped:
                 break
+    if schedule is not None:
+        vars(optimizer).update(before)
     if status is not None:
         status.clear()
     if run.best is not None:
@@ -317,6 +324,8 @@ class _Run:
             images = _floats(images, self.optimizer.gradients().dtype)
             if schedule is not None:
                 self.optimizer.lr = schedule(epoch * batches + step)
+                if getattr(schedule, "cycle_momentum", False):
+                    self.optimizer.set_momentum(schedule.momentum(epoch * batches + step))
             labels = y[part]
             value, result = _step(self.model, self.optimizer, images, labels, self.loss, threads)
             self.history.steps.append(value)
@@ -361,15 +370,17 @@ class _Run:
                     f"fit: {path} has {key} {_arrays.shown(said.get(key))}, expected "
                     f"{_arrays.shown(mine)}: it is a checkpoint of another training"
                 )
-        parts = {"model": {}, "optimizer": {}, "best": {}}
-        for key, array in arrays.items():
-            part, _, name = key.partition("/")
-            parts[part][name] = array
-        self.model.load_state_dict(parts["model"])
-        self.optimizer.load_state_dict(parts["optimizer"])
-        self.optimizer.lr = text["lr"]
-        self.best = parts["best"] or None
-        self.history = History(**text["history"])
+        try:
+            parts = {"model": {}, "optimizer": {}, "best": {}}
+            for key, array in arrays.items():
+                part, _, name = key.partition("/")
+                parts[part][name] = array
+            history, lr = History(**text["history"]), float(text["lr"])
+            self.model.load_state_dict(parts["model"])
+            self.optimizer.load_state_dict(parts["optimizer"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"fit: {path} is damaged: {error}") from None
+        self.optimizer.lr, self.best, self.history = lr, parts["best"] or None, history
 
 
 def _said(argument):
@@ -409,19 +420,21 @@ def _named(argument, choices, name):
 
 
 def _dtype(model):
-    return model.parameters()[0].value.dtype
+    return next((each.value.dtype for each in model.parameters()), np.dtype(np.float32))
 
 
-def _checked_data(model, name, x, y, loss):
+def _checked_data(function, model, name, x, y, loss):
     """The samples as arrays; refuses what does not fit the model."""
-    dtype = _dtype(model)
-    x = _arrays.readable("fit", name, x, (dtype.name, "uint8"))
-    y = _arrays.as_array("fit", "y", y)
-    if not len(x) or len(x) != len(y):
-        raise ValueError(f"fit: {name} has {len(x)} samples and y {len(y)}, expected as many")
-    results = model.output_shape((min(2, len(x)), *x.shape[1:]))
+    x = _arrays.readable(function, name, x, (_dtype(model).name, "uint8"))
+    y = _arrays.as_array(function, "y", y)
+    counts = [len(np.atleast_1d(each)) for each in (x, y)]
+    if not counts[0] or counts[0] != counts[1]:
+        raise ValueError(
+            f"{function}: {name} has {counts[0]} samples and y {counts[1]}, expected as many"
+        )
+    results = model.output_shape((min(2, counts[0]), *x.shape[1:]))
     if loss is losses.cross_entropy:
-        losses.checked_labels("fit", y, len(x), results[-1])
+        losses.checked_labels(function, y, counts[0], results[-1])
     return x, y
 
 
