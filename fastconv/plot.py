@@ -1,7 +1,8 @@
 """Pictures of networks: filters, feature maps, a training, what is mistaken for what, saliency.
 
 Every function gives a `matplotlib.figure.Figure`: ``plot.filters(model[0]).savefig("f.png")``.
-matplotlib comes with the extra: ``python -m pip install "fastconv[plot]"``.
+matplotlib comes with the extra: ``python -m pip install "fastconv[plot]"``. What does not fit is
+refused with a TypeError or ValueError that names the function and the argument.
 """
 
 import numpy as np
@@ -25,6 +26,11 @@ def filters(layer, most=64):
         Of three channels they are colours; else each row has the first channels of one kernel.
     most : int
         The most pictures.
+
+    Examples
+    --------
+    >>> len(filters(np.ones((8, 1, 3, 3))).axes)
+    8
     """
     weight = np.asarray(layer.weight.value if hasattr(layer, "weight") else layer)
     if weight.ndim != 4:
@@ -51,6 +57,12 @@ def feature_maps(model, image):
     ----------
     model : Sequential
     image : (C, H, W) array of the model's dtype
+
+    Examples
+    --------
+    >>> from fastconv import nn
+    >>> len(feature_maps(Sequential(nn.Conv2d(1, 4, 3)), np.ones((1, 8, 8), np.float32)).axes)
+    8
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"feature_maps: model is {model!r}, expected a Sequential")
@@ -76,7 +88,12 @@ def feature_maps(model, image):
 
 
 def training(history):
-    """Draw loss and accuracy of a `History`, epoch by epoch, with those of validation."""
+    """Draw loss and accuracy of a `History`, epoch by epoch, with those of validation.
+
+    >>> from fastconv import nn
+    >>> training(nn.History(loss=[2.0, 1.0], accuracy=[0.5, 0.75])).axes[0].get_ylabel()
+    'loss'
+    """
     figure = _figure(9, 3.6)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         epochs = np.arange(1, history.epochs + 1)
@@ -104,6 +121,11 @@ def confusion(labels, results, classes=None):
         The model's; the largest of a row is what it says.
     classes : sequence of str, optional
         Their names.
+
+    Examples
+    --------
+    >>> confusion([0, 1], np.array([[0.9, 0.1], [0.6, 0.4]])).axes[0].get_title()
+    '50.0% of 2 right'
     """
     counts = counted(labels, results)
     names = [str(each) for each in (range(len(counts)) if classes is None else classes)]
@@ -143,6 +165,13 @@ def saliency(model, image, label=None):
     image : (C, H, W) array of the model's dtype
     label : int, optional
         The class; by default the one with the largest score.
+
+    Examples
+    --------
+    >>> from fastconv import nn
+    >>> model = Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> saliency(model, np.ones((1, 8, 8), np.float32), label=3).axes[1].get_title()
+    'gradient of score 3'
     """
     x = _arrays.readable("saliency", "image", image, ("float32", "float64"), "(C, H, W)")[None]
     with model._evaluating():

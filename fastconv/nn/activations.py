@@ -57,7 +57,11 @@ class Activation(Module):
 
 
 class ReLU(Activation):
-    """``max(x, 0)``."""
+    """``max(x, 0)``.
+
+    >>> ReLU()(np.array([-1.0, 2])).tolist()
+    [0.0, 2.0]
+    """
 
     fused = "relu"
 
@@ -71,7 +75,11 @@ class ReLU(Activation):
 
 
 class LeakyReLU(Activation):
-    """``x if x > 0 else negative_slope * x``; the slope is not negative."""
+    """``x if x > 0 else negative_slope * x``; the slope is not negative.
+
+    >>> LeakyReLU(0.25)(np.array([-1.0, 2])).tolist()
+    [-0.25, 2.0]
+    """
 
     arguments = ("negative_slope",)
 
@@ -94,7 +102,11 @@ class LeakyReLU(Activation):
 
 
 class Sigmoid(Activation):
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``.
+
+    >>> Sigmoid()(np.array([0.0, 2])).round(3).tolist()
+    [0.5, 0.881]
+    """
 
     fused = "sigmoid"
 
@@ -106,7 +118,11 @@ class Sigmoid(Activation):
 
 
 class Tanh(Activation):
-    """``tanh(x)``."""
+    """``tanh(x)``.
+
+    >>> Tanh()(np.array([0.0, 2])).round(3).tolist()
+    [0.0, 0.964]
+    """
 
     fused = "tanh"
 
@@ -133,7 +149,11 @@ class _Gated(Activation):
 
 
 class SiLU(_Gated):
-    """``x * sigmoid(x)``."""
+    """``x * sigmoid(x)`` (arXiv:1702.03118).
+
+    >>> SiLU()(np.array([0.0, 2])).round(3).tolist()
+    [0.0, 1.762]
+    """
 
     fused = "silu"
 
@@ -148,6 +168,9 @@ class GELU(_Gated):
     """``x * (1 + erf(x / sqrt(2))) / 2`` (arXiv:1606.08415).
 
     With ``approximate="tanh"``, erf becomes a tanh of ``sqrt(2 / pi) * (x + 0.044715 * x**3)``.
+
+    >>> GELU()(np.array([0.0, 2])).round(3).tolist()
+    [0.0, 1.954]
     """
 
     arguments = ("approximate",)
@@ -190,7 +213,11 @@ class GELU(_Gated):
 
 
 class Softmax(Module):
-    """``exp(x) / sum(exp(x))`` over axis `dim`. (`cross_entropy` wants the scores before it.)"""
+    """``exp(x) / sum(exp(x))`` over axis `dim`. (`cross_entropy` wants the scores before it.)
+
+    >>> Softmax()(np.array([[0.0, 2]])).round(3).tolist()
+    [[0.119, 0.881]]
+    """
 
     arguments = ("dim",)
 

@@ -12,7 +12,12 @@ class Sequential(Module):
     """Layers, one after the other.
 
     An activation after a convolution or a linear layer is computed in its pass; where a maximum
-    pooling follows, it is derived at the maxima alone.
+    pooling follows, it is derived at the maxima alone. ``model[0]`` is a layer.
+
+    >>> from fastconv import nn
+    >>> model = Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2))
+    >>> model.output_shape((5, 1, 4, 4))
+    (5, 2)
     """
 
     def __init__(self, *layers):
@@ -115,7 +120,12 @@ class Sequential(Module):
 
 
 class Residual(Sequential):
-    """``x + f(x)``, f being the layers, one after the other (arXiv:1512.03385)."""
+    """``x + f(x)``, f being the layers, one after the other (arXiv:1512.03385).
+
+    >>> from fastconv import nn
+    >>> Residual(nn.ReLU())(np.array([-1.0, 2])).tolist()
+    [-1.0, 4.0]
+    """
 
     def output_shape(self, shape):
         result = super().output_shape(shape)

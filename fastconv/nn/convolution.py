@@ -135,6 +135,9 @@ class Conv2d(_Convolving):
     """`conv2d` with weights (out_channels, in_channels // groups, kh, kw).
 
     Arguments are PyTorch's: `padding` may also be "same", `padding_mode` any of conv2d's.
+
+    >>> Conv2d(3, 8, 3, padding=1).output_shape((1, 3, 32, 32))
+    (1, 8, 32, 32)
     """
 
     arguments = (
@@ -170,7 +173,11 @@ class Conv2d(_Convolving):
 
 
 class Conv1d(Conv2d):
-    """Convolution of (N, C, W) with weights (out_channels, in_channels // groups, kw)."""
+    """Convolution of (N, C, W) with weights (out_channels, in_channels // groups, kw).
+
+    >>> Conv1d(3, 8, 5, stride=2).output_shape((1, 3, 32))
+    (1, 8, 14)
+    """
 
     def _size(self, name):
         return (_geometry.integer(name, "kernel_size", self.kernel_size, 1),)
@@ -197,6 +204,9 @@ class Linear(_Convolving):
     """``x @ weight.T + bias`` with weights (out_features, in_features).
 
     A 1x1 convolution whose pixels are the samples: its bits do not depend on how many there are.
+
+    >>> Linear(64, 10).output_shape((5, 64))  # or (5, ..., 64)
+    (5, 10)
     """
 
     arguments = ("in_features", "out_features")
@@ -230,7 +240,11 @@ class Linear(_Convolving):
 
 
 class ConvTranspose2d(_Weighted):
-    """`conv_transpose2d` with weights (in_channels, out_channels // groups, kh, kw)."""
+    """`conv_transpose2d` with weights (in_channels, out_channels // groups, kh, kw).
+
+    >>> ConvTranspose2d(8, 3, 2, stride=2).output_shape((1, 8, 16, 16))
+    (1, 3, 32, 32)
+    """
 
     arguments = (
         "in_channels", "out_channels", "kernel_size", "stride", "padding", "output_padding",

@@ -12,7 +12,12 @@ class BatchNorm2d(Module):
     """Each channel minus its mean, over the root of its variance, times weight, plus bias.
 
     In training mean and variance are the batch's; ``running_mean`` and ``running_var``, which
-    are used after training, move towards them by `momentum` (arXiv:1502.03167).
+    are used after training, move towards them by `momentum` (arXiv:1502.03167), or are the means of
+    all batches if that is None. Without `affine` there are no weight and bias; without
+    `track_running_stats` the batch's statistics serve after training, too.
+
+    >>> BatchNorm2d(1)(np.float32([[[[1, 3]]]])).round(3).tolist()
+    [[[[-1.0, 1.0]]]]
     """
 
     arguments = ("num_features", "eps", "momentum", "affine", "track_running_stats")
@@ -113,7 +118,11 @@ class BatchNorm2d(Module):
 
 
 class Flatten(Module):
-    """Axes `start_dim` to `end_dim` as one: (N, C, H, W) as (N, C * H * W)."""
+    """Axes `start_dim` to `end_dim` as one: (N, C, H, W) as (N, C * H * W).
+
+    >>> Flatten().output_shape((5, 8, 4, 4))
+    (5, 128)
+    """
 
     arguments = ("start_dim", "end_dim")
 
@@ -137,7 +146,11 @@ class Flatten(Module):
 
 
 class Dropout(Module):
-    """In training, a zero with probability `p`; what is left is divided by ``1 - p``."""
+    """In training, a zero with probability `p`; what is left is divided by ``1 - p``.
+
+    >>> sorted(set(Dropout(0.5)(np.ones(99)).tolist()))
+    [0.0, 2.0]
+    """
 
     arguments = ("p",)
 

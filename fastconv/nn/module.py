@@ -88,6 +88,9 @@ class Module:
     result; it also sets ``grad`` of every parameter (sets, not adds). Both live in memory of the
     module, which the next call uses again: copy what you keep. One module serves one thread of
     Python at a time.
+
+    The first axis is that of samples; arrays are float32 or, after ``to("float64")``, float64. A
+    TypeError or ValueError names the layer, what it got and what it expected.
     """
 
     arguments = ()  # names of the constructor's arguments, which are attributes

@@ -15,7 +15,11 @@ BLOCK = 2**14  # numbers that a step works on at a time: eight arrays of them fi
 
 
 class Optimizer:
-    """What all optimisers share; `lr` may be set between steps."""
+    """What all optimisers share; `lr` may be set between steps.
+
+    `parameters` are a model's, whose memory it takes over; a number out of its range is refused
+    with a TypeError or ValueError.
+    """
 
     states = ()  # names of the arrays like all parameters that it keeps
 
@@ -103,6 +107,12 @@ class SGD(Optimizer):
 
     g is the gradient plus ``weight_decay * p``, and the first v is g. With `nesterov`, p moves
     by ``g + momentum * v``.
+
+    >>> p = Parameter(np.ones(2))
+    >>> p.grad[:] = 1
+    >>> SGD([p], lr=0.25).step()
+    >>> p.value.tolist()
+    [0.75, 0.75]
     """
 
     def __init__(
@@ -140,7 +150,17 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Steps of about `lr` (arXiv:1412.6980); `weight_decay` is added to the gradient."""
+    """Steps of about `lr` (arXiv:1412.6980); ``weight_decay * p`` is added to the gradient.
+
+    ``m = b1 * m + (1 - b1) * g; s = b2 * s + (1 - b2) * g**2``, with ``b1, b2 = betas``; after t
+    steps ``p -= lr * (m / (1 - b1**t)) / (sqrt(s / (1 - b2**t)) + eps)``.
+
+    >>> p = Parameter(np.ones(2))
+    >>> p.grad[:] = 5
+    >>> Adam([p], lr=0.25).step()
+    >>> p.value.round(6).tolist()
+    [0.75, 0.75]
+    """
 
     states = ("mean", "square")
     decoupled = False
@@ -177,7 +197,13 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameters themselves (arXiv:1711.05101)."""
+    """Adam whose weight decay shrinks the parameters themselves (arXiv:1711.05101).
+
+    >>> p = Parameter(np.ones(2))
+    >>> AdamW([p], lr=0.5, weight_decay=0.5).step()  # before that, ``p *= 1 - lr * weight_decay``
+    >>> p.value.tolist()
+    [0.75, 0.75]
+    """
 
     decoupled = True
 

@@ -38,7 +38,11 @@ class _Pooling(Module):
 
 
 class MaxPool2d(_Pooling):
-    """The greatest element of each window, as `max_pool2d`."""
+    """The greatest element of each window, as `max_pool2d`.
+
+    >>> MaxPool2d(2).output_shape((1, 8, 32, 32))
+    (1, 8, 16, 16)
+    """
 
     arguments = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
@@ -105,7 +109,11 @@ class _Means(_Pooling):
 
 
 class AvgPool2d(_Means):
-    """The mean of each window, as `avg_pool2d`."""
+    """The mean of each window, as `avg_pool2d`.
+
+    >>> AvgPool2d(3, stride=2, padding=1).output_shape((1, 8, 32, 32))
+    (1, 8, 16, 16)
+    """
 
     arguments = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
 
@@ -126,7 +134,11 @@ class AvgPool2d(_Means):
 
 
 class AdaptiveAvgPool2d(_Means):
-    """The means of windows that cover the image, `output_size` of them."""
+    """The means of windows that cover the image, `output_size` of them.
+
+    >>> AdaptiveAvgPool2d((2, 3)).output_shape((1, 8, 32, 32))
+    (1, 8, 2, 3)
+    """
 
     arguments = ("output_size",)
 

@@ -28,7 +28,9 @@ class StepLR:
 
 
 class CosineAnnealingLR:
-    """From lr down to `eta_min` along half a cosine of `T_max` steps, and up again (1608.03983).
+    """From lr down to `eta_min` along half a cosine of `T_max` steps, and up again.
+
+    arXiv:1608.03983.
 
     >>> [round(CosineAnnealingLR(0.1, T_max=4)(step), 3) for step in (0, 2, 4, 6)]
     [0.1, 0.05, 0.0, 0.05]
@@ -52,7 +54,7 @@ class OneCycleLR:
 
     >>> schedule = OneCycleLR(0.1, total_steps=11)
     >>> [round(schedule(step), 3) for step in (0, 2, 10)], round(schedule.momentum(0), 2)
-    ([0.004, 0.093, 0.0], 0.95)
+    ([0.004, 0.096, 0.0], 0.95)
     """
 
     def __init__(
