@@ -206,12 +206,14 @@ def test_an_interrupted_training_is_not_overwritten(fastconv, tmp_path, monkeypa
         (["predict", "empty", "x.png"], "Is a directory: 'empty'"),
         (["train", "--seed", "-1"], "seed is -1, expected an integer of at least 0"),
         (["train", "--lr", "-1"], "lr is -1.0, expected at least 0"),
+        (["train", "full", "--size", "3"], "image_classifier: size is 3, expected at least 4"),
         (["train", "-o", "text"], "File exists: 'text'"),
     ],
 )
 def test_what_does_not_start(fastconv, tmp_path, arguments, message):
     for name in "ab":
         (tmp_path / "empty" / name).mkdir(parents=True)
+    write_images(tmp_path / "full", {"a": 2, "b": 2})
     nn.Linear(2, 2).save(tmp_path / "linear.npz")
     nn.Linear(2, 2).save(tmp_path / "odd.npz", {"classes": 3, "size": "big", "channels": None})
     for name in ("text.npz", "text"):

@@ -170,6 +170,17 @@ def test_a_checkpoint_goes_on_with_the_same_arguments_alone(digits, tmp_path):
         nn.fit(small_model(), x, labels, **options)
 
 
+def test_patience_is_kept_over_a_break(digits, tmp_path):
+    x, labels, _ = digits
+    options = {
+        "epochs": 9, "validation": (x[:50], (labels[:50] + 1) % 10), "patience": 1, "lr": 0.01,
+        "progress": False, "checkpoint": tmp_path / "c.npz", "resume": True,
+    }  # fmt: skip
+    history = nn.fit(small_model(), x, labels, **options)
+    assert history.stopped == "patience" and history.epochs < 9
+    assert nn.fit(small_model(), x, labels, **options) == history
+
+
 def test_an_interruption_ends_after_the_batch(digits):
     def interrupt(model, history):
         if history.epochs == 2:
@@ -215,6 +226,11 @@ def test_uint8_images_are_scaled(digits):
         results.append((*model.state_dict().values(), nn.evaluate(model, images, labels)))
     assert_same_bits(results[0][:-1], results[1][:-1])
     assert results[0][-1] == results[1][-1]
+
+
+def test_a_step_needs_an_optimizer(digits):
+    with pytest.raises(TypeError, match="train_step: optimizer is 'sgd', expected one, as nn.SGD"):
+        nn.train_step(small_model(), "sgd", *digits[:2])
 
 
 def test_evaluation_takes_lists(digits):

@@ -20,9 +20,11 @@ from fastconv.nn.models import image_classifier
 from fastconv.nn.module import Module, Parameter
 from fastconv.nn.optimizers import SGD, Adam, AdamW
 from fastconv.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from fastconv.nn.runs import History
 from fastconv.nn.schedules import CosineAnnealingLR, OneCycleLR, StepLR
 from fastconv.nn.serialization import load, read_arrays
-from fastconv.nn.training import History, evaluate, fit, train_step
+from fastconv.nn.steps import evaluate, train_step
+from fastconv.nn.training import fit
 
 __all__ = [
     "GELU",

@@ -22,9 +22,7 @@ class BatchNorm2d(Module):
 
     arguments = ("num_features", "eps", "momentum", "affine", "track_running_stats")
 
-    def __init__(
-        self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True
-    ):
+    def __init__(self, num_features, eps=1e-5, momentum=0.1, affine=True, track_running_stats=True):
         super().__init__()
         name = "BatchNorm2d"
         self.num_features = _geometry.integer(name, "num_features", num_features, 1)
