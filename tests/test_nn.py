@@ -35,6 +35,7 @@ LAYERS = {
     "max_pool2d, overlapping": (lambda m: [m.MaxPool2d(3, 2, 1)], (2, 3, 6, 7)),
     "max_pool2d, all options": (lambda m: [m.MaxPool2d(2, 2, 1, 2, False, True)], (2, 3, 6, 7)),
     "avg_pool2d": (lambda m: [m.AvgPool2d(3, 2, 1, count_include_pad=False)], (2, 3, 6, 7)),
+    "avg_pool2d, all options": (lambda m: [m.AvgPool2d(3, 2, 1, True, True, 5)], (2, 3, 6, 7)),
     "adaptive_avg_pool2d": (lambda m: [m.AdaptiveAvgPool2d((3, 2))], (2, 3, 7, 5)),
     "softmax": (lambda m: [m.Softmax(1)], (3, 5)),
     "flatten": (lambda m: [m.Flatten(), m.Linear(12, 2)], (2, 3, 2, 2)),

@@ -229,7 +229,7 @@ def test_uint8_images_are_scaled(digits):
 
 
 def test_a_step_needs_an_optimizer(digits):
-    with pytest.raises(TypeError, match="train_step: optimizer is 'sgd', expected one, as nn.SGD"):
+    with pytest.raises(TypeError, match=r"train_step: optimizer is 'sgd', expected one, as nn\.S"):
         nn.train_step(small_model(), "sgd", *digits[:2])
 
 
@@ -387,6 +387,15 @@ def test_models_in_files(tmp_path, suffix, dtype):
     assert_same_bits(other.predict(x), model.predict(x))
     arrays = nn.read_arrays(path)
     assert list(arrays) == list(model.state_dict())
+
+
+def test_what_json_does_not_know(tmp_path):
+    path = tmp_path / "model.npz"
+    nn.Sequential(nn.Conv2d(np.int64(2), np.int64(3), np.int32(1))).save(path, [np.float32(0.5)])
+    assert nn.load(path).metadata == [0.5]
+    with pytest.raises(TypeError, match=r"save: metadata has \{3\}, expected what JSON"):
+        nn.Linear(1, 1).save(path, {3})
+    assert nn.load(path).metadata == [0.5]
 
 
 def test_safetensors_read_our_files(tmp_path):

@@ -115,14 +115,18 @@ class AvgPool2d(_Means):
     (1, 8, 16, 16)
     """
 
-    arguments = ("kernel_size", "stride", "padding", "ceil_mode", "count_include_pad")
+    arguments = (
+        "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override",
+    )  # fmt: skip
 
     def __init__(
-        self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True
-    ):
+        self, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+        divisor_override=None,
+    ):  # fmt: skip
         super().__init__()
         self.kernel_size, self.stride, self.padding = kernel_size, stride, padding
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
+        self.divisor_override = divisor_override
 
     def _pool_of(self, x, out, threads):
         return avg_pool2d(x, *self.config().values(), out=out, threads=threads)

@@ -98,7 +98,7 @@ class Run:
         said = text.get("checkpoint")
         if not isinstance(said, dict):
             raise ValueError(f"fit: {path} is no checkpoint, expected a file that fit wrote")
-        for key, mine in serialization.as_read(self.said).items():  # tuples are lists there
+        for key, mine in self.said.items():
             if said.get(key) != mine:
                 raise ValueError(
                     f"fit: {path} has {key} {_arrays.shown(said.get(key))}, expected "

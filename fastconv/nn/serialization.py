@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from fastconv import nn
+from fastconv._arrays import shown
 from fastconv._files import replacing
 
 FORMAT = "fastconv.nn 1"
@@ -79,7 +80,7 @@ def _tuples(value):
 def write(path, arrays, text):
     """Write arrays and what JSON holds into a file, whole or not at all."""
     path = check_path("save", "path", path)
-    text = json.dumps({"format": FORMAT, **text}, sort_keys=True)
+    text = json.dumps({"format": FORMAT, **text}, sort_keys=True, default=_plain)
     with replacing(path) as file:
         if path.suffix == ".npz":
             np.savez(file, fastconv=np.frombuffer(text.encode(), np.uint8), **arrays)
@@ -95,6 +96,12 @@ def write(path, arrays, text):
         file.write(struct.pack("<Q", len(packed)) + packed)
         for array in arrays.values():
             file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+
+
+def _plain(value):
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"save: metadata has {shown(value)}, expected what JSON holds")
 
 
 def check_path(function, name, path):
@@ -155,8 +162,3 @@ def _safetensors(file):
     if ends != len(body):
         raise ValueError(f"it has {len(body)} bytes of arrays, expected {ends}")
     return arrays, text
-
-
-def as_read(value):
-    """What `read` gives back for what was written."""
-    return json.loads(json.dumps(value))

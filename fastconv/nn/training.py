@@ -87,6 +87,7 @@ def fit(
     Returns
     -------
     History
+        The model is in the mode of `eval` then, the optimiser's rate and momentum as before.
 
     Raises
     ------
@@ -121,12 +122,7 @@ def fit(
     if patience is not None:
         _geometry.integer("fit", "patience", patience, 1)
     callbacks = callbacks if isinstance(callbacks, list | tuple) else (callbacks,)
-    for name, function in (
-        ("loss", loss), ("augment", augment), *(("callbacks", each) for each in callbacks),
-        ("schedule", None if isinstance(schedule, str) else schedule),
-    ):  # fmt: skip
-        if not (callable(function) or (function is None and name in ("augment", "schedule"))):
-            raise TypeError(f"fit: {name} is {_arrays.shown(function)}, expected a function")
+    _check_functions(loss, augment, schedule, callbacks)
     optimizer = _optimizer(model, optimizer, lr)
     keep_best = validation is not None if keep_best is None else bool(keep_best)
     batches = -(-len(x) // batch_size)
@@ -186,6 +182,15 @@ def fit(
         model.load_state_dict(run.best)
     model.eval()
     return history
+
+
+def _check_functions(loss, augment, schedule, callbacks):
+    for name, function in (
+        ("loss", loss), ("augment", augment), *(("callbacks", each) for each in callbacks),
+        ("schedule", None if isinstance(schedule, str) else schedule),
+    ):  # fmt: skip
+        if not (callable(function) or (function is None and name in ("augment", "schedule"))):
+            raise TypeError(f"fit: {name} is {_arrays.shown(function)}, expected a function")
 
 
 def _optimizer(model, optimizer, lr):
