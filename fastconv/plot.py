@@ -7,8 +7,10 @@ refused with a TypeError or ValueError that names the function and the argument.
 
 import numpy as np
 
-from fastconv import _arrays
+from fastconv import _arrays, _geometry
 from fastconv.nn.containers import Sequential
+from fastconv.nn.losses import checked_labels
+from fastconv.nn.module import FLOATS
 
 __all__ = ["confusion", "feature_maps", "filters", "saliency", "training"]
 
@@ -66,7 +68,7 @@ def feature_maps(model, image):
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"feature_maps: model is {model!r}, expected a Sequential")
-    x = _arrays.readable("feature_maps", "image", image, ("float32", "float64"), "(C, H, W)")
+    x = _arrays.readable("feature_maps", "image", image, FLOATS, "(C, H, W)")
     maps, x = [("input", x)], x[None]
     with model._evaluating():
         for layer in model.layers:
@@ -149,9 +151,10 @@ def confusion(labels, results, classes=None):
 
 def counted(labels, results):
     """Give (K, K) counts: rows what samples are, columns what they were taken for."""
-    results = np.asarray(results)
+    results = _arrays.readable("confusion", "results", results, FLOATS, "(N, K)")
+    labels = checked_labels("confusion", labels, *results.shape)
     counts = np.zeros((results.shape[1],) * 2, int)
-    np.add.at(counts, (np.asarray(labels), results.argmax(1)), 1)
+    np.add.at(counts, (labels, results.argmax(1)), 1)
     return counts
 
 
@@ -173,12 +176,13 @@ def saliency(model, image, label=None):
     >>> saliency(model, np.ones((1, 8, 8), np.float32), label=3).axes[1].get_title()
     'gradient of score 3'
     """
-    x = _arrays.readable("saliency", "image", image, ("float32", "float64"), "(C, H, W)")[None]
+    x = _arrays.readable("saliency", "image", image, FLOATS, "(C, H, W)")[None]
     with model._evaluating():
         scores = model.forward(x)
+        if scores.ndim != 2:
+            raise ValueError(f"saliency: model gives {scores.shape}, expected scores, (1, K)")
         label = int(scores.argmax()) if label is None else label
-        if not 0 <= label < scores.size:
-            raise ValueError(f"saliency: label is {label}, expected 0 to {scores.size - 1}")
+        label = _geometry.integer("saliency", "label", label, 0, scores.size - 1)
         one = np.zeros_like(scores)
         one[0, label] = 1
         gradient = model.backward(one)[0]

@@ -291,6 +291,36 @@ def test_pictures_of_fused_activations_leave_the_model_alone():
     assert np.isclose(shown[3, 4], (above - below) / 2e-2, rtol=1e-2, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plot.confusion([3], np.eye(3)[:1]), "confusion: labels has 3, expected 0 to 2"),
+        (lambda: plot.confusion([0, 1], np.eye(3)), "confusion: labels has shape (2,), expected ("),
+        (lambda: plot.confusion([0], np.ones(3)), "confusion: results has shape (3,), expected (N"),
+        (lambda: plot.filters(nn.Linear(2, 2)), "filters: layer has weights (2, 2), expected (K, "),
+        (
+            lambda: plot.feature_maps(nn.ReLU(), np.ones((1, 4, 4))),
+            "feature_maps: model is ReLU(), expected a Sequential",
+        ),
+        (
+            lambda: plot.saliency(nn.Flatten(), np.ones((1, 4, 4)), 16),
+            "saliency: label is 16, expected at most 15",
+        ),
+        (
+            lambda: plot.saliency(nn.ReLU(), np.ones((1, 4, 4))),
+            "saliency: model gives (1, 1, 4, 4), expected scores, (1, K)",
+        ),
+        (
+            lambda: plot.saliency(nn.Flatten(), np.ones((4, 4))),
+            "saliency: image has shape (4, 4), expected (C, H, W)",
+        ),
+    ],
+)
+def test_messages_of_pictures(call, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        call()
+
+
 def test_the_command_line_imports_no_training():
     run_python("""
         import sys
