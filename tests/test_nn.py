@@ -471,6 +471,10 @@ def test_all_layers_learn_ten_images_by_heart():
             lambda: nn.BatchNorm2d(2)(np.zeros((1, 2, 3, 3))),
             "BatchNorm2d: x has dtype float64, expected weight's, float32",
         ),
+        (
+            lambda: nn.BatchNorm2d(2, affine=False)(np.zeros((1, 2, 3, 3))),
+            "BatchNorm2d: x has dtype float64, expected running_mean's, float32",
+        ),
         (lambda: nn.BatchNorm2d(2, eps=-1), "BatchNorm2d: eps is -1, expected at least 0"),
         (lambda: nn.Dropout("0.5"), "Dropout: p is '0.5', expected a number"),
         (lambda: nn.Linear(2, 2).initialize(-1), "Linear: seed is -1, expected an integer of at"),

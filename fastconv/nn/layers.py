@@ -53,6 +53,11 @@ class BatchNorm2d(Module):
 
     def _forward(self, x, threads):
         self.output_shape(x.shape)
+        running = self._statistics.get("running_mean", x)
+        if running.dtype != x.dtype:
+            raise TypeError(
+                f"{self._label()}: x has dtype {x.dtype}, expected running_mean's, {running.dtype}"
+            )
         count = x.size // self.num_features
         if self.training and count < 2:
             self._refuse(x.shape, "more than one value per channel in training")
