@@ -21,10 +21,9 @@ def train(folder, output, *, epochs, batch_size, lr, size, grey, seed, threads, 
     data, classes = _digits() if folder is None else _folder(folder, size, grey)
     (x, labels), test = data
     output = Path(output)
-    if (output / MODEL).exists() and not (overwrite or resume):
-        raise ValueError(
-            f"{output / MODEL} exists already; --overwrite replaces it, --resume goes on"
-        )
+    for path in (output / MODEL, output / CHECKPOINT):
+        if path.exists() and not (overwrite or resume):
+            raise ValueError(f"{path} exists already; --overwrite replaces it, --resume goes on")
     output.mkdir(parents=True, exist_ok=True)
     channels, side = x.shape[1:3]
     model = nn.image_classifier(channels, side, len(classes)).initialize(seed)
@@ -63,8 +62,9 @@ def _folder(folder, size, grey):
     random, tested = np.random.default_rng(0), np.zeros(len(x), bool)
     for label in range(len(classes)):
         members = np.flatnonzero(labels == label)
-        tested[random.permutation(members)[: math.ceil(len(members) / TEST_PART)]] = True
-    if tested.all():
+        part = min(math.ceil(len(members) / TEST_PART), len(members) - 1)  # one is to learn from
+        tested[random.permutation(members)[:part]] = True
+    if not tested.any():
         raise ValueError(f"{folder} has {len(x)} images, expected at least two of a class")
     return ((x[~tested], labels[~tested]), (x[tested], labels[tested])), classes
 
@@ -90,16 +90,20 @@ def curve(values):
 
 def predictor(path, invert=False, threads=None):
     """Give a function from the path of an image to (class, probability) pairs, best first."""
-    model = nn.load(path)
-    about = model.metadata or {}
-    if not {"classes", "size", "channels"} <= about.keys():
+    model = nn.load(path).to("float32")
+    try:
+        classes, size, channels = (model.metadata[key] for key in ("classes", "size", "channels"))
+        fits = model.output_shape((1, channels, size, size)) == (1, len(classes))
+    except (KeyError, TypeError, ValueError):
+        fits = False
+    if not fits:
         raise ValueError(f"{path} says nothing of classes, expected a model of fastconv train")
     softmax = nn.Softmax()
 
     def predict(image):
-        pixels = read_image(image, about["size"], about["channels"]) / np.float32(255)
+        pixels = read_image(image, size, channels) / np.float32(255)
         pixels = (1 - pixels if invert else pixels)[None]
         (parts,) = softmax(model.predict(pixels, threads=threads))
-        return [(about["classes"][i], float(parts[i])) for i in np.argsort(-parts)]
+        return [(classes[i], float(parts[i])) for i in np.argsort(-parts)]
 
     return predict

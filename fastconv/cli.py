@@ -119,7 +119,7 @@ def _end_if_running(code):
 
 
 def _prepare_readers(options):
-    images.require_readers()
+    _quiet_readers()
     # Pillow reads these when it is imported. Memory that is kept for the next image costs nothing
     # to touch again, and an image in one piece is lent to the filter instead of copied.
     os.environ.setdefault("PILLOW_BLOCKS_MAX", str(2 * (options.jobs or get_num_threads())))
@@ -128,6 +128,10 @@ def _prepare_readers(options):
 
     if options.max_pixels is not None:
         Image.MAX_IMAGE_PIXELS = options.max_pixels
+
+
+def _quiet_readers():
+    images.require_readers()
     # Every problem is one line of ours, without warnings and logs of the readers in between.
     warnings.simplefilter("ignore")
     logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
@@ -222,6 +226,8 @@ def _run_demo(options):
 def _run_train(options):
     from fastconv import _train
 
+    if options.folder is not None:
+        _quiet_readers()
     start = time.monotonic()
     history, accuracy, classes, counts = _train.train(
         options.folder, options.output, epochs=options.epochs, batch_size=options.batch_size,
@@ -251,7 +257,7 @@ def _run_train(options):
 def _run_predict(options):
     from fastconv import _train
 
-    images.require_readers()
+    _quiet_readers()
     predict, failed = _train.predictor(options.model, options.invert, options.threads), False
     for path in options.images:
         try:

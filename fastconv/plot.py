@@ -1,13 +1,16 @@
 """Pictures of networks: filters, feature maps, a training, what is mistaken for what, saliency.
 
 Every function gives a `matplotlib.figure.Figure`: ``plot.filters(model[0]).savefig("f.png")``.
-matplotlib comes with the extra: ``python -m pip install "fastconv[plot]"``.
+matplotlib comes with the extra: ``python -m pip install "fastconv[plot]"``. What does not fit is
+refused with a TypeError or ValueError that names the function and the argument.
 """
 
 import numpy as np
 
-from fastconv import _arrays
+from fastconv import _arrays, _geometry
 from fastconv.nn.containers import Sequential
+from fastconv.nn.losses import checked_labels
+from fastconv.nn.module import FLOATS
 
 __all__ = ["confusion", "feature_maps", "filters", "saliency", "training"]
 
@@ -25,6 +28,11 @@ def filters(layer, most=64):
         Of three channels they are colours; else each row has the first channels of one kernel.
     most : int
         The most pictures.
+
+    Examples
+    --------
+    >>> len(filters(np.ones((8, 1, 3, 3))).axes)
+    8
     """
     weight = np.asarray(layer.weight.value if hasattr(layer, "weight") else layer)
     if weight.ndim != 4:
@@ -51,19 +59,23 @@ def feature_maps(model, image):
     ----------
     model : Sequential
     image : (C, H, W) array of the model's dtype
+
+    Examples
+    --------
+    >>> from fastconv import nn
+    >>> len(feature_maps(Sequential(nn.Conv2d(1, 4, 3)), np.ones((1, 8, 8), np.float32)).axes)
+    8
     """
     if not isinstance(model, Sequential):
         raise TypeError(f"feature_maps: model is {model!r}, expected a Sequential")
-    x = _arrays.readable("feature_maps", "image", image, ("float32", "float64"), "(C, H, W)")
-    was, maps = model.training, [("input", x)]
-    model.eval()
-    x = x[None]
-    for layer in model.layers:
-        x = layer.forward(x).copy()
-        if x.ndim != 4:
-            break
-        maps.append((f"{layer.name} {layer!r}".partition("(")[0], x[0]))
-    model.train(was)
+    x = _arrays.readable("feature_maps", "image", image, FLOATS, "(C, H, W)")
+    maps, x = [("input", x)], x[None]
+    with model._evaluating():
+        for layer in model.layers:
+            x = layer.forward(x).copy()
+            if x.ndim != 4:
+                break
+            maps.append((f"{layer.name} {layer!r}".partition("(")[0], x[0]))
     columns = min(MOST_MAPS, max(len(each) for _, each in maps))
     figure, grid = _grid(len(maps), columns, label=1.3)
     for row, (name, each) in enumerate(maps):
@@ -78,7 +90,12 @@ def feature_maps(model, image):
 
 
 def training(history):
-    """Draw loss and accuracy of a `History`, epoch by epoch, with those of validation."""
+    """Draw loss and accuracy of a `History`, epoch by epoch, with those of validation.
+
+    >>> from fastconv import nn
+    >>> training(nn.History(loss=[2.0, 1.0], accuracy=[0.5, 0.75])).axes[0].get_ylabel()
+    'loss'
+    """
     figure = _figure(9, 3.6)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         epochs = np.arange(1, history.epochs + 1)
@@ -106,6 +123,11 @@ def confusion(labels, results, classes=None):
         The model's; the largest of a row is what it says.
     classes : sequence of str, optional
         Their names.
+
+    Examples
+    --------
+    >>> confusion([0, 1], np.array([[0.9, 0.1], [0.6, 0.4]])).axes[0].get_title()
+    '50.0% of 2 right'
     """
     counts = counted(labels, results)
     names = [str(each) for each in (range(len(counts)) if classes is None else classes)]
@@ -129,9 +151,10 @@ def confusion(labels, results, classes=None):
 
 def counted(labels, results):
     """Give (K, K) counts: rows what samples are, columns what they were taken for."""
-    results = np.asarray(results)
+    results = _arrays.readable("confusion", "results", results, FLOATS, "(N, K)")
+    labels = checked_labels("confusion", labels, *results.shape)
     counts = np.zeros((results.shape[1],) * 2, int)
-    np.add.at(counts, (np.asarray(labels), results.argmax(1)), 1)
+    np.add.at(counts, (labels, results.argmax(1)), 1)
     return counts
 
 
@@ -145,18 +168,25 @@ def saliency(model, image, label=None):
     image : (C, H, W) array of the model's dtype
     label : int, optional
         The class; by default the one with the largest score.
+
+    Examples
+    --------
+    >>> from fastconv import nn
+    >>> model = Sequential(nn.Flatten(), nn.Linear(64, 10))
+    >>> saliency(model, np.ones((1, 8, 8), np.float32), label=3).axes[1].get_title()
+    'gradient of score 3'
     """
-    x = _arrays.readable("saliency", "image", image, ("float32", "float64"), "(C, H, W)")[None]
-    was = model.training
-    scores = model.eval().forward(x)
-    label = int(scores.argmax()) if label is None else label
-    if not 0 <= label < scores.size:
-        raise ValueError(f"saliency: label is {label}, expected 0 to {scores.size - 1}")
-    one = np.zeros_like(scores)
-    one[0, label] = 1
-    gradient = model.backward(one)[0]
+    x = _arrays.readable("saliency", "image", image, FLOATS, "(C, H, W)")[None]
+    with model._evaluating():
+        scores = model.forward(x)
+        if scores.ndim != 2:
+            raise ValueError(f"saliency: model gives {scores.shape}, expected scores, (1, K)")
+        label = int(scores.argmax()) if label is None else label
+        label = _geometry.integer("saliency", "label", label, 0, scores.size - 1)
+        one = np.zeros_like(scores)
+        one[0, label] = 1
+        gradient = model.backward(one)[0]
     strongest = np.take_along_axis(gradient, abs(gradient).argmax(0)[None], 0)[0]
-    model.train(was)
     figure, (left, right) = _grid(1, 2, side=2.6)
     _show_image(left, x[0])
     limit = abs(strongest).max() or 1

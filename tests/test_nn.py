@@ -26,12 +26,24 @@ LAYERS = {
     "linear": (lambda m: [m.Linear(7, 5)], (4, 7)),
     "linear, more axes": (lambda m: [m.Linear(7, 5, bias=False)], (4, 2, 7)),
     "batch_norm2d": (lambda m: [m.BatchNorm2d(3)], (4, 3, 3, 2)),
+    "batch_norm2d, plain": (lambda m: [m.BatchNorm2d(3, affine=False)], (4, 3, 3, 2)),
+    "batch_norm2d, batches alone": (
+        lambda m: [m.BatchNorm2d(3, 1e-3, 0.2, True, False)], (4, 3, 3, 2),
+    ),
+    "batch_norm2d, means of batches": (lambda m: [m.BatchNorm2d(3, momentum=None)], (4, 3, 3, 2)),
     "max_pool2d": (lambda m: [m.MaxPool2d(2)], (2, 3, 6, 7)),
     "max_pool2d, overlapping": (lambda m: [m.MaxPool2d(3, 2, 1)], (2, 3, 6, 7)),
+    "max_pool2d, all options": (lambda m: [m.MaxPool2d(2, 2, 1, 2, False, True)], (2, 3, 6, 7)),
     "avg_pool2d": (lambda m: [m.AvgPool2d(3, 2, 1, count_include_pad=False)], (2, 3, 6, 7)),
+    "avg_pool2d, all options": (lambda m: [m.AvgPool2d(3, 2, 1, True, True, 5)], (2, 3, 6, 7)),
     "adaptive_avg_pool2d": (lambda m: [m.AdaptiveAvgPool2d((3, 2))], (2, 3, 7, 5)),
     "softmax": (lambda m: [m.Softmax(1)], (3, 5)),
     "flatten": (lambda m: [m.Flatten(), m.Linear(12, 2)], (2, 3, 2, 2)),
+    "flatten, some axes": (lambda m: [m.Flatten(1, 2), m.Flatten(-2, -1)], (2, 3, 4, 2)),
+    "gelu, by tanh": (lambda m: [m.GELU(approximate="tanh")], (3, 4, 50)),
+    "gelu, by tanh, fused": (
+        lambda m: [m.Conv2d(2, 3, 3), m.GELU("tanh"), m.Conv2d(3, 2, 1)], (2, 2, 5, 6),
+    ),
     **{
         f"{kind.__name__}, {where}": (make, shape)
         for kind in ACTIVATIONS
@@ -114,6 +126,82 @@ def test_gradients_of_batch_norm_after_training():
     model.forward(x)
     dx = model.backward(dy).copy()
     assert_gradient(lambda: float((model.forward(x) * dy).sum()), x, dx)
+
+
+@pytest.mark.parametrize("kind", [nn.SiLU, nn.GELU, nn.ReLU])
+def test_gradients_after_training(kind):
+    """The activation is applied by the layer before, and its derivative is wanted all the same."""
+    for before in (nn.Conv2d(2, 3, 3), nn.ConvTranspose2d(2, 3, 3)):
+        model = nn.Sequential(before, kind(), nn.Conv2d(3, 2, 1), kind(), nn.Flatten())
+        model.to("float64").initialize(2).eval()
+        x = RNG.standard_normal((2, 2, 5, 6))
+        dy = RNG.standard_normal(model.forward(x).shape)
+        dx = model.backward(dy).copy()
+        grads = [p.grad.copy() for p in model.parameters()]
+        assert_same_bits(model.backward(dy), dx)  # again, of the same batch
+        assert_same_bits(tuple(p.grad for p in model.parameters()), tuple(grads))
+        assert_gradient(lambda m=model, x=x, dy=dy: float((m.forward(x) * dy).sum()), x, dx)
+    alone = model[3]
+    assert alone.backward(np.ones_like(alone._y)).shape == alone._y.shape
+
+
+@pytest.mark.parametrize("name", LAYERS | OURS)
+def test_backward_checks_its_gradient(name):
+    model, x = model_of(name)
+    label = type(model).__name__
+    with pytest.raises(ValueError, match=f"^{label}: backward has no result, expected forward"):
+        model.backward(np.zeros(3))
+    y = model.forward(x)
+    for dy in (np.zeros((len(y) + 1, *y.shape[1:])), np.zeros((*y.shape, 1)), np.zeros(1)):
+        message = f"{label}: dy is {dy.shape} of float64, expected the result's {y.shape}"
+        with pytest.raises(ValueError, match=re.escape(message)):
+            model.backward(dy)
+    with pytest.raises(TypeError, match=r"dy is .* of float32, expected the result's .* of float6"):
+        model.backward(y.astype(np.float32))
+    model.backward(y.copy())
+    for spoil in (lambda: model.predict(x), lambda: model.to("float32")):
+        model.forward(x)
+        spoil()
+        with pytest.raises(ValueError, match="expected forward before it"):
+            model.backward(y)
+
+
+def test_backward_checks_every_layer():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.MaxPool2d(2), nn.Flatten())
+    y = model.forward(np.ones((4, 1, 8, 8), np.float32)).copy()
+    model[1].forward(np.ones((1, 2, 6, 6), np.float32))
+    message = r"layer 1 (MaxPool2d): dy is (4, 2, 3, 3) of float32, expected the result's (1, 2, 3"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        model.backward(y)
+    with pytest.raises(ValueError, match=re.escape("layer 0 (Conv2d): backward has no result")):
+        nn.Sequential(nn.Conv2d(1, 2, 3))[0].backward(y)
+    with pytest.raises(ValueError, match=re.escape("layer 1 (Linear): x has shape")):
+        model = nn.Sequential(nn.ReLU(), nn.Linear(3, 2))
+        y = model.forward(np.ones((2, 3), np.float32)).copy()
+        model.forward(np.ones((2, 4), np.float32))
+    with pytest.raises(ValueError, match="Sequential: backward has no result"):
+        model.backward(y)
+
+
+def test_modes_come_back():
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Residual(nn.Dropout()))
+    model[1].eval()
+    model[2][0].eval()
+    modes = [module.training for module in model.modules()]
+    x = np.ones((2, 1, 8, 8), np.float32)
+    model.predict(x)
+    nn.evaluate(model, x, np.ones((2, 2, 6, 6)), nn.mse)
+    with pytest.raises(ValueError, match="layer 0"):
+        model.predict(x[:, :, :1])
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_batch_norm_differentiates_what_it_computed():
+    model, x = model_of("batch_norm2d")
+    dy = RNG.standard_normal(model.forward(x).shape)
+    dx = model.backward(dy).copy()
+    model.forward(x)
+    assert_same_bits(model.eval().backward(dy), dx)
 
 
 def test_dropout():
@@ -213,6 +301,7 @@ def test_losses_are_pytorchs():
         ("SGD", {"lr": 0.1}),
         ("SGD", {"lr": 0.1, "momentum": 0.9, "weight_decay": 0.01}),
         ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True}),
+        ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "weight_decay": 0.1}),
         ("Adam", {}),
         ("Adam", {"lr": 0.01, "betas": (0.8, 0.9), "weight_decay": 0.1}),
         ("AdamW", {"lr": 0.01}),
@@ -239,6 +328,7 @@ def test_optimizers_are_pytorchs(kind, options):
         ("StepLR", {"step_size": 3, "gamma": 0.5}, {}),
         ("CosineAnnealingLR", {"T_max": 12, "eta_min": 0.01}, {}),
         ("OneCycleLR", {"max_lr": 0.5, "total_steps": 13}, {}),
+        ("OneCycleLR", {"max_lr": 0.5, "total_steps": 40, "pct_start": 0.5}, {}),
     ],
 )
 def test_schedules_are_pytorchs(kind, arguments, options):
@@ -246,8 +336,11 @@ def test_schedules_are_pytorchs(kind, arguments, options):
     optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], 0.2, momentum=0.9)
     theirs = getattr(torch.optim.lr_scheduler, kind)(optimizer, **arguments)
     ours = getattr(nn, kind)(**arguments, **({} if kind == "OneCycleLR" else {"lr": 0.2}))
-    for step in range(12):
-        assert_allclose(ours(step), optimizer.param_groups[0]["lr"], rtol=1e-9)
+    for step in range(min(40, arguments.get("total_steps", 41) - 1)):
+        group = optimizer.param_groups[0]
+        assert_allclose(ours(step), group["lr"], rtol=1e-9)
+        if kind == "OneCycleLR":
+            assert_allclose(ours.momentum(step), group["momentum"], rtol=1e-9)
         optimizer.step()
         theirs.step()
 
@@ -264,6 +357,44 @@ def test_two_optimizers_of_one_model():
     assert_allclose(model.weight.value, expected, rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_a_cycle_of_pytorchs(kind):
+    """Rate and momentum of every step, by `fit`; afterwards the optimiser is as it was."""
+    torch = pytest.importorskip("torch")
+    options = {"momentum": 0.9} if kind == "SGD" else {}
+    model, theirs = nn.Linear(3, 2).to("float64").initialize(0), torch.nn.Linear(3, 2).double()
+    theirs.load_state_dict({k: torch.from_numpy(v) for k, v in model.state_dict().items()})
+    x, y = RNG.standard_normal((8, 3)), RNG.standard_normal((8, 2))
+    mine = getattr(nn, kind)(model.parameters(), lr=0.1, **options)
+    before = vars(mine).copy()
+    schedule = nn.OneCycleLR(0.1, 10)
+    nn.fit(model, x, y, epochs=10, batch_size=8, optimizer=mine, schedule=schedule, loss=nn.mse,
+           progress=False)  # fmt: skip
+    optimizer = getattr(torch.optim, kind)(theirs.parameters(), lr=0.1, **options)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, 10)
+    for _ in range(10):
+        optimizer.zero_grad()
+        torch.nn.functional.mse_loss(theirs(torch.from_numpy(x)), torch.from_numpy(y)).backward()
+        optimizer.step()
+        cycle.step() if cycle.last_epoch < 9 else None
+    for key, value in theirs.state_dict().items():
+        assert_allclose(model.state_dict()[key], value.numpy(), rtol=1e-9)
+    assert all(before[key] == vars(mine)[key] for key in {"lr", "momentum", "betas"} & set(before))
+
+
+def test_statistics_of_batches_are_pytorchs():
+    torch = pytest.importorskip("torch")
+    for momentum in (0.3, None):
+        ours = nn.BatchNorm2d(2, momentum=momentum)
+        theirs = torch.nn.BatchNorm2d(2, momentum=momentum)
+        for _ in range(3):
+            x = RNG.standard_normal((4, 2, 3, 3)).astype(np.float32)
+            ours(x), theirs(torch.from_numpy(x))
+        for key, value in theirs.state_dict().items():
+            assert_allclose(ours.state_dict()[key], value.numpy(), rtol=1e-5, atol=1e-6)
+        assert_allclose(ours.eval()(x), theirs.eval()(torch.from_numpy(x)).detach(), rtol=1e-5)
+
+
 def test_all_layers_learn_ten_images_by_heart():
     model = nn.Sequential(
         nn.Conv2d(1, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
@@ -272,7 +403,8 @@ def test_all_layers_learn_ten_images_by_heart():
         nn.Conv2d(4, 8, 3), nn.Tanh(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.0),
         nn.Linear(32, 32), nn.Sigmoid(), nn.Linear(32, 10),
     ).initialize(0)  # fmt: skip
-    x, labels = RNG.standard_normal((10, 1, 8, 8)).astype(np.float32), np.arange(10)
+    x = np.random.default_rng(0).standard_normal((10, 1, 8, 8)).astype(np.float32)
+    labels = np.arange(10)
     optimizer = nn.Adam(model.parameters(), lr=0.01)
     for _ in range(600):
         loss, gradient = nn.cross_entropy(model.forward(x), labels)
@@ -319,6 +451,48 @@ def test_all_layers_learn_ten_images_by_heart():
         (lambda: nn.ReLU()(np.ones(3), threads=0), "ReLU: threads is 0, expected 1 to"),
         (lambda: nn.ReLU().predict(np.ones(3), 0), "ReLU: batch_size is 0, expected at least 1"),
         (lambda: nn.Sequential(3), "Sequential: got 3, expected layers"),
+        (
+            lambda: nn.BatchNorm2d(3)(np.zeros((4, 3), np.float32)),
+            "BatchNorm2d: x has shape (4, 3), expected (N, 3, H, W)",
+        ),
+        (lambda: nn.Softmax(2)(np.zeros((4, 3))), "Softmax: x has shape (4, 3), expected an ax"),
+        (lambda: nn.Softmax(None), "Softmax: dim is None, expected an integer"),
+        (lambda: nn.Flatten()(np.zeros(4)), "Flatten: x has shape (4,), expected axes 1 to -1"),
+        (lambda: nn.GELU("erf"), "GELU: approximate is 'erf', expected 'none' or 'tanh'"),
+        (
+            lambda: nn.MaxPool2d(2, 2, 0, 1, True),
+            "MaxPool2d: return_indices is True, expected False: max_pool2d gives them",
+        ),
+        (
+            lambda: nn.Sequential(nn.ConvTranspose2d(2, 3, 2))(np.zeros((1, 2, 3, 3))),
+            "layer 0 (ConvTranspose2d): x has dtype float64, expected weight's, float32",
+        ),
+        (
+            lambda: nn.BatchNorm2d(2)(np.zeros((1, 2, 3, 3))),
+            "BatchNorm2d: x has dtype float64, expected weight's, float32",
+        ),
+        (
+            lambda: nn.BatchNorm2d(2, affine=False)(np.zeros((1, 2, 3, 3))),
+            "BatchNorm2d: x has dtype float64, expected running_mean's, float32",
+        ),
+        (lambda: nn.BatchNorm2d(2, eps=-1), "BatchNorm2d: eps is -1, expected at least 0"),
+        (lambda: nn.Dropout("0.5"), "Dropout: p is '0.5', expected a number"),
+        (lambda: nn.Linear(2, 2).initialize(-1), "Linear: seed is -1, expected an integer of at"),
+        (lambda: nn.Dropout().seed(1.5), "Dropout: seed is 1.5, expected an integer of at least 0"),
+        (lambda: nn.StepLR(0.1, 0), "StepLR: step_size is 0, expected at least 1"),
+        (lambda: nn.CosineAnnealingLR(0.1, 0), "CosineAnnealingLR: T_max is 0, expected at l"),
+        (lambda: nn.OneCycleLR(0.1, 0), "OneCycleLR: total_steps is 0, expected at least 1"),
+        (lambda: nn.OneCycleLR(0.1, 9, 2), "OneCycleLR: pct_start is 2, expected 0 to 1"),
+        (lambda: nn.StepLR(-1, 3), "StepLR: lr is -1, expected at least 0"),
+        (
+            lambda: nn.Adam(nn.Linear(1, 1).parameters(), betas=(0.9, 1)),
+            "Adam: betas is 1, expected at least 0 and less than 1",
+        ),
+        (
+            lambda: nn.SGD(nn.Linear(1, 1).parameters(), 0.1, 0.9, 0.1, 0, True),
+            "SGD: dampening is 0.1, expected 0 with nesterov",
+        ),
+        (lambda: nn.Adam(nn.Linear(1, 1).parameters(), "1"), "Adam: lr is '1', expected a number"),
         (
             lambda: nn.ReLU()(np.zeros((0, 3))),
             "ReLU: x has shape (0, 3), expected at least a sample",

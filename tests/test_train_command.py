@@ -1,11 +1,14 @@
 """`fastconv train` and `fastconv predict`, and the pictures of networks."""
 
 import re
+import signal
 import sys
 
 import numpy as np
 import pytest
+import tifffile
 from helpers import run_python
+from numpy.testing import assert_array_equal
 from PIL import Image
 
 from fastconv import _train, cli, nn, plot
@@ -92,6 +95,103 @@ def test_train_on_a_folder(fastconv, tmp_path, monkeypatch):
     assert re.fullmatch("fastconv predict: read_image: broken.png is no image .*\n", err)
 
 
+def write_images(folder, counts):
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            Image.new("RGB", (9, 8), (20 * i, 9, 9)).save(folder / name / f"{i}.png")
+
+
+def test_images_of_every_kind(tmp_path):
+    """16 bits, transparency and palettes as viewers show them; else one line that says why."""
+    from fastconv.nn.data import read_image
+
+    def read(array, name="x.png", channels=1, **options):
+        path = tmp_path / name
+        (array if isinstance(array, Image.Image) else Image.fromarray(array)).save(path, **options)
+        return read_image(path, 1, channels)[:, 0, 0].tolist()
+
+    ramp = np.arange(64, dtype=np.uint8).reshape(8, 8)
+    for picture in (ramp, np.uint16(ramp) * 257, np.dstack([ramp, ramp * 0 + 255])):
+        read(picture)
+        assert_array_equal(read_image(tmp_path / "x.png", 8, 1)[0], ramp)
+    assert read(np.full((3, 4), 257 * 99, np.uint16)) == [99]
+    assert read(np.full((3, 4), 257 * 99, np.uint16), channels=3) == [99] * 3
+    assert read(np.full((3, 4, 4), (10, 110, 210, 255), np.uint8), channels=3) == [10, 110, 210]
+    assert read(np.full((3, 4, 4), (10, 110, 210, 0), np.uint8), channels=3) == [255] * 3
+    assert read(np.full((3, 4, 4), (0, 55, 155, 51), np.uint8), channels=3) == [204, 215, 235]
+    assert read(np.full((3, 4, 2), (5, 0), np.uint8)) == [255]
+    assert read(Image.new("P", (3, 3), 0)) == [0]
+    assert read(Image.new("1", (3, 3), 1)) == [255]
+    assert read(Image.new("RGB", (3, 3), (7, 7, 7)), "x.jpg") == [7]
+    tifffile.imwrite(tmp_path / "x.tif", np.full((3, 4, 3), 257 * 8, np.uint16), photometric="rgb")
+    assert read_image(tmp_path / "x.tif", 2, 3).tolist() == [[[8, 8]] * 2] * 3
+    tifffile.imwrite(tmp_path / "f.tif", np.zeros((3, 4), np.float32))
+    whole = (tmp_path / "x.png").read_bytes()
+    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.png").write_bytes(b"")
+    for name, reason in (
+        ("f.tif", "its pixels are float32, expected 8 or 16 bits"), ("cut.png", ""),
+        ("empty.png", "not a PNG, JPEG"), ("none.png", "No such file"), (".", "Is a directory"),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=f"no image that can be read: .*{reason}") as caught:
+            read_image(tmp_path / name, 8, 3)
+        assert "\n" not in str(caught.value)
+
+
+def test_a_decompression_bomb_is_one_line(fastconv, tmp_path, monkeypatch):
+    write_images(tmp_path / "data", {"a": 2, "b": 2})
+    for limit in (50, 20):  # Pillow warns of the one and raises for the other
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
+        code, out, err = fastconv("train", "data")
+        assert (code, out, err.count("\n")) == (2, "", 1)
+        assert re.search(r"read_image: data/a/0.png is no image .* decompression bomb$", err)
+
+
+def test_a_class_of_one_image_is_learned(fastconv, tmp_path):
+    write_images(tmp_path / "data", {"many": 6, "one": 1, "two": 2})
+    ((_, labels), (_, tested)), classes = _train._folder(tmp_path / "data", 8, False)
+    assert classes == ["many", "one", "two"]
+    assert np.bincount(labels).tolist() == [4, 1, 1]
+    assert np.bincount(tested, minlength=3).tolist() == [2, 0, 1]
+    code, out, _ = fastconv("train", "data", "-o", "out", "--epochs", 1, "--size", 8)
+    assert code == 0 and "of 3 images" in out
+    write_images(tmp_path / "few", {"a": 1, "b": 1})
+    code, _, err = fastconv("train", "few")
+    assert (code, err) == (2, "fastconv: few has 2 images, expected at least two of a class\n")
+
+
+def test_an_interrupted_training_is_not_overwritten(fastconv, tmp_path, monkeypatch):
+    (x, labels), test = nn.digits()
+    few = (x[:90], labels[:90]), (test[0][:30], test[1][:30])
+    monkeypatch.setattr(_train.nn, "digits", lambda: few)
+    fit = nn.fit
+
+    def interrupted(*args, **options):
+        def interrupt(model, history):
+            if history.epochs == 1:
+                signal.raise_signal(signal.SIGINT)
+
+        return fit(*args, callbacks=interrupt, **options)
+
+    monkeypatch.setattr(_train.nn, "fit", interrupted)
+    assert fastconv("train", "-o", "out", "--epochs", 2)[0] == 130
+    monkeypatch.setattr(_train.nn, "fit", fit)
+    path = tmp_path / "out/checkpoint.safetensors"
+    half = path.read_bytes()
+    code, _, err = fastconv("train", "-o", "out", "--epochs", 2)
+    assert (code, err.count("\n")) == (2, 1)
+    assert "checkpoint.safetensors exists already; --overwrite replaces it, --resume goes" in err
+    code, _, err = fastconv("train", "-o", "out", "--epochs", 3, "--resume")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "has schedule 'one_cycle of 2 epochs', expected 'one_cycle of 3 epochs'" in err
+    assert path.read_bytes() == half
+    assert fastconv("train", "-o", "out", "--epochs", 2, "--resume")[0] == 0
+    assert fastconv("train", "-o", "whole", "--epochs", 2)[0] == 0
+    for name in ("checkpoint.safetensors", "model.safetensors"):
+        assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -100,12 +200,24 @@ def test_train_on_a_folder(fastconv, tmp_path, monkeypatch):
         (["train", "--epochs", "0"], "'0' is not a whole number from 1"),
         (["predict", "none.npz", "x.png"], "No such file or directory: 'none.npz'"),
         (["predict", "linear.npz", "x.png"], "linear.npz says nothing of classes"),
+        (["predict", "odd.npz", "x.png"], "odd.npz says nothing of classes"),
+        (["predict", "text.npz", "x.png"], "text.npz is damaged or no model: it is no zip archive"),
+        (["predict", "text", "x.png"], "text is damaged or no model"),
+        (["predict", "empty", "x.png"], "Is a directory: 'empty'"),
+        (["train", "--seed", "-1"], "seed is -1, expected an integer of at least 0"),
+        (["train", "--lr", "-1"], "lr is -1.0, expected at least 0"),
+        (["train", "full", "--size", "3"], "image_classifier: size is 3, expected at least 4"),
+        (["train", "-o", "text"], "File exists: 'text'"),
     ],
 )
 def test_what_does_not_start(fastconv, tmp_path, arguments, message):
     for name in "ab":
         (tmp_path / "empty" / name).mkdir(parents=True)
+    write_images(tmp_path / "full", {"a": 2, "b": 2})
     nn.Linear(2, 2).save(tmp_path / "linear.npz")
+    nn.Linear(2, 2).save(tmp_path / "odd.npz", {"classes": 3, "size": "big", "channels": None})
+    for name in ("text.npz", "text"):
+        (tmp_path / name).write_text("neither a model nor a folder")
     code, out, err = fastconv(*arguments)
     assert (code, out) == (2, "")
     assert message in err and err.count("\n") == 1
@@ -158,6 +270,55 @@ def test_pictures():
         abs(right.images[0].get_array()[0, 0]),
         max(abs((gradient[:, 0, 0, None] * kernels[:, :, 4, 4]).sum(0))),
     )
+
+
+def test_pictures_of_fused_activations_leave_the_model_alone():
+    pytest.importorskip("matplotlib")
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.SiLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.GELU(),
+        nn.Flatten(), nn.Linear(64, 3), nn.GELU(),
+    ).initialize(0)  # fmt: skip
+    model[2].eval()
+    modes, before = [module.training for module in model.modules()], model.state_dict()
+    image = np.random.default_rng(0).random((1, 8, 8), np.float32)
+    shown = plot.saliency(model, image, label=1).axes[1].images[0].get_array()
+    plot.feature_maps(model, image)
+    assert [module.training for module in model.modules()] == modes
+    assert all((model.state_dict()[key] == before[key]).all() for key in before)
+    step = np.zeros_like(image)
+    step[0, 3, 4] = 1e-2
+    above, below = (model.predict((image + sign * step)[None])[0, 1] for sign in (1, -1))
+    assert np.isclose(shown[3, 4], (above - below) / 2e-2, rtol=1e-2, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: plot.confusion([3], np.eye(3)[:1]), "confusion: labels has 3, expected 0 to 2"),
+        (lambda: plot.confusion([0, 1], np.eye(3)), "confusion: labels has shape (2,), expected ("),
+        (lambda: plot.confusion([0], np.ones(3)), "confusion: results has shape (3,), expected (N"),
+        (lambda: plot.filters(nn.Linear(2, 2)), "filters: layer has weights (2, 2), expected (K, "),
+        (
+            lambda: plot.feature_maps(nn.ReLU(), np.ones((1, 4, 4))),
+            "feature_maps: model is ReLU(), expected a Sequential",
+        ),
+        (
+            lambda: plot.saliency(nn.Flatten(), np.ones((1, 4, 4)), 16),
+            "saliency: label is 16, expected at most 15",
+        ),
+        (
+            lambda: plot.saliency(nn.ReLU(), np.ones((1, 4, 4))),
+            "saliency: model gives (1, 1, 4, 4), expected scores, (1, K)",
+        ),
+        (
+            lambda: plot.saliency(nn.Flatten(), np.ones((4, 4))),
+            "saliency: image has shape (4, 4), expected (C, H, W)",
+        ),
+    ],
+)
+def test_messages_of_pictures(call, message):
+    with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+        call()
 
 
 def test_the_command_line_imports_no_training():

@@ -12,6 +12,7 @@ from helpers import assert_same_bits
 from numpy.testing import assert_allclose, assert_array_equal
 
 from fastconv import _config, nn
+from fastconv.nn import serialization
 
 RNG = np.random.default_rng(7)
 
@@ -123,13 +124,61 @@ def test_a_checkpoint_goes_on_to_the_same_bits(digits, tmp_path, suffix, optimiz
 def test_a_checkpoint_of_another_training(digits, tmp_path):
     path = tmp_path / "checkpoint.npz"
     training(digits, epochs=1, checkpoint=path)
-    with pytest.raises(ValueError, match="has optimizer 'Adam', expected 'SGD'"):
+    with pytest.raises(ValueError, match=r"has optimizer 'Adam\(lr=0.01, .*, expected 'SGD\("):
         training(digits, checkpoint=path, resume=True, optimizer="sgd")
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
     before = model.state_dict()
     with pytest.raises(ValueError, match="it is a checkpoint of another training"):
         nn.fit(model, *digits[:2], checkpoint=path, resume=True, seed=5, progress=False)
     assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
+
+
+def test_a_checkpoint_goes_on_with_the_same_arguments_alone(digits, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    x, labels, validation = digits
+    options = {
+        "epochs": 1, "batch_size": 64, "validation": validation, "schedule": "cosine", "seed": 1,
+        "lr": 0.01, "augment": nn.Augment(shift=1), "checkpoint": path, "resume": True,
+        "progress": False,
+    }  # fmt: skip
+    nn.fit(small_model(), x, labels, **options)
+    whole = path.read_bytes()
+    nn.fit(small_model(), x, labels, **options)
+    for name, change, has in (
+        ("batch_size", {"batch_size": 32}, "64, expected 32"),
+        ("validation", {"validation": None}, r"'\(359, .*, expected None"),
+        ("validation", {"validation": (x, labels)}, r"'\(359, .*, expected '\(300, "),
+        ("schedule", {"epochs": 2}, "'cosine of 1 epochs', expected 'cosine of 2 epochs'"),
+        ("schedule", {"schedule": nn.StepLR(0.1, 3)}, r".*, expected 'StepLR\(lr=0.1, gamma=0.1, "),
+        ("optimizer", {"lr": 0.02}, r"'Adam\(lr=0.01, .*, expected 'Adam\(lr=0.02"),
+        ("seed", {"seed": 2}, "1, expected 2"),
+        ("loss", {"loss": lambda y, t: nn.cross_entropy(y, t)}, r"'cross_entropy\(.*lambda"),
+        ("augment", {"augment": None}, r"'Augment\(flip=False, shift=1, .*, expected None"),
+        ("keep_best", {"keep_best": False}, "True, expected False"),
+        ("data", {"x": x + np.float32(1e-3)}, r"'\(300, 1, 8, 8\) of float32, CRC "),
+        ("data", {"y": labels[::-1]}, r"'\(300, 1, 8, 8\) of float32, CRC "),
+    ):
+        model = small_model()
+        before = model.state_dict()
+        with pytest.raises(ValueError, match=f"^fit: .* has {name} {has}") as caught:
+            nn.fit(model, **({"x": x, "y": labels} | options | change))
+        assert "\n" not in str(caught.value)
+        assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
+    assert path.read_bytes() == whole
+    nn.Linear(2, 2).save(path)
+    with pytest.raises(ValueError, match="is no checkpoint, expected a file that fit wrote"):
+        nn.fit(small_model(), x, labels, **options)
+
+
+def test_patience_is_kept_over_a_break(digits, tmp_path):
+    x, labels, _ = digits
+    options = {
+        "epochs": 9, "validation": (x[:50], (labels[:50] + 1) % 10), "patience": 1, "lr": 0.01,
+        "progress": False, "checkpoint": tmp_path / "c.npz", "resume": True,
+    }  # fmt: skip
+    history = nn.fit(small_model(), x, labels, **options)
+    assert history.stopped == "patience" and history.epochs < 9
+    assert nn.fit(small_model(), x, labels, **options) == history
 
 
 def test_an_interruption_ends_after_the_batch(digits):
@@ -177,6 +226,28 @@ def test_uint8_images_are_scaled(digits):
         results.append((*model.state_dict().values(), nn.evaluate(model, images, labels)))
     assert_same_bits(results[0][:-1], results[1][:-1])
     assert results[0][-1] == results[1][-1]
+
+
+def test_a_step_needs_an_optimizer(digits):
+    with pytest.raises(TypeError, match=r"train_step: optimizer is 'sgd', expected one, as nn\.S"):
+        nn.train_step(small_model(), "sgd", *digits[:2])
+
+
+def test_evaluation_takes_lists(digits):
+    x, labels, _ = digits
+    model = small_model()
+    assert nn.evaluate(model, x, labels.tolist()) == nn.evaluate(model, x, labels)
+    for arguments, message in (
+        ((x, labels[:5]), "evaluate: x has 300 samples and y 5, expected as many"),
+        ((x, labels - 1), "evaluate: labels has -1, expected 0 to 9"),
+        ((x.astype("f8"), labels), "evaluate: x has dtype float64, expected float32, uint8"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            nn.evaluate(model, *arguments)
+    with pytest.raises(ValueError, match="fit: x has 300 samples and y 1, expected as many"):
+        nn.fit(model, x, 3)
+    with pytest.raises(TypeError, match=r"fit: validation is an array .*, expected \(x, y\)"):
+        nn.fit(model, x, labels, validation=x)
 
 
 def test_progress(digits, capsys):
@@ -227,6 +298,27 @@ def test_a_loss_that_is_not_a_number(digits):
         nn.train_step(small_model(), optimizer, bad, labels[:8])
 
 
+def test_a_failed_step_leaves_statistics_alone(digits):
+    """Batch normalisation sees the batch before anyone knows that the step fails."""
+    x, labels, _ = digits
+    model = small_model()
+    optimizer = nn.SGD(model.parameters(), lr=0.1)
+    nn.train_step(model, optimizer, x[:8], labels[:8])
+    before = model.state_dict()
+    bad = x[:8].copy()
+    bad[2, 0, 1, 1] = np.nan
+    with pytest.raises(FloatingPointError, match="loss is nan at step 1; x is not finite"):
+        nn.train_step(model, optimizer, bad, labels[:8])
+    with pytest.raises(ValueError, match="labels has 10"):
+        nn.train_step(model, optimizer, x[:8], np.full(8, 10))
+    with pytest.raises(ValueError, match=r"layer 6 \(Linear\)"):
+        nn.train_step(model, optimizer, np.ones((2, 1, 9, 20), np.float32), labels[:2])
+    assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
+    assert int(before["1.num_batches_tracked"]) == 1
+    nn.train_step(model, optimizer, x[:8], labels[:8])
+    assert int(model.state_dict()["1.num_batches_tracked"]) == 2
+
+
 def test_a_gradient_that_is_not_a_number():
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
     optimizer = nn.SGD(model.parameters(), lr=0.1)
@@ -249,7 +341,16 @@ def test_a_gradient_that_is_not_a_number():
         ),
         ({"y": np.array([0, 10])}, "fit: labels has 10, expected 0 to 9 (10 classes)"),
         ({"x": np.zeros((2, 1, 8, 8))}, "fit: x has dtype float64, expected float32, uint8"),
-        ({"epochs": 0}, "fit: epochs is 0, expected an integer from 1 on"),
+        ({"epochs": 0}, "fit: epochs is 0, expected at least 1"),
+        ({"batch_size": 2.0}, "fit: batch_size is 2.0, expected an integer"),
+        ({"seed": -1}, "fit: seed is -1, expected at least 0"),
+        ({"patience": 0}, "fit: patience is 0, expected at least 1"),
+        ({"callbacks": [print, 3]}, "fit: callbacks is 3, expected a function"),
+        ({"loss": "mse"}, "fit: loss is 'mse', expected a function"),
+        ({"augment": True}, "fit: augment is True, expected a function"),
+        ({"schedule": 0.1}, "fit: schedule is 0.1, expected a function"),
+        ({"checkpoint": "c.pt"}, "fit: checkpoint c.pt ends in '.pt', expected .safetensors or"),
+        ({"checkpoint": "no/c.npz"}, "fit: checkpoint is no/c.npz, expected a folder that exists"),
         ({"optimizer": "adagrad"}, "fit: optimizer is 'adagrad', expected one of sgd, adam, adamw"),
         ({"schedule": "linear"}, "fit: schedule is 'linear', expected one of cosine, one_cycle"),
         ({"resume": True}, "fit: resume needs a checkpoint, got none"),
@@ -288,6 +389,15 @@ def test_models_in_files(tmp_path, suffix, dtype):
     assert list(arrays) == list(model.state_dict())
 
 
+def test_what_json_does_not_know(tmp_path):
+    path = tmp_path / "model.npz"
+    nn.Sequential(nn.Conv2d(np.int64(2), np.int64(3), np.int32(1))).save(path, [np.float32(0.5)])
+    assert nn.load(path).metadata == [0.5]
+    with pytest.raises(TypeError, match=r"save: metadata has \{3\}, expected what JSON"):
+        nn.Linear(1, 1).save(path, {3})
+    assert nn.load(path).metadata == [0.5]
+
+
 def test_safetensors_read_our_files(tmp_path):
     safetensors = pytest.importorskip("safetensors.numpy")
     model = every_layer()
@@ -313,6 +423,40 @@ def test_damaged_files(tmp_path, suffix):
         nn.load(path)
 
 
+@pytest.mark.parametrize("suffix", [".safetensors", ".npz"])
+def test_any_damage_is_one_line(tmp_path, suffix):
+    """Bytes changed and cut anywhere: what is read is whole, or a ValueError says it is not."""
+    path = tmp_path / f"model{suffix}"
+    nn.Sequential(nn.Linear(2, 3), nn.BatchNorm2d(2), nn.ReLU()).save(path)
+    whole = np.frombuffer(path.read_bytes(), np.uint8)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        data = whole.copy()
+        data[rng.integers(0, len(data), rng.integers(1, 4))] = rng.integers(0, 256)
+        end = rng.integers(0, len(data)) if rng.random() < 0.3 else None
+        path.write_bytes(data[:end].tobytes())
+        try:
+            nn.load(path)
+        except ValueError as error:
+            assert str(error).startswith(f"load: {path} ") and "\n" not in str(error)
+
+
+def test_a_damaged_checkpoint(digits, tmp_path):
+    path = tmp_path / "checkpoint.npz"
+    training(digits, epochs=1, checkpoint=path)
+    arrays, text = serialization.read(path)
+    lacking = {key: array for key, array in arrays.items() if key != "model/6.bias"}
+    for broken in (
+        (lacking, text),
+        (arrays | {"a/b": RNG.random(2)}, text),
+        (arrays, text | {"history": {"losses": []}}),
+        (arrays, {key: text[key] for key in text if key != "lr"}),
+    ):
+        serialization.write(path, *broken)
+        with pytest.raises(ValueError, match=rf"fit: {path} is damaged: "):
+            training(digits, checkpoint=path, resume=True)
+
+
 def test_files_of_others(tmp_path):
     path = tmp_path / "model.safetensors"
 
@@ -330,10 +474,29 @@ def test_files_of_others(tmp_path):
     write({"w": {"dtype": "BF16", "shape": [3], "data_offsets": [0, 6]}}, bytes(6))
     with pytest.raises(ValueError, match="BF16"):
         nn.read_arrays(path)
-    text = {"format": "fastconv.nn 1", "model": {"layer": "fit"}}
-    write({"__metadata__": {"fastconv": json.dumps(text)}})
-    with pytest.raises(ValueError, match="describes no layer of this version"):
+    write({"w": {"dtype": "F16", "shape": [2], "data_offsets": [0, 4]}}, bytes([0, 60, 0, 192]))
+    assert nn.read_arrays(path)["w"].tolist() == [1, -2]
+    layer = nn.Linear(2, 1, bias=False).load_state_dict({"weight": nn.read_arrays(path)["w"][None]})
+    assert layer.weight.value.dtype == np.float32 and layer.weight.value.tolist() == [[1, -2]]
+    for layer in ("fit", "Module", "Nothing", 3, None):
+        text = {"format": "fastconv.nn 1", "model": {"layer": layer}}
+        write({"__metadata__": {"fastconv": json.dumps(text)}})
+        with pytest.raises(ValueError, match="describes no layer of this version"):
+            nn.load(path)
+    for header in ([], {"__metadata__": 3}, {"__metadata__": {"fastconv": "[1]"}}, {"w": 3}):
+        write(header)
+        with pytest.raises(ValueError, match="is damaged or no model: "):
+            nn.load(path)
+    path.write_bytes(struct.pack("<Q", 2**17) + b"[" * 2**17)
+    with pytest.raises(ValueError, match="is damaged or no model: "):
         nn.load(path)
+    for content, message in (
+        ({"a": np.arange(3)}, "holds no layers"), (np.arange(3), "it is no zip archive"),
+    ):  # fmt: skip
+        with open(tmp_path / "foreign.npz", "wb") as file:
+            (np.savez(file, **content) if isinstance(content, dict) else np.save(file, content))
+        with pytest.raises(ValueError, match=message):
+            nn.load(tmp_path / "foreign.npz")
     with pytest.raises(ValueError, match=r"ends in '\.txt', expected \.safetensors or \.npz"):
         nn.Linear(1, 1).save(tmp_path / "model.txt")
     with pytest.raises(FileNotFoundError):
@@ -370,5 +533,12 @@ def test_augmentation(dtype):
     constant = np.full((70, 1, 9, 9), 100, dtype)
     rotated = nn.Augment(rotate=30)(constant, 0)
     assert_allclose(rotated[:, :, 3:6, 3:6], 100, rtol=1e-6)
-    with pytest.raises(ValueError, match="Augment: shift is -1, expected at least 0"):
-        nn.Augment(shift=-1)
+    for call, message in (
+        (lambda: nn.Augment(shift=-1), "Augment: shift is -1, expected at least 0"),
+        (lambda: nn.Augment(crop=1.5), "Augment: crop is 1.5, expected an integer"),
+        (lambda: nn.Augment(noise="1"), "Augment: noise is '1', expected a number"),
+        (lambda: nn.Augment()(x, -1), "Augment: seed is -1, expected an integer of at least 0"),
+        (lambda: nn.Augment()(x, 1, 0), "Augment: threads is 0, expected 1 to"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=message):
+            call()

@@ -12,26 +12,19 @@ Names and defaults are PyTorch's.
 from fastconv.nn.activations import GELU, LeakyReLU, ReLU, Sigmoid, SiLU, Softmax, Tanh
 from fastconv.nn.augment import Augment
 from fastconv.nn.containers import Residual, Sequential
+from fastconv.nn.convolution import Conv1d, Conv2d, ConvTranspose2d, Linear
 from fastconv.nn.data import digits, image_folder
-from fastconv.nn.layers import (
-    AdaptiveAvgPool2d,
-    AvgPool2d,
-    BatchNorm2d,
-    Conv1d,
-    Conv2d,
-    ConvTranspose2d,
-    Dropout,
-    Flatten,
-    Linear,
-    MaxPool2d,
-)
+from fastconv.nn.layers import BatchNorm2d, Dropout, Flatten
 from fastconv.nn.losses import binary_cross_entropy, cross_entropy, mse
 from fastconv.nn.models import image_classifier
 from fastconv.nn.module import Module, Parameter
 from fastconv.nn.optimizers import SGD, Adam, AdamW
+from fastconv.nn.pooling import AdaptiveAvgPool2d, AvgPool2d, MaxPool2d
+from fastconv.nn.runs import History
 from fastconv.nn.schedules import CosineAnnealingLR, OneCycleLR, StepLR
 from fastconv.nn.serialization import load, read_arrays
-from fastconv.nn.training import History, evaluate, fit, train_step
+from fastconv.nn.steps import evaluate, train_step
+from fastconv.nn.training import fit
 
 __all__ = [
     "GELU",

@@ -4,8 +4,19 @@ import math
 
 import numpy as np
 
+from fastconv import _geometry
 from fastconv.conv import conv2d
-from fastconv.nn.module import Module
+from fastconv.nn.module import Module, checked_number
+
+TANH_SCALE = math.sqrt(2 / math.pi)
+
+
+def apply(activation, x, y, threads):
+    """Write one of conv2d's activations of x into y."""
+    # A 1x1 convolution of one image of one channel applies what every other one does.
+    line = (1, 1, 1, -1)
+    one = np.ones((1, 1, 1, 1), x.dtype)
+    conv2d(x.reshape(line), one, activation=activation, out=y.reshape(line), threads=threads)
 
 
 class Activation(Module):
@@ -21,27 +32,23 @@ class Activation(Module):
     def _forward(self, x, threads):
         y = self._buffer("y", x.shape, x.dtype)
         self._compute(x, y, threads)
-        self._x, self._y = x, y
         return y
 
-    def adopt(self, y):
+    def adopt(self, y, layer):
         """Take a result that the layer before has made."""
-        self._x, self._y = None, y
+        self._x, self._y, self._layer = None, y, layer
 
     def _compute(self, x, y, threads):
-        # A 1x1 convolution of one image of one channel applies what every other one does.
-        line = (1, 1, 1, -1)
-        one = np.ones((1, 1, 1, 1), x.dtype)
-        conv2d(x.reshape(line), one, activation=self.fused, out=y.reshape(line), threads=threads)
+        apply(self.fused, x, y, threads)
 
     def _backward(self, dy, threads, input_gradient, out=None):
         if not input_gradient:
             return None
         out = self._pool.take(dy.shape, dy.dtype) if out is None else out
-        self._differentiate(dy, out)
+        self._differentiate(dy, out, threads)
         return out
 
-    def _differentiate(self, dy, out):
+    def _differentiate(self, dy, out, threads):
         self.by_output(dy, self._y, out)
 
     def by_output(self, dy, y, out):
@@ -50,7 +57,11 @@ class Activation(Module):
 
 
 class ReLU(Activation):
-    """``max(x, 0)``."""
+    """``max(x, 0)``.
+
+    >>> ReLU()(np.array([-1.0, 2])).tolist()
+    [0.0, 2.0]
+    """
 
     fused = "relu"
 
@@ -64,15 +75,17 @@ class ReLU(Activation):
 
 
 class LeakyReLU(Activation):
-    """``x if x > 0 else negative_slope * x``; the slope is not negative."""
+    """``x if x > 0 else negative_slope * x``; the slope is not negative.
+
+    >>> LeakyReLU(0.25)(np.array([-1.0, 2])).tolist()
+    [-0.25, 2.0]
+    """
 
     arguments = ("negative_slope",)
 
     def __init__(self, negative_slope=0.01):
         super().__init__()
-        if not 0 <= negative_slope < math.inf:
-            raise ValueError(f"LeakyReLU: negative_slope is {negative_slope}, expected at least 0")
-        self.negative_slope = float(negative_slope)
+        self.negative_slope = float(checked_number("LeakyReLU", "negative_slope", negative_slope))
 
     @property
     def fused(self):
@@ -89,7 +102,11 @@ class LeakyReLU(Activation):
 
 
 class Sigmoid(Activation):
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``.
+
+    >>> Sigmoid()(np.array([0.0, 2])).round(3).tolist()
+    [0.5, 0.881]
+    """
 
     fused = "sigmoid"
 
@@ -101,7 +118,11 @@ class Sigmoid(Activation):
 
 
 class Tanh(Activation):
-    """``tanh(x)``."""
+    """``tanh(x)``.
+
+    >>> Tanh()(np.array([0.0, 2])).round(3).tolist()
+    [0.0, 0.964]
+    """
 
     fused = "tanh"
 
@@ -117,7 +138,9 @@ class _Gated(Activation):
 
     from_output = False
 
-    def _differentiate(self, dy, out):
+    def _differentiate(self, dy, out, threads):
+        if self._x is None:  # fused: what the layer adds up is wanted after all
+            self._x = self._layer._forward(self._layer._x, threads)
         gate = self._buffer("gate", dy.shape, dy.dtype)
         with np.errstate(divide="ignore", invalid="ignore"):
             np.divide(self._y, self._x, out=gate)
@@ -126,7 +149,11 @@ class _Gated(Activation):
 
 
 class SiLU(_Gated):
-    """``x * sigmoid(x)``."""
+    """``x * sigmoid(x)`` (arXiv:1702.03118).
+
+    >>> SiLU()(np.array([0.0, 2])).round(3).tolist()
+    [0.0, 1.762]
+    """
 
     fused = "silu"
 
@@ -138,13 +165,46 @@ class SiLU(_Gated):
 
 
 class GELU(_Gated):
-    """``x * (1 + erf(x / sqrt(2))) / 2``, exact as PyTorch's default (arXiv:1606.08415)."""
+    """``x * (1 + erf(x / sqrt(2))) / 2`` (arXiv:1606.08415).
 
-    fused = "gelu"
+    With ``approximate="tanh"``, erf becomes a tanh of ``sqrt(2 / pi) * (x + 0.044715 * x**3)``.
+
+    >>> GELU()(np.array([0.0, 2])).round(3).tolist()
+    [0.0, 1.954]
+    """
+
+    arguments = ("approximate",)
+
+    def __init__(self, approximate="none"):
+        super().__init__()
+        if approximate not in ("none", "tanh"):
+            raise ValueError(f"GELU: approximate is {approximate!r}, expected 'none' or 'tanh'")
+        self.approximate = approximate
+        self.fused = "gelu" if approximate == "none" else None
+
+    def _compute(self, x, y, threads):
+        if self.fused:
+            return super()._compute(x, y, threads)
+        inner = self._buffer("slopes", x.shape, x.dtype)
+        np.multiply(x, x, out=inner)
+        np.multiply(inner, 0.044715 * TANH_SCALE, out=inner)
+        np.add(inner, TANH_SCALE, out=inner)
+        np.multiply(inner, x, out=inner)
+        apply("tanh", inner, y, threads)
+        np.add(y, 1, out=y)
+        np.multiply(y, x, out=y)
+        np.multiply(y, 0.5, out=y)
 
     def _slopes(self, gate):
         slopes = self._buffer("slopes", gate.shape, gate.dtype)
         np.multiply(self._x, self._x, out=slopes)
+        if not self.fused:  # tanh' is 1 - tanh**2, which is 4 * gate * (1 - gate)
+            rest = self._buffer("rest", gate.shape, gate.dtype)
+            np.multiply(slopes, 6 * 0.044715 * TANH_SCALE, out=slopes)
+            np.add(slopes, 2 * TANH_SCALE, out=slopes)
+            for factor in (self._x, gate, np.subtract(1, gate, out=rest)):
+                np.multiply(slopes, factor, out=slopes)
+            return np.add(slopes, gate, out=slopes)
         np.multiply(slopes, -0.5, out=slopes)
         np.exp(slopes, out=slopes)
         np.multiply(slopes, self._x, out=slopes)
@@ -153,16 +213,26 @@ class GELU(_Gated):
 
 
 class Softmax(Module):
-    """``exp(x) / sum(exp(x))`` over axis `dim`. (`cross_entropy` wants the scores before it.)"""
+    """``exp(x) / sum(exp(x))`` over axis `dim`. (`cross_entropy` wants the scores before it.)
+
+    >>> Softmax()(np.array([[0.0, 2]])).round(3).tolist()
+    [[0.119, 0.881]]
+    """
 
     arguments = ("dim",)
 
     def __init__(self, dim=1):
         super().__init__()
-        self.dim = dim
+        self.dim = _geometry.integer("Softmax", "dim", dim, -64)
+
+    def output_shape(self, shape):
+        if not -len(shape) <= self.dim < len(shape):
+            self._refuse(shape, f"an axis {self.dim}")
+        return shape
 
     def _forward(self, x, threads):
-        y = self._y = self._buffer("y", x.shape, x.dtype)
+        self.output_shape(x.shape)
+        y = self._buffer("y", x.shape, x.dtype)
         np.subtract(x, x.max(self.dim, keepdims=True), out=y)
         np.exp(y, out=y)
         np.divide(y, y.sum(self.dim, keepdims=True), out=y)

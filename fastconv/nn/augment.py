@@ -1,11 +1,11 @@
 """Random changes of images: each epoch sees every image a little differently."""
 
-import math
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from fastconv import _arrays, get_num_threads
+from fastconv import _arrays, _geometry, _threads, get_num_threads
+from fastconv.nn.module import checked_number, checked_seed
 
 DTYPES = ("uint8", "float32", "float64")
 WHITE = 255.0  # what noise and rotation are relative to in uint8
@@ -38,8 +38,9 @@ class Augment:
         self.flip, self.shift, self.crop = flip, shift, crop
         self.rotate, self.cutout, self.noise = rotate, cutout, noise
         for name, value in vars(self).items():
-            if not 0 <= value < math.inf:
-                raise ValueError(f"Augment: {name} is {value}, expected at least 0")
+            checked_number("Augment", name, value)
+        for name in ("shift", "crop", "cutout"):
+            _geometry.integer("Augment", name, getattr(self, name), 0)
 
     def __call__(self, x, seed=None, threads=None):
         """Give new images, of x's shape and dtype."""
@@ -47,12 +48,14 @@ class Augment:
         result = np.empty_like(x)
         starts = range(0, len(x), PART)
         # Every part has random numbers of its own, whichever thread takes it.
-        seeds = np.random.SeedSequence(seed).spawn(len(starts))
+        seeds = checked_seed("Augment", seed).spawn(len(starts))
 
         def change(start, seed):
             part = slice(start, start + PART)
             result[part] = self._changed(x[part], np.random.default_rng(seed))
 
+        if threads is not None:
+            threads = _threads.checked("Augment", "threads", threads)
         threads = min(threads or get_num_threads(), len(starts))
         if threads <= 1:
             for each in zip(starts, seeds, strict=True):

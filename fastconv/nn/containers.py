@@ -3,15 +3,21 @@
 import numpy as np
 
 from fastconv.nn.activations import Activation
-from fastconv.nn.layers import ConvTranspose2d, MaxPool2d, _Convolving
+from fastconv.nn.convolution import ConvTranspose2d, _Convolving
 from fastconv.nn.module import Module
+from fastconv.nn.pooling import MaxPool2d
 
 
 class Sequential(Module):
     """Layers, one after the other.
 
     An activation after a convolution or a linear layer is computed in its pass; where a maximum
-    pooling follows, it is derived at the maxima alone.
+    pooling follows, it is derived at the maxima alone. ``model[0]`` is a layer.
+
+    >>> from fastconv import nn
+    >>> model = Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2))
+    >>> model.output_shape((5, 1, 4, 4))
+    (5, 2)
     """
 
     def __init__(self, *layers):
@@ -66,6 +72,7 @@ class Sequential(Module):
         return (
             isinstance(following, Activation)
             and isinstance(layer, _Convolving | ConvTranspose2d)
+            and following.fused is not None
             and (following.from_output or not self.training)
         )
 
@@ -73,11 +80,11 @@ class Sequential(Module):
         layers, i = self.layers, 0
         while i < len(layers):
             if self._fuses(i):
-                x = layers[i]._forward(x, threads, layers[i + 1].fused)
-                layers[i + 1].adopt(x)
+                x = layers[i]._run(x, threads, layers[i + 1].fused)
+                layers[i + 1].adopt(x, layers[i])
                 i += 1
             else:
-                x = layers[i]._forward(x, threads)
+                x = layers[i]._run(x, threads)
             i += 1
         return x
 
@@ -89,7 +96,7 @@ class Sequential(Module):
             layer, before = layers[i], layers[i - 1] if i > first else None
             own = not np.may_share_memory(dy, given)
             if isinstance(layer, Activation):
-                dx = layer._backward(dy, threads, wanted, dy if own else None)
+                dx = layer._derive(dy, threads, wanted, dy if own else None)
             elif (
                 isinstance(layer, MaxPool2d) and isinstance(before, Activation)
                 and before.from_output
@@ -97,12 +104,12 @@ class Sequential(Module):
                 # The activation's result at a maximum is the maximum.
                 inner = dy if own else self._pool.take(dy.shape, dy.dtype)
                 before.by_output(dy, layer._y, inner)
-                dx = layer._backward(inner, threads, True)
+                dx = layer._derive(inner, threads, True)
                 i -= 1
                 if not own:
                     self._pool.give_back(inner)
             else:
-                dx = layer._backward(dy, threads, wanted)
+                dx = layer._derive(dy, threads, wanted)
             if own and (dx is None or not np.may_share_memory(dx, dy)):
                 self._pool.give_back(dy)
             dy, i = dx, i - 1
@@ -113,7 +120,12 @@ class Sequential(Module):
 
 
 class Residual(Sequential):
-    """``x + f(x)``, f being the layers, one after the other (arXiv:1512.03385)."""
+    """``x + f(x)``, f being the layers, one after the other (arXiv:1512.03385).
+
+    >>> from fastconv import nn
+    >>> Residual(nn.ReLU())(np.array([-1.0, 2])).tolist()
+    [-1.0, 4.0]
+    """
 
     def output_shape(self, shape):
         result = super().output_shape(shape)

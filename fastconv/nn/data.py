@@ -4,6 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
+from fastconv import _geometry
+
 DIGITS_TEST = 359  # a fifth of each digit; they come last
 PIXEL = 16  # the digits' white
 
@@ -19,9 +21,11 @@ def digits():
     ((1438, 1, 8, 8), (1438,), 359)
     """
     with np.load(Path(__file__).parents[1] / "data" / "digits.npz") as file:
-        x = file["images"][:, None].astype(np.float32) / PIXEL
+        x = file["images"].transpose(2, 0, 1)[:, None].astype(np.float32) / PIXEL
         labels = file["labels"].astype(np.int64)
-    return (x[:-DIGITS_TEST], labels[:-DIGITS_TEST]), (x[-DIGITS_TEST:], labels[-DIGITS_TEST:])
+    # Alike digits are neighbours in the file, which makes it small, and far apart here.
+    learn, test = (np.arange(n) * stride % n for n, stride in ((1438, 889), (DIGITS_TEST, 222)))
+    return (x[learn], labels[learn]), (x[1438:][test], labels[1438:][test])
 
 
 def image_folder(folder, size=32, channels=3):
@@ -34,6 +38,9 @@ def image_folder(folder, size=32, channels=3):
     from fastconv import images
 
     images.require_readers()
+    size = _geometry.integer("image_folder", "size", size, 1)
+    if channels not in (1, 3):
+        raise ValueError(f"image_folder: channels is {channels!r}, expected 1 or 3")
     folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"image_folder: {folder} is no folder")
@@ -59,14 +66,33 @@ def image_folder(folder, size=32, channels=3):
 
 
 def read_image(path, size, channels):
-    """Give one image as (channels, size, size), uint8."""
-    from PIL import Image, ImageOps
+    """Give one image as (channels, size, size), uint8; transparent pixels are on white."""
+    from PIL import Image
+
+    from fastconv import images
 
     try:
-        with Image.open(path) as image:
-            image = ImageOps.exif_transpose(image).convert("L" if channels == 1 else "RGB")
-            pixels = np.asarray(image.resize((size, size), Image.Resampling.BOX))
-    except (OSError, ValueError, SyntaxError) as error:
-        reason = " ".join(str(error).split())
+        image = Image.fromarray(_opaque(images.read(path)))
+        image = image.convert("L" if channels == 1 else "RGB")
+        pixels = np.asarray(image.resize((size, size), Image.Resampling.BOX))
+    except Exception as error:  # a damaged file raises anything
+        # What follows a semicolon is advice for `fastconv filter`.
+        reason = " ".join(str(error).split()).partition(";")[0]
         raise ValueError(f"read_image: {path} is no image that can be read: {reason}") from None
     return pixels.reshape(size, size, channels).transpose(2, 0, 1)
+
+
+def _opaque(picture):
+    """The pixels of a picture, (H, W) or (H, W, 3), in 8 bits."""
+    pixels, colours = picture.pixels, picture.colours
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise ValueError(f"its pixels are {pixels.dtype}, expected 8 or 16 bits")
+    if pixels.dtype == np.uint16:
+        pixels = pixels / 257
+    if picture.alpha:
+        opacity = pixels[..., colours:] / 255
+        pixels = pixels[..., :colours] * (1 if picture.premultiplied else opacity)
+        pixels += 255 * (1 - opacity)
+    if pixels.dtype != np.uint8:
+        pixels = np.uint8(np.rint(pixels))
+    return pixels[..., :3] if colours == 3 else pixels.reshape(*pixels.shape[:2], -1)[..., 0]

@@ -1,13 +1,16 @@
 """The network of `fastconv train`."""
 
+from fastconv._geometry import integer
 from fastconv.nn.activations import ReLU
 from fastconv.nn.containers import Sequential
-from fastconv.nn.layers import AdaptiveAvgPool2d, Conv2d, Dropout, Flatten, Linear, MaxPool2d
+from fastconv.nn.convolution import Conv2d, Linear
+from fastconv.nn.layers import Dropout, Flatten
+from fastconv.nn.pooling import AdaptiveAvgPool2d, MaxPool2d
 
 
 def image_classifier(channels, size, classes, width=32):
     """Give three convolutions and a linear layer, for square images of a few to 100 pixels."""
-    side = size // 4
+    side = integer("image_classifier", "size", size, 4) // 4
     layers = [
         Conv2d(channels, width, 3, padding=1), ReLU(), Conv2d(width, 2 * width, 3, padding=1),
         ReLU(), MaxPool2d(2), Conv2d(2 * width, 2 * width, 3, padding=1), ReLU(), MaxPool2d(2),

@@ -2,12 +2,31 @@
 
 import inspect
 import math
+from contextlib import contextmanager
 
 import numpy as np
 
 from fastconv import _arrays, _geometry, _threads
 
 FLOATS = ("float32", "float64")
+
+
+def checked_number(function, name, value, least=0, below=math.inf):
+    """A number from `least` to less than `below`, as it is."""
+    if not least <= _arrays.number(function, name, value) < below:
+        rest = "" if below == math.inf else f" and less than {below}"
+        raise ValueError(f"{function}: {name} is {value}, expected at least {least}{rest}")
+    return value
+
+
+def checked_seed(function, seed):
+    """A seed as what generators begin with: None, or integers that are not negative."""
+    try:
+        return np.random.SeedSequence(seed)
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{function}: seed is {_arrays.shown(seed)}, expected an integer of at least 0"
+        ) from None
 
 
 class Parameter:
@@ -69,11 +88,15 @@ class Module:
     result; it also sets ``grad`` of every parameter (sets, not adds). Both live in memory of the
     module, which the next call uses again: copy what you keep. One module serves one thread of
     Python at a time.
+
+    The first axis is that of samples; arrays are float32 or, after ``to("float64")``, float64. A
+    TypeError or ValueError names the layer, what it got and what it expected.
     """
 
     arguments = ()  # names of the constructor's arguments, which are attributes
     training = True
     name = ""  # its place in a model: "2", or "3.0" inside of layer 3
+    _x = _y = None  # the last batch and its result
 
     def __init__(self):
         self._params = {}  # by their names in PyTorch
@@ -85,6 +108,8 @@ class Module:
         """What is not a default."""
         config, shown = self.config(), []
         for key, parameter in inspect.signature(type(self)).parameters.items():
+            if key not in config:
+                continue
             if parameter.default is parameter.empty:
                 shown.append(repr(config[key]))
             elif config[key] != parameter.default:
@@ -97,29 +122,38 @@ class Module:
 
     def forward(self, x, threads=None):
         """Give the result for a batch; it is overwritten by the next call."""
-        return self._forward(*self._checked(x, threads))
+        return self._run(*self._checked(x, threads))
 
     def backward(self, dy, threads=None, input_gradient=True):
         """Give the gradient by the last batch (None unless asked for); set those by parameters."""
         self._pool.reset()
         dy, threads = self._checked(dy, threads, "dy")
-        return self._backward(dy, threads, input_gradient)
+        return self._derive(dy, threads, input_gradient)
 
     def predict(self, x, batch_size=256, threads=None):
         """Give the results for any number of samples, as a new array, as `eval` has them."""
         x, threads = self._checked(x, threads)
         batch_size = _geometry.integer(self._label(), "batch_size", batch_size, 1)
-        was, result = self.training, None
-        self.train(False)
-        try:
+        result = None
+        with self._evaluating():
             for first in range(0, len(x), batch_size):
-                y = self._forward(x[first : first + batch_size], threads)
+                y = self._run(x[first : first + batch_size], threads)
                 if result is None:
                     result = np.empty((len(x), *y.shape[1:]), y.dtype)
                 result[first : first + batch_size] = y
-        finally:
-            self.train(was)
+        self._y = None  # no batch to derive
         return result
+
+    @contextmanager
+    def _evaluating(self):
+        """`eval`, and in the end every module as it was."""
+        modes = [(module, module.training) for module in self.modules()]
+        self.eval()
+        try:
+            yield
+        finally:
+            for module, mode in modes:
+                module.training = mode
 
     def train(self, mode=True):
         """Compute as in training (dropout, statistics of the batch); `eval` goes back."""
@@ -152,7 +186,7 @@ class Module:
 
     def initialize(self, seed=None):
         """Draw all parameters anew, as PyTorch does; the same seed gives the same ones."""
-        random = np.random.default_rng(seed)
+        random = np.random.default_rng(checked_seed(self._label(), seed))
         for module in self.modules():
             module._initialize(random)
         return self
@@ -162,6 +196,7 @@ class Module:
         if np.dtype(dtype).name not in FLOATS:
             raise TypeError(f"{self._label()}: dtype is {dtype}, expected float32 or float64")
         for module in self.modules():
+            module._y = None
             for each in module._params.values():
                 each.value, each.grad = each.value.astype(dtype), each.grad.astype(dtype)
             for key, value in module._statistics.items():
@@ -253,6 +288,29 @@ class Module:
             for key, array in module._statistics.items():
                 found[prefix + key] = array
         return found
+
+    def _run(self, x, threads, *activation):
+        """Do `_forward`, and remember what `_derive` needs."""
+        weight, self._y = self._params.get("weight"), None
+        if weight is not None and weight.value.dtype != x.dtype:
+            raise TypeError(
+                f"{self._label()}: x has dtype {x.dtype}, expected weight's, {weight.value.dtype}"
+            )
+        y = self._forward(x, threads, *activation)
+        self._x, self._y = x, y
+        return y
+
+    def _derive(self, dy, threads, *options):
+        """Do `_backward`, which may trust that dy is like the last result."""
+        y = self._y
+        if y is None:
+            raise ValueError(f"{self._label()}: backward has no result, expected forward before it")
+        if dy.shape != y.shape or dy.dtype != y.dtype:
+            raise (ValueError if dy.dtype == y.dtype else TypeError)(
+                f"{self._label()}: dy is {dy.shape} of {dy.dtype}, expected the result's "
+                f"{y.shape} of {y.dtype}"
+            )
+        return self._backward(dy, threads, *options)
 
     def _checked(self, x, threads, name="x"):
         label = self._label()

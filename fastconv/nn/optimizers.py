@@ -8,13 +8,18 @@ import math
 
 import numpy as np
 
-from fastconv.nn.module import Parameter
+from fastconv import _arrays
+from fastconv.nn.module import Parameter, checked_number
 
 BLOCK = 2**14  # numbers that a step works on at a time: eight arrays of them fit the L2 cache
 
 
 class Optimizer:
-    """What all optimisers share; `lr` may be set between steps."""
+    """What all optimisers share; `lr` may be set between steps.
+
+    `parameters` are a model's, whose memory it takes over; a number out of its range is refused
+    with a TypeError or ValueError.
+    """
 
     states = ()  # names of the arrays like all parameters that it keeps
 
@@ -23,9 +28,8 @@ class Optimizer:
         self.parameters = list(parameters)
         if not self.parameters or not all(isinstance(p, Parameter) for p in self.parameters):
             raise TypeError(f"{name}: got no parameters, expected model.parameters()")
-        for word, value in (("lr", lr), ("weight_decay", weight_decay)):
-            if not 0 <= value < np.inf:
-                raise ValueError(f"{name}: {word} is {value}, expected at least 0")
+        checked_number(name, "lr", lr)
+        checked_number(name, "weight_decay", weight_decay)
         self.lr, self.weight_decay, self.steps = lr, weight_decay, 0
         self._views = []
         self._gather()
@@ -69,6 +73,13 @@ class Optimizer:
         self._gather()
         return self._grads
 
+    def set_momentum(self, value):
+        """What `OneCycleLR` changes: SGD's momentum, if it has one, and Adam's first beta."""
+        if "momentum" in vars(self):
+            self.momentum = self.momentum and value
+        else:
+            self.betas = (value, self.betas[1])
+
     def state_dict(self):
         """Give copies of what it remembers from step to step."""
         state = {key: array.copy() for key, array in self._state.items()}
@@ -92,17 +103,29 @@ class Optimizer:
 
 
 class SGD(Optimizer):
-    """``v = momentum * v + g; p -= lr * v``, g being the gradient plus ``weight_decay * p``.
+    """``v = momentum * v + (1 - dampening) * g; p -= lr * v``.
 
-    With `nesterov`, p moves by ``g + momentum * v``.
+    g is the gradient plus ``weight_decay * p``, and the first v is g. With `nesterov`, p moves
+    by ``g + momentum * v``.
+
+    >>> p = Parameter(np.ones(2))
+    >>> p.grad[:] = 1
+    >>> SGD([p], lr=0.25).step()
+    >>> p.value.tolist()
+    [0.75, 0.75]
     """
 
-    def __init__(self, parameters, lr=1e-3, momentum=0.0, weight_decay=0.0, nesterov=False):
-        if not 0 <= momentum < 1 or (nesterov and not momentum):
+    def __init__(
+        self, parameters, lr=1e-3, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False
+    ):
+        checked_number("SGD", "dampening", dampening)
+        if not 0 <= _arrays.number("SGD", "momentum", momentum) < 1 or (nesterov and not momentum):
             raise ValueError(
                 f"SGD: momentum is {momentum}, expected 0 to 1, and more than 0 with nesterov"
             )
-        self.momentum, self.nesterov = momentum, nesterov
+        if nesterov and dampening:
+            raise ValueError(f"SGD: dampening is {dampening}, expected 0 with nesterov")
+        self.momentum, self.dampening, self.nesterov = momentum, dampening, nesterov
         self.states = ("velocity",) if momentum else ()
         super().__init__(parameters, lr, weight_decay)
 
@@ -114,7 +137,10 @@ class SGD(Optimizer):
         if velocity:
             v = velocity[0]
             np.multiply(v, self.momentum, out=v)
-            np.add(v, g, out=v)
+            if self.dampening and self.steps > 1:
+                np.add(v, np.multiply(g, 1 - self.dampening, out=spare), out=v)
+            else:
+                np.add(v, g, out=v)
             if self.nesterov:
                 np.multiply(v, self.momentum, out=spare)
                 v = np.add(spare, g, out=spare)
@@ -124,16 +150,29 @@ class SGD(Optimizer):
 
 
 class Adam(Optimizer):
-    """Steps of about `lr` (arXiv:1412.6980); `weight_decay` is added to the gradient."""
+    """Steps of about `lr` (arXiv:1412.6980); ``weight_decay * p`` is added to the gradient.
+
+    ``m = b1 * m + (1 - b1) * g; s = b2 * s + (1 - b2) * g**2``, with ``b1, b2 = betas``; after t
+    steps ``p -= lr * (m / (1 - b1**t)) / (sqrt(s / (1 - b2**t)) + eps)``.
+
+    >>> p = Parameter(np.ones(2))
+    >>> p.grad[:] = 5
+    >>> Adam([p], lr=0.25).step()
+    >>> p.value.round(6).tolist()
+    [0.75, 0.75]
+    """
 
     states = ("mean", "square")
     decoupled = False
 
     def __init__(self, parameters, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0):
         super().__init__(parameters, lr, weight_decay)
-        if not all(0 <= beta < 1 for beta in betas):
-            raise ValueError(f"{type(self).__name__}: betas is {betas}, expected 0 to 1 each")
-        self.betas, self.eps = betas, eps
+        name = type(self).__name__
+        if not isinstance(betas, tuple | list) or len(betas) != 2:
+            raise TypeError(f"{name}: betas is {betas!r}, expected two numbers")
+        for beta in betas:
+            checked_number(name, "betas", beta, below=1)
+        self.betas, self.eps = tuple(betas), checked_number(name, "eps", eps)
 
     def _update(self, p, g, mean, square, change, spare):
         first, second = self.betas
@@ -158,7 +197,13 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam whose weight decay shrinks the parameters themselves (arXiv:1711.05101)."""
+    """Adam whose weight decay shrinks the parameters themselves (arXiv:1711.05101).
+
+    >>> p = Parameter(np.ones(2))
+    >>> AdamW([p], lr=0.5, weight_decay=0.5).step()  # before that, ``p *= 1 - lr * weight_decay``
+    >>> p.value.tolist()
+    [0.75, 0.75]
+    """
 
     decoupled = True
 

@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from fastconv import nn
+from fastconv._arrays import shown
 from fastconv._files import replacing
 
 FORMAT = "fastconv.nn 1"
-TYPES = {"F32": np.dtype("<f4"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8")}
+TYPES = {"F16": "<f2", "F32": "<f4", "F64": "<f8", "I8": "<i1", "U8": "<u1", "I16": "<i2"}
+TYPES = {code: np.dtype(name) for code, name in (TYPES | {"I32": "<i4", "I64": "<i8"}).items()}
 CODES = {dtype: code for code, dtype in TYPES.items()}
 HEADER_BYTES = 2**26  # a header that is longer is none
 
@@ -37,11 +39,11 @@ def load(path):
     if "model" not in text:
         raise ValueError(f"load: {path} holds no layers, expected a file that model.save wrote")
     model = _built(path, text["model"])
-    if arrays:
-        model.to(next(iter(arrays.values())).dtype)
     try:
+        if arrays:
+            model.to(next(iter(arrays.values())).dtype)
         model.load_state_dict(arrays)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"load: {path} is damaged: {error}") from None
     model.metadata = text.get("metadata")
     return model.eval()
@@ -62,12 +64,12 @@ def _built(path, description):
     try:
         config = dict(description)
         kind = getattr(nn, config.pop("layer"))
-        if not issubclass(kind, nn.Module):
+        if not issubclass(kind, nn.Module) or kind is nn.Module:
             raise TypeError("no layer")
         config = {key: _tuples(value) for key, value in config.items() if key != "layers"}
         layers = [_built(path, each) for each in description.get("layers", ())]
         return kind(*layers, **config)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, TypeError, ValueError, MemoryError) as error:
         raise ValueError(f"load: {path} describes no layer of this version: {error}") from None
 
 
@@ -77,10 +79,8 @@ def _tuples(value):
 
 def write(path, arrays, text):
     """Write arrays and what JSON holds into a file, whole or not at all."""
-    path = Path(path)
-    text = json.dumps({"format": FORMAT, **text}, sort_keys=True)
-    if path.suffix not in (".safetensors", ".npz"):
-        raise ValueError(f"save: {path} ends in {path.suffix!r}, expected .safetensors or .npz")
+    path = check_path("save", "path", path)
+    text = json.dumps({"format": FORMAT, **text}, sort_keys=True, default=_plain)
     with replacing(path) as file:
         if path.suffix == ".npz":
             np.savez(file, fastconv=np.frombuffer(text.encode(), np.uint8), **arrays)
@@ -98,26 +98,52 @@ def write(path, arrays, text):
             file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
 
 
+def _plain(value):
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"save: metadata has {shown(value)}, expected what JSON holds")
+
+
+def check_path(function, name, path):
+    """A path that a file can be written to, as far as can be said before."""
+    path = Path(path)
+    if path.suffix not in (".safetensors", ".npz"):
+        raise ValueError(
+            f"{function}: {name} {path} ends in {path.suffix!r}, expected .safetensors or .npz"
+        )
+    if not path.parent.is_dir():
+        raise ValueError(f"{function}: {name} is {path}, expected a folder that exists")
+    return path
+
+
 def read(path):
     """Give the arrays of a file and what else `write` wrote; a ValueError if it is damaged."""
     path = Path(path)
-    try:
-        if path.suffix == ".npz":
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = dict(file)
-            packed = arrays.pop("fastconv", np.frombuffer(b"{}", np.uint8))
-            text = json.loads(packed.tobytes())
-        else:
-            arrays, text = _safetensors(path.read_bytes())
-        if text and text["format"] != FORMAT:
-            raise ValueError(f"its format is {text['format']!r}, expected {FORMAT!r}")
-    except (ValueError, TypeError, KeyError, EOFError, struct.error, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"load: {path} is damaged or no model: {reason}") from None
+    with open(path, "rb") as file:
+        try:
+            arrays, text = (_npz if path.suffix == ".npz" else _safetensors)(file)
+            if text and text["format"] != FORMAT:
+                raise ValueError(f"its format is {text['format']!r}, expected {FORMAT!r}")
+        except Exception as error:  # a damaged file raises anything
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise ValueError(f"load: {path} is damaged or no model: {reason}") from None
     return arrays, text
 
 
-def _safetensors(data):
+def _npz(file):
+    if not zipfile.is_zipfile(file):
+        raise ValueError("it is no zip archive, which every .npz file is")
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as arrays:
+        arrays = dict(arrays)
+    packed = arrays.pop("fastconv", np.frombuffer(b"{}", np.uint8))
+    return arrays, json.loads(packed.tobytes())
+
+
+def _safetensors(file):
+    data = file.read()
+    if len(data) < 8:
+        raise ValueError(f"it has {len(data)} bytes, expected a header's length in the first 8")
     (size,) = struct.unpack_from("<Q", data)
     if size > min(HEADER_BYTES, len(data) - 8):
         raise ValueError(f"its header has {size} bytes, expected fewer than the file")
@@ -125,6 +151,8 @@ def _safetensors(data):
     text = json.loads(header.pop("__metadata__", {}).get("fastconv", "{}"))
     arrays, ends = {}, 0
     for key, entry in header.items():
+        if entry["dtype"] not in TYPES:
+            raise ValueError(f"{key} is {entry['dtype']}, expected one of {', '.join(TYPES)}")
         dtype, shape = TYPES[entry["dtype"]], tuple(entry["shape"])
         first, last = entry["data_offsets"]
         if not 0 <= first <= last <= len(body) or last - first != math.prod(shape) * dtype.itemsize:
@@ -134,8 +162,3 @@ def _safetensors(data):
     if ends != len(body):
         raise ValueError(f"it has {len(body)} bytes of arrays, expected {ends}")
     return arrays, text
-
-
-def as_read(value):
-    """What `read` gives back for what was written."""
-    return json.loads(json.dumps(value))

@@ -1,138 +1,26 @@
-"""Training: one step, and epochs of them with validation, checkpoints and a line of progress."""
+"""Training: epochs with validation, checkpoints, Ctrl-C and a line of progress."""
 
 import signal
 import sys
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import numpy as np
-
-from fastconv import _arrays
+from fastconv import _arrays, _geometry
 from fastconv._progress import Line, clock
 from fastconv.nn import losses, serialization
-from fastconv.nn.layers import Dropout
 from fastconv.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from fastconv.nn.runs import Run, print_of, said_of
 from fastconv.nn.schedules import CosineAnnealingLR, OneCycleLR
+from fastconv.nn.steps import checked_data
 
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 SCHEDULES = {
     "cosine": lambda lr, steps: CosineAnnealingLR(lr, steps),
     "one_cycle": lambda lr, steps: OneCycleLR(lr, steps),
 }
-
-
-@dataclass
-class History:
-    """What `fit` saw: a number for each epoch, and `steps` the loss of each batch.
-
-    `stopped` says why it ended early: "", "patience", "callback" or "interrupted".
-    """
-
-    loss: list = field(default_factory=list)
-    accuracy: list = field(default_factory=list)
-    validation_loss: list = field(default_factory=list)
-    validation_accuracy: list = field(default_factory=list)
-    steps: list = field(default_factory=list)
-    best_epoch: int = -1
-    stopped: str = ""
-
-    @property
-    def epochs(self):
-        """How many epochs there were."""
-        return len(self.loss)
-
-
-def train_step(model, optimizer, x, y, loss=losses.cross_entropy, threads=None):
-    """Change the model a little, so that its loss on a batch becomes smaller; give that loss.
-
-    Parameters
-    ----------
-    model : Module
-    optimizer : Optimizer
-        Of the model's parameters.
-    x : (N, ...) array of the model's dtype
-    y : array
-        What `loss` takes: for `cross_entropy` (N,) integers.
-    loss : function
-        ``loss(results, y)`` gives the mean and its gradient by the results.
-    threads : int, optional
-
-    Returns
-    -------
-    float
-        Before the change.
-
-    Raises
-    ------
-    FloatingPointError
-        When the loss or a gradient is not finite; the message says in which layer that began. The
-        parameters are left as they are.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from fastconv import nn
-    >>> model = nn.Linear(2, 2).initialize(seed=0)
-    >>> optimizer = nn.SGD(model.parameters(), lr=0.1)
-    >>> x, labels = np.eye(2, dtype=np.float32), np.array([0, 1])
-    >>> first = nn.train_step(model, optimizer, x, labels)
-    >>> nn.train_step(model, optimizer, x, labels) < first
-    True
-    """
-    return _step(model, optimizer, x, y, loss, threads)[0]
-
-
-def _step(model, optimizer, x, y, loss, threads):
-    if not model.training:
-        model.train()
-    with np.errstate(all="ignore"):  # what is not finite is told below
-        result = model.forward(x, threads)
-        value, gradient = loss(result, y)
-        if not np.isfinite(value):
-            raise FloatingPointError(
-                f"train_step: the loss is {value} at step {optimizer.steps}; "
-                f"{_where_results_end(model, x)}"
-            )
-        model.backward(gradient, threads, input_gradient=False)
-        total = np.add.reduce(optimizer.gradients())
-    if not np.isfinite(total):
-        place = _where_gradients_end(model)
-        if place:
-            raise FloatingPointError(f"train_step: at step {optimizer.steps} {place}")
-    optimizer.step()
-    return value, result
-
-
-def _where_results_end(model, x):
-    """The first place, from the input on, that is not finite, in words."""
-    if not np.isfinite(x).all():
-        return "x is not finite"
-    for module in model.leaves():
-        for key, p in module._params.items():
-            if not np.isfinite(p.value).all():
-                return f"{key} of {module._label()} is not finite"
-        y = module._views.get("y")
-        if y is not None and not np.isfinite(y).all():
-            return f"the result of {module._label()} is the first that is not finite"
-    return "the model's results are finite"
-
-
-def _where_gradients_end(model):
-    """The first gradient, from the loss on, that is not finite, in words; None: all are."""
-    for module in reversed(model.leaves()):
-        for key, p in module._params.items():
-            if not np.isfinite(p.grad).all():
-                return f"the gradient by {key} of {module._label()} is the first not finite"
-    return None
-
-
-def evaluate(model, x, y, loss=losses.cross_entropy, batch_size=256, threads=None):
-    """Give the loss on all samples, and the share of them whose largest result is at y's label."""
-    result = model.predict(_floats(x, _dtype(model)), batch_size, threads)
-    return loss(result, y)[0], _right(result, y) / len(x)
+SCHEDULED = ("lr", "momentum", "betas")  # what a schedule changes, and `fit` puts back
 
 
 def fit(
@@ -181,7 +69,7 @@ def fit(
     seed : int
         The same seed gives the same bits, on any number of threads. The model's first weights
         are ``model.initialize(seed)``'s affair.
-    callbacks : sequence of functions
+    callbacks : function, or list of functions
         Called with (model, history) after each epoch; one that gives True ends the training.
     patience : int, optional
         End when so many epochs in a row have not lowered the loss (validation's, if there is one).
@@ -190,7 +78,8 @@ def fit(
     checkpoint : path, optional
         A .safetensors or .npz file, written after each epoch, whole or not at all.
     resume : bool
-        Go on from the checkpoint, if there is one, to the same bits as without the break.
+        Go on from the checkpoint, if there is one, to the same bits as without the break; one of
+        other arguments is refused. More epochs are the same training, unless `schedule` is a name.
     progress : bool
         A line for each epoch on standard error, and on a terminal one for each batch.
     threads : int, optional
@@ -198,6 +87,7 @@ def fit(
     Returns
     -------
     History
+        The model is in the mode of `eval` then, the optimiser's rate and momentum as before.
 
     Raises
     ------
@@ -219,26 +109,53 @@ def fit(
     >>> history.validation_accuracy[-1] > 0.9
     True
     """
-    x, y = _checked_data(model, "x", x, y, loss)
+    x, y = checked_data("fit", model, "x", x, y, loss)
     if validation is not None:
-        validation = _checked_data(model, "validation", *validation, loss)
-    for name, value in (("epochs", epochs), ("batch_size", batch_size)):
-        if int(value) != value or value < 1:
-            raise ValueError(f"fit: {name} is {value}, expected an integer from 1 on")
+        if not isinstance(validation, tuple | list) or len(validation) != 2:
+            raise TypeError(f"fit: validation is {_arrays.shown(validation)}, expected (x, y)")
+        validation = checked_data("fit", model, "validation", *validation, loss)
+    epochs, batch_size = (
+        _geometry.integer("fit", name, value, 1)
+        for name, value in (("epochs", epochs), ("batch_size", batch_size))
+    )
+    seed = _geometry.integer("fit", "seed", seed, 0)
+    if patience is not None:
+        _geometry.integer("fit", "patience", patience, 1)
+    callbacks = callbacks if isinstance(callbacks, list | tuple) else (callbacks,)
+    _check_functions(loss, augment, schedule, callbacks)
     optimizer = _optimizer(model, optimizer, lr)
-    run = _Run(model, optimizer, loss, seed, keep_best or (keep_best is None and validation))
+    keep_best = validation is not None if keep_best is None else bool(keep_best)
     batches = -(-len(x) // batch_size)
+    said = {"schedule": said_of(schedule)}
     if isinstance(schedule, str):
+        said["schedule"] += f" of {epochs} epochs"
         schedule = _named("schedule", SCHEDULES, schedule)(optimizer.lr, epochs * batches)
     if resume and checkpoint is None:
         raise ValueError("fit: resume needs a checkpoint, got none")
+    if checkpoint is not None:
+        serialization.check_path("fit", "checkpoint", checkpoint)
+        said |= {
+            "data": print_of(x, y), "validation": validation and print_of(*validation),
+            "optimizer": said_of(optimizer), "seed": seed, "batch_size": batch_size,
+            "loss": said_of(loss), "augment": said_of(augment), "keep_best": keep_best,
+        }  # fmt: skip
+    run = Run(model, optimizer, loss, seed, keep_best, said)
+    before = {key: value for key, value in vars(optimizer).items() if key in SCHEDULED}
     if resume and Path(checkpoint).exists():
         run.restore(checkpoint)
     history = run.history
     history.stopped = ""
+
+    def exhausted():
+        return patience is not None and history.epochs - 1 - history.best_epoch >= patience
+
+    if exhausted():
+        history.stopped = "patience"
     status = _Status(history.epochs, epochs, batches, batch_size) if progress else None
     with _stop_asked() as stop:
         for epoch in range(history.epochs, epochs):
+            if history.stopped:
+                break
             for step, part in run.epoch(x, y, epoch, batches, batch_size, schedule, augment,
                                         threads):  # fmt: skip
                 if status is not None:
@@ -255,10 +172,10 @@ def fit(
                 status.epoch(history)
             if any([callback(model, history) for callback in callbacks]):
                 history.stopped = "callback"
-            elif patience is not None and history.epochs - 1 - history.best_epoch >= patience:
+            elif exhausted():
                 history.stopped = "patience"
-            if history.stopped:
-                break
+    if schedule is not None:
+        vars(optimizer).update(before)
     if status is not None:
         status.clear()
     if run.best is not None:
@@ -267,85 +184,13 @@ def fit(
     return history
 
 
-class _Run:
-    """The state of a training: what a checkpoint holds."""
-
-    def __init__(self, model, optimizer, loss, seed, keeps_best):
-        self.model, self.optimizer, self.loss, self.seed = model, optimizer, loss, seed
-        self.keeps_best, self.best, self.history = bool(keeps_best), None, History()
-
-    def epoch(self, x, y, epoch, batches, batch_size, schedule, augment, threads):
-        """Train on every sample once; yields (batch, mean loss and accuracy so far)."""
-        # Random numbers follow from the seed and the epoch, so that a checkpoint needs none.
-        order = np.random.default_rng([self.seed, epoch]).permutation(len(x))
-        for i, module in enumerate(self.model.modules()):
-            if isinstance(module, Dropout):
-                module.seed([self.seed, epoch, i])
-        self.sums = np.zeros(2)
-        for step in range(batches):
-            part = order[step * batch_size : (step + 1) * batch_size]
-            images = x[part]
-            if augment is not None:
-                images = augment(images, [self.seed, epoch, step], threads)
-            images = _floats(images, self.optimizer.gradients().dtype)
-            if schedule is not None:
-                self.optimizer.lr = schedule(epoch * batches + step)
-            labels = y[part]
-            value, result = _step(self.model, self.optimizer, images, labels, self.loss, threads)
-            self.history.steps.append(value)
-            self.sums += value * len(part), _right(result, labels)
-            yield step, self.sums / (step * batch_size + len(part))
-
-    def finish_epoch(self, validation, samples, threads):
-        history = self.history
-        for series, value in zip(
-            (history.loss, history.accuracy), self.sums / samples, strict=True
-        ):
-            series.append(float(value))
-        watched = history.loss
-        if validation is not None:
-            value, accuracy = evaluate(self.model, *validation, self.loss, threads=threads)
-            history.validation_loss.append(value)
-            history.validation_accuracy.append(accuracy)
-            watched = history.validation_loss
-        if history.best_epoch < 0 or watched[-1] < watched[history.best_epoch]:
-            history.best_epoch = history.epochs - 1
-            if self.keeps_best:
-                self.best = self.model.state_dict()
-
-    def save(self, path):
-        parts = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        if self.best is not None:
-            parts["best"] = self.best
-        arrays = {f"{part}/{key}": np.asarray(array)
-                  for part, state in parts.items() for key, array in state.items()}  # fmt: skip
-        serialization.write(path, arrays, self._text())
-
-    def _text(self):
-        return {
-            "checkpoint": serialization.described(self.model), "history": asdict(self.history),
-            "optimizer": type(self.optimizer).__name__, "lr": self.optimizer.lr, "seed": self.seed,
-        }  # fmt: skip
-
-    def restore(self, path):
-        arrays, text = serialization.read(path)
-        for key in ("checkpoint", "optimizer", "seed"):
-            # As JSON gives them back: tuples are lists.
-            mine = serialization.as_read(self._text()[key])
-            if text.get(key) != mine:
-                raise ValueError(
-                    f"fit: {path} has {key} {_arrays.shown(text.get(key))}, expected "
-                    f"{_arrays.shown(mine)}: it is a checkpoint of another training"
-                )
-        parts = {"model": {}, "optimizer": {}, "best": {}}
-        for key, array in arrays.items():
-            part, _, name = key.partition("/")
-            parts[part][name] = array
-        self.optimizer.load_state_dict(parts["optimizer"])
-        self.model.load_state_dict(parts["model"])
-        self.optimizer.lr = text["lr"]
-        self.best = parts["best"] or None
-        self.history = History(**text["history"])
+def _check_functions(loss, augment, schedule, callbacks):
+    for name, function in (
+        ("loss", loss), ("augment", augment), *(("callbacks", each) for each in callbacks),
+        ("schedule", None if isinstance(schedule, str) else schedule),
+    ):  # fmt: skip
+        if not (callable(function) or (function is None and name in ("augment", "schedule"))):
+            raise TypeError(f"fit: {name} is {_arrays.shown(function)}, expected a function")
 
 
 def _optimizer(model, optimizer, lr):
@@ -363,35 +208,6 @@ def _named(argument, choices, name):
     if name not in choices:
         raise ValueError(f"fit: {argument} is {name!r}, expected one of {', '.join(choices)}")
     return choices[name]
-
-
-def _dtype(model):
-    return model.parameters()[0].value.dtype
-
-
-def _checked_data(model, name, x, y, loss):
-    """The samples as arrays; refuses what does not fit the model."""
-    dtype = _dtype(model)
-    x = _arrays.readable("fit", name, x, (dtype.name, "uint8"))
-    y = _arrays.as_array("fit", "y", y)
-    if not len(x) or len(x) != len(y):
-        raise ValueError(f"fit: {name} has {len(x)} samples and y {len(y)}, expected as many")
-    results = model.output_shape((min(2, len(x)), *x.shape[1:]))
-    if loss is losses.cross_entropy:
-        losses.checked_labels("fit", y, len(x), results[-1])
-    return x, y
-
-
-def _floats(x, dtype):
-    """Images as the model takes them."""
-    return x.astype(dtype) / dtype.type(255) if x.dtype == np.uint8 else x
-
-
-def _right(result, labels):
-    """How many samples have their largest result at their label."""
-    if result.ndim != 2 or labels.ndim != 1:
-        return 0
-    return int((result.argmax(1) == labels).sum())
 
 
 @contextmanager
