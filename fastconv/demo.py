@@ -68,7 +68,7 @@ def run(output=None, *, overwrite=False):
 def _load_photo():
     from PIL import Image
 
-    with resources.files("fastconv").joinpath("data/coffee.webp").open("rb") as file:
+    with resources.files("fastconv").joinpath("data/coffee.jpg").open("rb") as file:
         return np.asarray(Image.open(file))
 
 
@@ -103,7 +103,7 @@ def _layer(photo, steps):
     for title, caption, maps in (
         ("conv2d", "four 3x3 kernels over R, G and B", linear),
         ("ReLU", "what is negative becomes 0", relu),
-        ("max_pool2d", "greatest of each 2x2, half the size", pooled),
+        ("max_pool2d", "the greatest of each 2x2, half the size", pooled),
     ):
         pictures = [tint(each, limit) for each, limit in zip(maps[0], limits, strict=True)]
         yield Panel(title, caption, tile(pictures, photo.shape))

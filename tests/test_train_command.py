@@ -32,9 +32,9 @@ def fastconv(tmp_path, capsys, monkeypatch):
 
 
 def test_train_and_predict_digits(fastconv, tmp_path):
-    code, out, err = fastconv("train", "-o", "out", "--epochs", 3)
+    code, out, err = fastconv("train", "-o", "out", "--epochs", 4)
     assert code == 0
-    assert len(err.splitlines()) == 3
+    assert len(err.splitlines()) == 4
     accuracy = float(re.search(r"test accuracy: (.+)% of 359 images", out)[1])
     assert accuracy > 90
     table = [line.split() for line in out.splitlines() if re.match(r"\d ", line)]
