@@ -78,8 +78,13 @@ def _reduced(x, axes, reduce, dtype=None):
     """reduce(elements) of every window; elements are (N, C, those of the window)."""
     y = np.zeros((*x.shape[:2], *map(len, axes)), dtype or x.dtype)
     for output, taps in _windows(x.shape[2:], axes):
-        y[(..., *output)] = reduce(x[(..., *taps)].reshape(*x.shape[:2], -1))
+        y[(..., *output)] = reduce(_elements(x, taps))
     return y
+
+
+def _elements(x, taps):
+    seen = x[(..., *taps)]
+    return seen.reshape(*x.shape[:2], np.prod(seen.shape[2:], dtype=int))
 
 
 def _extreme(x, axes, greatest, return_indices, options):
@@ -96,7 +101,7 @@ def _extreme(x, axes, greatest, return_indices, options):
         return y
     indices = np.full((*x.shape[:2], *map(len, axes)), -1)
     for output, taps in _windows(x.shape[2:], axes):
-        elements = x[(..., *taps)].reshape(*x.shape[:2], -1)
+        elements = _elements(x, taps)
         if elements.shape[-1]:
             first = elements.argmax(-1) if greatest else elements.argmin(-1)
             last = elements.shape[-1] - 1 - np.isnan(elements)[..., ::-1].argmax(-1)

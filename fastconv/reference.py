@@ -154,7 +154,8 @@ def conv2d_backward(dy, x, weight, stride=1, padding=0, dilation=1, groups=1, *,
     pixels = math.prod(x.shape[2:])
     places = pad(np.arange(pixels).reshape(x.shape[2:]), pads, padding_mode, -1)
     dx = np.zeros((*x.shape[:2], pixels))
-    for place, gradient in zip(places.ravel(), dpadded.reshape(*x.shape[:2], -1).T, strict=True):
+    flat = dpadded.reshape(*x.shape[:2], places.size)
+    for place, gradient in zip(places.ravel(), flat.T, strict=True):
         if place >= 0:
             dx[..., place] += gradient.T
     dx = _move_channels(dx.reshape(x.shape), layout, 1, -1)
