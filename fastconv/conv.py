@@ -8,6 +8,7 @@ __all__ = ["conv1d", "conv2d", "conv3d", "plan_conv1d", "plan_conv2d", "plan_con
 
 DTYPES = ("float32", "float64")
 ALGORITHMS = ("auto", "direct")
+PADDINGS = ("same", "valid")  # in words
 # The axes of a kernel, and what it has at least of each, in words.
 KERNELS = ("kd", "kh", "kw")
 LEAST = {1: " and column", 2: ", row and column", 3: ", slice, row and column"}
@@ -424,41 +425,46 @@ class ConvPlan:
     """A convolution with its weights, in any number of dimensions."""
 
     _dims = None
-    _words = ("same", "valid")  # for padding
-
+    _words = PADDINGS
     _dtypes = DTYPES
     # Types are compared by their char, which is the same in either byte order: readers differ.
     _read = staticmethod(_arrays.readable)
 
     def __init__(
         self, function, weight, bias, stride, padding, dilation, groups,
-        padding_mode, activation, layout, algorithm, copy=False,
+        padding_mode, activation, layout, algorithm, copy=False, turned=False,
     ):  # fmt: skip
         self._function = function
         dims, layouts = self._dims, _geometry.LAYOUTS[self._dims]
-        expected = f"(K, C // groups, {', '.join(KERNELS[-dims:])})"
+        # A transposed convolution's weights begin with its input channels.
+        names, side = ("C, K", "input") if turned else ("K, C", "output")
+        expected = f"({names} // groups, {', '.join(KERNELS[-dims:])})"
         weight = self._read(function, "weight", weight, self._dtypes, expected)
         self._stride = _geometry.pair(function, "stride", stride, 1, dims)
-        self._padding = _geometry.padding(function, padding, dims, self._words)
+        self._padding = _geometry.padding(
+            function, padding, dims, PADDINGS if turned else self._words
+        )
         self._dilation = _geometry.pair(function, "dilation", dilation, 1, dims)
         self._groups = _geometry.integer(function, "groups", groups, 1)
         self._border = _geometry.borders(function, "padding_mode", padding_mode, dims)
         self._activation = _geometry.activation(function, activation, weight.dtype)
         self._layout = _geometry.choice(function, "layout", layout, tuple(layouts))
         self._algorithm = _geometry.choice(function, "algorithm", algorithm, ALGORITHMS)
-        if 0 in weight.shape[1:]:
+        if 0 in weight.shape[not turned :]:
             raise ValueError(
                 f"{function}: weight has shape {weight.shape}, expected {expected} of at least "
                 f"one channel{LEAST[dims]}"
             )
         if len(weight) % self._groups:
             raise ValueError(
-                f"{function}: weight has {len(weight)} output channels, expected a multiple of "
+                f"{function}: weight has {len(weight)} {side} channels, expected a multiple of "
                 f"groups={self._groups}"
             )
         self._keeps = copy
         self._weight = weight.copy() if copy else weight
-        self._bias = None if bias is None else self._checked_bias(bias, copy)
+        if bias is not None:
+            bias = self.checked_bias(bias, len(weight))
+        self._bias = bias.copy() if copy and bias is not None else bias
         self._packed = {}
         self._moderate = None
         self._call = None  # the last one's, ready for arrays like those
@@ -559,21 +565,23 @@ class ConvPlan:
             threads = _threads.checked(self._function, "threads", threads)
         return x, geometry, residual, threads
 
-    def _checked_bias(self, bias, copy):
-        bias = self._read(self._function, "bias", bias, DTYPES, "(K,)")
-        if bias.shape != self._weight.shape[:1]:
+    def checked_bias(self, bias, channels, dtypes=DTYPES):
+        """One number for each of so many output channels."""
+        bias = self._read(self._function, "bias", bias, dtypes, "(K,)")
+        if bias.shape != (channels,):
             raise ValueError(
-                f"{self._function}: bias has shape {bias.shape}, expected "
-                f"{self._weight.shape[:1]} (one per output channel)"
+                f"{self._function}: bias has shape {bias.shape}, expected {(channels,)} (one per "
+                "output channel)"
             )
-        self._check_dtype("bias", bias)
-        return bias.copy() if copy else bias
+        self.check_dtype("bias", bias)
+        return bias
 
-    def _check_dtype(self, name, array):
+    def check_dtype(self, name, array):
+        """Refuse another type than the weights'."""
         if array.dtype.char != self._weight.dtype.char:
             raise TypeError(
                 f"{self._function}: {name} has dtype {array.dtype}, expected weight's, "
-                f"{self._weight.dtype}"
+                f"{self._weight.dtype}; convert one of them with .astype"
             )
 
     def _checked_residual(self, residual, shape):
@@ -583,7 +591,7 @@ class ConvPlan:
                 f"{self._function}: residual has shape {residual.shape}, expected the result's, "
                 f"{shape}"
             )
-        self._check_dtype("residual", residual)
+        self.check_dtype("residual", residual)
         return residual
 
     def _geometry(self, x, residual):
@@ -593,20 +601,13 @@ class ConvPlan:
         if channels != c * groups:
             raise ValueError(
                 f"{function}: weight expects {c * groups} input channels (groups={groups}) "
-                f"but x has {channels}" + self._layout_hint(x, c * groups)
+                f"but x has {channels}" + self.layout_hint(x, c * groups)
             )
-        self._check_types(x)
+        self.check_dtype("x", x)
         windows = _geometry.windows(
             function, size, kernel, self._stride, self._padding, self._dilation
         )
         return self.geometry_of(n, c, k, windows, residual)
-
-    def _check_types(self, x):
-        if x.dtype.char != self._weight.dtype.char:
-            raise TypeError(
-                f"{self._function}: x has dtype {x.dtype}, expected weight's, "
-                f"{self._weight.dtype}; convert one of them with .astype"
-            )
 
     def geometry_of(self, n, c, k, windows, residual=False):
         """The geometry of n samples, c channels per group and k in all, and the plan's windows."""
@@ -621,7 +622,8 @@ class ConvPlan:
             8 * self._weight.itemsize, depth, border_d, self._dims,
         )  # fmt: skip
 
-    def _layout_hint(self, x, expected):
+    def layout_hint(self, x, expected):
+        """What else x may have been meant for, at the end of an error."""
         layouts = _geometry.LAYOUTS[self._dims]
         (other,) = set(layouts) - {self._layout}
         if _geometry.sizes(other, x.shape)[1] != expected:

@@ -298,6 +298,25 @@ X3, W3 = np.ones((1, 2, 4, 5, 6)), np.ones((3, 2, 2, 2, 2))
     (lambda: conv_transpose3d(X3, np.ones((2, 3, 2, 2, 2)), output_padding=(1, 0, 0)), ValueError,
      "conv_transpose3d: output_padding is 1 slices, expected less than the stride, 1, or the "
      "dilation, 1"),
+    (lambda: conv_transpose1d(X1, W1[:2], padding="causal"), ValueError,
+     "conv_transpose1d: padding is 'causal', expected one of 'same', 'valid'"),
+    (lambda: conv_transpose1d(X1, W1[:, 0]), ValueError,
+     "conv_transpose1d: weight has shape (3, 2), expected (C, K // groups, kw)"),
+    (lambda: conv_transpose1d(X1[:, :0], W1[:0]), ValueError,
+     "conv_transpose1d: weight has shape (0, 2, 2), expected (C, K // groups, kw) of at least one "
+     "channel and column"),
+    (lambda: conv_transpose1d(X1, W1, groups=2), ValueError,
+     "conv_transpose1d: weight has 3 input channels, expected a multiple of groups=2"),
+    (lambda: conv_transpose3d(X3, W3), ValueError,
+     "conv_transpose3d: weight expects 3 input channels but x has 2"),
+    (lambda: conv_transpose1d(np.ones((1, 5, 3)), W1), ValueError,
+     "conv_transpose1d: weight expects 3 input channels but x has 5; for (N, W, C) pass "
+     "layout='NWC'"),
+    (lambda: conv_transpose1d(X1, W1[:2], np.ones(3)), ValueError,
+     "conv_transpose1d: bias has shape (3,), expected (2,) (one per output channel)"),
+    (lambda: conv_transpose1d(X1, W1[:2], np.ones(2, np.float32)), TypeError,
+     "conv_transpose1d: bias has dtype float32, expected weight's, float64; convert one of them "
+     "with .astype"),
 ])  # fmt: skip
 def test_errors(call, error, message):
     with pytest.raises(error) as caught:
