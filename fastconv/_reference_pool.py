@@ -242,31 +242,34 @@ def global_max_pool(x, **options):
     return adaptive_max_pool(x, 1, layout=options.get("layout"))
 
 
-def fractional_max_pool2d(x, kernel_size, output_size=None, output_ratio=None,
-                          return_indices=False, random_samples=None, *, seed=None,
-                          **options):  # fmt: skip
+def fractional_max_pool(x, kernel_size, output_size=None, output_ratio=None,
+                        return_indices=False, random_samples=None, *, seed=None,
+                        **options):  # fmt: skip
     """Give the greatest elements of windows that begin at int((i + u) * a) - int(u * a).
 
-    u is the plane's sample, (column, row), a = (n - k) / (o - 1), and the last begins at n - k; in
-    float32 but for float64 images.
+    u is the plane's sample, (column, row) or (slice, row, column), a = (n - k) / (o - 1), and the
+    last begins at n - k; in float32 but for float64 images.
 
     >>> x = np.array([[[[1.0, 2, 3, 4]]]])
-    >>> fractional_max_pool2d(x, (1, 2), (1, 2), random_samples=[[[0.5, 0.5]]])
+    >>> fractional_max_pool(x, (1, 2), (1, 2), random_samples=[[[0.5, 0.5]]])
     array([[[[2., 4.]]]])
     """
     real = np.float64 if np.asarray(x).dtype == np.float64 else np.float32
     x = _channels_first(x, options)
-    size, kernel = x.shape[2:], _each(kernel_size, 2)
+    size, dims = x.shape[2:], x.ndim - 2
+    kernel = _each(kernel_size, dims)
     if output_size is None:
-        output_size = [int(n * r) for n, r in zip(size, _each(output_ratio, 2), strict=True)]
-    outputs = _each(output_size, 2)
+        output_size = [int(n * r) for n, r in zip(size, _each(output_ratio, dims), strict=True)]
+    outputs = _each(output_size, dims)
     if random_samples is None:
-        random_samples = np.random.default_rng(seed).random((*x.shape[:2], 2))
+        random_samples = np.random.default_rng(seed).random((*x.shape[:2], dims))
     samples = np.asarray(random_samples, real)
+    if dims == 2:
+        samples = samples[..., ::-1]
     y, indices = (np.zeros((*x.shape[:2], *outputs), dtype) for dtype in (x.dtype, int))
     for plane in np.ndindex(*x.shape[:2]):
         axes = []
-        for n, k, o, u in zip(size, kernel, outputs, samples[plane][::-1], strict=True):
+        for n, k, o, u in zip(size, kernel, outputs, samples[plane], strict=True):
             a = real(n - k) / real(o - 1) if o > 1 else 0
             starts = [int((real(i) + u) * a) - int(u * a) for i in range(o - 1)] + [n - k]
             axes.append([range(start, start + k) for start in starts])
@@ -422,9 +425,11 @@ FAMILY = {
     if name + backward in globals()
     for dims in (1, 2, 3)
 } | {
+    "fractional_max_pool2d": fractional_max_pool, "fractional_max_pool3d": fractional_max_pool,
+} | {
     each.__name__: each
     for each in (
-        median_pool2d, fractional_max_pool2d, global_avg_pool, global_max_pool,
+        median_pool2d, global_avg_pool, global_max_pool,
         global_avg_pool_backward, global_max_pool_backward,
     )
 }  # fmt: skip

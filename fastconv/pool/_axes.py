@@ -109,41 +109,48 @@ def adaptive(function, size, output_size):
 
 def fractional(function, size, kernel_size, output_size, output_ratio):
     """The axes of random windows; their places come from samples."""
-    kernel = numbers(function, "kernel_size", kernel_size, 2, 1)
+    dims = len(size)
+    kernel = numbers(function, "kernel_size", kernel_size, dims, 1)
     if (output_size is None) == (output_ratio is None):
         raise ValueError(
             f"{function}: output_size is {shown(output_size)} and output_ratio is "
             f"{shown(output_ratio)}, expected one of them"
         )
     if output_size is None:
-        ratios = tuple(output_ratio) if _is_sequence(output_ratio) else (output_ratio,) * 2
-        if len(ratios) != 2 or not all(
+        ratios = tuple(output_ratio) if _is_sequence(output_ratio) else (output_ratio,) * dims
+        if len(ratios) != dims or not all(
             isinstance(each, int | float | np.number) and 0 < each < 1 for each in ratios
         ):
             raise ValueError(
                 f"{function}: output_ratio is {shown(output_ratio)}, expected a number between 0 "
-                "and 1 or a pair of them"
+                f"and 1 or {_counted(dims)} of them"
             )
         outputs = tuple(int(n * each) for n, each in zip(size, ratios, strict=True))
     else:
-        outputs = numbers(function, "output_size", output_size, 2, 1)
-    for axis, n, k, o in zip(AXES[1:], size, kernel, outputs, strict=True):
-        if o < 1 or o + k - 1 > n:
+        outputs = numbers(function, "output_size", output_size, dims, 1)
+    for axis, n, k, o in zip(AXES[-dims:], size, kernel, outputs, strict=True):
+        if o < 1:
             raise ValueError(
-                f"{function}: kernel_size {k} and output_size {o} do not fit x, which has {n} "
-                f"{axis}, expected at least one output and kernel_size + output_size - 1 {axis}"
+                f"{function}: output_ratio is {shown(output_ratio)}, expected what leaves one of "
+                f"{n} {axis}"
+            )
+        if o + k - 1 > n:
+            raise ValueError(
+                f"{function}: x has {n} {axis}, expected at least {o + k - 1}, kernel_size + "
+                "outputs - 1"
             )
     return tuple(Window(n, k, 1, 1, 0, 0, o) for n, k, o in zip(size, kernel, outputs, strict=True))
 
 
 def starts(samples, axes, dtype):
-    """Where fractional windows begin: (planes, rows and then columns), as PyTorch computes it.
+    """Where fractional windows begin: of each plane slices, rows and columns, as in PyTorch.
 
-    The arithmetic is in the dtype of x; a sample of a plane is (column, row).
+    The arithmetic is in the dtype of x; a sample is (column, row), or (slice, row, column).
     """
-    samples = samples.reshape(-1, 2).astype(dtype)
-    parts = []
-    for axis, sample in zip(axes, (samples[:, 1:], samples[:, :1]), strict=True):
+    dims = len(axes)
+    samples = samples.reshape(-1, dims).astype(dtype)[:, :: -1 if dims == 2 else 1]
+    parts = [np.zeros((len(samples), 3 - dims), np.int64)]
+    for axis, sample in zip(axes, samples.T[:, :, None], strict=True):
         start = np.full((len(samples), axis.o), axis.n - axis.k, np.int64)
         if axis.o > 1:
             alpha = np.dtype(dtype).type(axis.n - axis.k) / np.dtype(dtype).type(axis.o - 1)

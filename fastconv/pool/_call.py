@@ -90,7 +90,7 @@ class Call:
         """Maxima or minima, and where they stand."""
         if not return_indices and starts is None:
             return self.reduce(axes, pooling, 32 if self.dtype.itemsize == 2 else None)
-        indices = np.empty(self.results(axes), np.int64)
+        indices = np.empty(self.results(axes), np.int64) if return_indices else None
         y = self.widened(axes, "pool_argmax", pooling, indices, starts)
         return (y, indices) if return_indices else y
 
@@ -196,7 +196,7 @@ _WORDS = {
         '"NCHW"': '"NCDHW"', '"NHWC"': '"NDHWC"', "2d": "3d", "(H, W) plane": "(D, H, W) volume",
         "int, (rows, columns), ((top, bottom), (left, right))":
             "int, three of them, three pairs (before, after)",
-        "(rows, columns)": "(slices, rows, columns)", "p, q]": "p, q, r]",
+        "(rows, columns)": "(slices, rows, columns)", "(N, C, 2)": "(N, C, 3)", "p, q]": "p, q, r]",
         "over i, j": "over i, j, k",
     },
 }  # fmt: skip
