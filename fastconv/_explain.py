@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from fastconv import _arrays, _config, _core, _plan, conv, filters
+from fastconv import _arrays, _config, _conv_plan, _core, _plan, filters
 from fastconv.filters import _image
 
 # Sizes below a pebibyte: every product of them in the C core fits a 64-bit integer.
@@ -109,7 +109,7 @@ def _explain_conv2d(
 explain_plan.__signature__ = inspect.signature(_explain_conv2d)
 
 
-class Question(conv.Conv2dPlan):
+class Question(_conv_plan.Conv2dPlan):
     """A convolution that is asked about: its arrays are checked, but stay as they are."""
 
     _read = staticmethod(_arrays.described)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastconv import _arrays, _geometry, _plan
-from fastconv.conv import PLANS
+from fastconv._conv_plan import PLANS
 
 
 def by_input(

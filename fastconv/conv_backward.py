@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 
 from fastconv import _arrays, _geometry, _gradient, _threads
-from fastconv.conv import DTYPES, PLANS
+from fastconv._conv_plan import DTYPES, PLANS
 from fastconv.conv_transpose import turned, turned_shape
 
 __all__ = [

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv import _arrays
-from fastconv.conv import DTYPES, Conv1dPlan
+from fastconv._conv_plan import DTYPES, Conv1dPlan
 
 __all__ = ["CausalConv1d"]
 

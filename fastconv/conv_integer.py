@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastconv import _arrays, _core, _geometry, _plan
-from fastconv.conv import ConvPlan
+from fastconv._conv_plan import ConvPlan
 
 __all__ = ["conv_integer", "conv_quantized", "plan_conv_quantized"]
 

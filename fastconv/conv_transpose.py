@@ -1,7 +1,7 @@
 """Transposed convolution, in PyTorch's names, order of arguments and layout of weights."""
 
 from fastconv import _arrays, _geometry, _gradient, _threads
-from fastconv.conv import DTYPES, PLANS
+from fastconv._conv_plan import DTYPES, PLANS
 
 __all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
