@@ -387,7 +387,7 @@ def test_bits_over_threads(seed, dims, dtype):
     (lambda x: fc.fractional_max_pool2d(x, 2, 2, seed=-1),
      "fractional_max_pool2d: seed is -1, expected what default_rng takes"),
     (lambda x: fc.fractional_max_pool3d(x[None], 2, output_ratio=(0.5, 0.5)),
-     "output_ratio is (0.5, 0.5), expected a number between 0 and 1 or three of them"),
+     "output_ratio is (0.5, 0.5), expected a number between 0 and 1 or a triple of them"),
     (lambda x: fc.fractional_max_pool2d(x, 2, 2, random_samples=np.ones((1, 2, 2))),
      "random_samples has 1.0, expected numbers from 0 on and below 1"),
     (lambda x: fc.max_unpool2d(x, np.zeros((1, 2, 5, 5), int), 2), "indices has shape (1, 2, 5, 5"),

@@ -6,16 +6,8 @@ import numpy as np
 
 from fastconv import _geometry
 from fastconv._arrays import shown
-from fastconv._geometry import Window, _is_sequence
+from fastconv._geometry import AXES, SEVERAL, Window, _is_sequence, pair
 
-# The layouts for so many axes, channels first and last, and what a batch looks like in each.
-LAYOUTS = {
-    1: {"NCW": "(N, C, W)", "NWC": "(N, W, C)"},
-    2: _geometry.SHAPES,
-    3: {"NCDHW": "(N, C, D, H, W)", "NDHWC": "(N, D, H, W, C)"},
-}
-AXES = ("slices", "rows", "columns")
-ONE = Window(1, 1, 1, 1, 0, 0, 1)
 # The most elements of a window whose median is asked for: it is sorted by insertion.
 MEDIAN_LARGEST = 1024
 
@@ -44,43 +36,14 @@ class Pool(NamedTuple):
         return self.norm != 0 or self.pooling == "min" or _COMPUTED[self.bits] != self.dtype
 
 
-def numbers(function, name, value, dims, least):
-    """One integer for all axes, or one for each."""
-    if dims == 2:
-        return _geometry.pair(function, name, value, least)
-    values = tuple(value) if _is_sequence(value) else (value,) * dims
-    if len(values) != dims:
-        raise ValueError(
-            f"{function}: {name} is {shown(value)}, expected an integer or {_counted(dims)}"
-        )
-    return tuple(_geometry.integer(function, name, each, least) for each in values)
-
-
-def paddings(function, value, dims):
-    """Padding as (before, after) of each axis, or "same" or "valid" for each."""
-    if dims == 2 or isinstance(value, str):
-        pads = _geometry.padding(function, value)
-        return (pads,) * dims if isinstance(pads, str) else pads
-    values = tuple(value) if _is_sequence(value) else (value,) * dims
-    if len(values) != dims:
-        raise ValueError(
-            f'{function}: padding is {shown(value)}, expected an integer, "same", "valid", or '
-            f"{_counted(dims)} or as many pairs (before, after)"
-        )
-    return tuple(_geometry.pair(function, "padding", each, 0) for each in values)
-
-
 def windows(function, size, kernel_size, stride, padding, dilation, ceil_mode):
     """Every axis of windows that slide over a volume of the given size."""
     dims = len(size)
-    kernel = numbers(function, "kernel_size", kernel_size, dims, 1)
-    stride = kernel if stride is None else numbers(function, "stride", stride, dims, 1)
-    padding = paddings(function, padding, dims)
-    dilation = numbers(function, "dilation", dilation, dims, 1)
-    return tuple(
-        _geometry._window(function, "x", *axis, bool(ceil_mode))
-        for axis in zip(AXES[-dims:], size, kernel, stride, padding, dilation, strict=True)
-    )
+    kernel = pair(function, "kernel_size", kernel_size, 1, dims)
+    stride = kernel if stride is None else pair(function, "stride", stride, 1, dims)
+    pads = _geometry.padding(function, padding, dims)
+    dilation = pair(function, "dilation", dilation, 1, dims)
+    return _geometry.windows(function, size, kernel, stride, pads, dilation, bool(ceil_mode))
 
 
 def adaptive(function, size, output_size):
@@ -90,9 +53,9 @@ def adaptive(function, size, output_size):
     if len(values) != dims:
         raise ValueError(
             f"{function}: output_size is {shown(output_size)}, expected an integer, None, or "
-            f"{_counted(dims)}"
+            f"{SEVERAL[dims]}"
         )
-    for axis, n in zip(AXES[-dims:], size, strict=True):
+    for axis, n in zip(AXES[dims], size, strict=True):
         if n < 1:
             raise ValueError(f"{function}: x has {n} {axis}, expected at least 1")
     outputs = (
@@ -110,7 +73,7 @@ def adaptive(function, size, output_size):
 def fractional(function, size, kernel_size, output_size, output_ratio):
     """The axes of random windows; their places come from samples."""
     dims = len(size)
-    kernel = numbers(function, "kernel_size", kernel_size, dims, 1)
+    kernel = pair(function, "kernel_size", kernel_size, 1, dims)
     if (output_size is None) == (output_ratio is None):
         raise ValueError(
             f"{function}: output_size is {shown(output_size)} and output_ratio is "
@@ -123,12 +86,12 @@ def fractional(function, size, kernel_size, output_size, output_ratio):
         ):
             raise ValueError(
                 f"{function}: output_ratio is {shown(output_ratio)}, expected a number between 0 "
-                f"and 1 or {_counted(dims)} of them"
+                f"and 1 or {SEVERAL[dims]} of them"
             )
         outputs = tuple(int(n * each) for n, each in zip(size, ratios, strict=True))
     else:
-        outputs = numbers(function, "output_size", output_size, dims, 1)
-    for axis, n, k, o in zip(AXES[-dims:], size, kernel, outputs, strict=True):
+        outputs = pair(function, "output_size", output_size, 1, dims)
+    for axis, n, k, o in zip(AXES[dims], size, kernel, outputs, strict=True):
         if o < 1:
             raise ValueError(
                 f"{function}: output_ratio is {shown(output_ratio)}, expected what leaves one of "
@@ -160,7 +123,3 @@ def starts(samples, axes, dtype):
             )
         parts.append(start)
     return np.ascontiguousarray(np.concatenate(parts, 1))
-
-
-def _counted(dims):
-    return ("one in a tuple", "a pair", "three")[dims - 1]
