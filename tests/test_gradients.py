@@ -122,6 +122,20 @@ def test_worked_by_hand():
     assert dbias.tolist() == [101]
 
 
+def test_output_padding_below_the_dilation_of_a_single_tap():
+    """What a kernel of one element does not show of its dilation still allows it, as in PyTorch."""
+    x, weight = np.array([[[[1.0, 2]]]]), np.array([[[[3.0]]]])
+    y = conv_transpose2d(x, weight, output_padding=(0, 2), dilation=(1, 3))
+    assert_array_equal(y, [[[[3, 6, 0, 0]]]])
+    y = conv_transpose2d(x, weight, [1.0], (1, 2), output_padding=(0, 2), dilation=(1, 3))
+    assert_array_equal(y, [[[[4, 1, 7, 1, 1]]]])
+    dy = np.array([[[[1.0, 10, 100, 1000]]]])
+    options = {"output_padding": (0, 2), "dilation": (1, 3)}
+    dx, dweight, dbias = conv_transpose2d_backward(dy, x, weight, **options)
+    assert_array_equal(dx, [[[[3, 30]]]])
+    assert (dweight.item(), dbias.item()) == (21, 1111)
+
+
 def test_finite_differences():
     rng = np.random.default_rng(3)
     x, weight = rng.standard_normal((2, 4, 6, 7)), rng.standard_normal((6, 2, 3, 2))
