@@ -245,7 +245,7 @@ class QuantizedPlan(ConvPlan):
         if bias is not None:
             added[:] = self.checked_bias(bias, len(weight), ("int32",))
         self._added = added
-        # Of each output channel, the sum of weights, and of them without signs.
+        # Of each output channel, the sum of weights, and of them without signs; 16 bits hold each.
         rows = weight.reshape(len(weight), math.prod(weight.shape[1:]))
         centred = np.subtract(rows, self._zeros[:, None], dtype=np.int16)
         self._weight_sums = centred.sum(1, dtype=np.int64)

@@ -1,5 +1,7 @@
 """Convolution of 8-bit integers: by hand, against the reference, and what is refused."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from conftest import FORCED
@@ -173,6 +175,17 @@ def test_a_plan_takes_either_sign_and_keeps_its_weights():
     weight[...] = 0
     assert plan(np.uint8([[[200, 100]]])).item() == 0
     assert plan(np.int8([[[-100, 100]]])).item() == -300
+
+
+def test_a_plan_makes_no_wide_copies_of_its_weights():
+    weight = np.ones((64, 256, 3, 3), np.int8)
+    plan_conv_quantized(weight)
+    tracemalloc.start()
+    try:
+        plan_conv_quantized(weight, weight_zero_point=1)
+        assert tracemalloc.get_traced_memory()[1] < 4 * weight.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_no_outputs_and_no_samples():

@@ -1,5 +1,7 @@
 """Poolings of one, two and three axes and their gradients: the reference, PyTorch, by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from helpers import assert_same_bits, integers, poisoned
@@ -318,6 +320,18 @@ def test_small_poolings_are_planned_once():
         fc.max_pool2d(x, 2.0)
     with pytest.raises(ValueError, match="out has shape"):
         fc.max_pool2d(x, 2, out=np.empty((1, 2, 3, 3), np.float32))
+
+
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_fractional_poolings_copy_nothing(layout):
+    x = np.ones((2, 64, 64, 64), np.float32)
+    fc.fractional_max_pool2d(x, 2, 32, layout=layout)
+    tracemalloc.start()
+    try:
+        y = fc.fractional_max_pool2d(x, 2, 32, layout=layout)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * y.nbytes
+    finally:
+        tracemalloc.stop()
 
 
 def test_by_hand():
