@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastconv
 from fastconv import (
+    _conv_plan,
     _geometry,
     _plan,
-    conv,
     conv1d,
     conv2d,
     conv3d,
@@ -197,8 +197,10 @@ def test_winograd_in_three_dimensions(isa, dtype, last, stride, c, k):
     x = rng.standard_normal((1, c, 3 - stride + 1, 28 * stride, 31 * stride))
     weight = rng.standard_normal((k, c, 3, 3, 3)) / 20
     options = {"padding": 1, "stride": (1, stride, stride), "layout": layout}
-    geometry = conv.Conv3dPlan("test", weight, None, options["stride"], 1, 1, 1, "zeros", None,
-                               layout, "auto")._geometry(to_layout(x, layout), False)  # fmt: skip
+    plan = _conv_plan.Conv3dPlan(
+        "test", weight, None, options["stride"], 1, 1, 1, "zeros", None, layout, "auto"
+    )
+    geometry = plan._geometry(to_layout(x, layout), False)
     assert _plan.winograd_refused(geometry) is None
     x, weight = to_layout(x, layout).astype(dtype), weight.astype(dtype)
     exact = reference.conv3d(x, weight, **options)
@@ -363,7 +365,7 @@ def test_scratch_memory(isa, last, channels, size, kernel, stride):
     weight, layout = np.broadcast_to(np.float32(0), (k, c, *kernel)), layouts(dims)[last]
     x = np.broadcast_to(np.float32(0), to_layout(np.empty((1, c, *size), bool), layout).shape)
     padding = tuple(each // 2 for each in kernel)
-    plan = conv.PLANS[dims](
+    plan = _conv_plan.PLANS[dims](
         "test", weight, None, stride, padding, 1, 1, "zeros", None, layout, "auto"
     )
     geometry = plan._geometry(x, False)
