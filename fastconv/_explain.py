@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from fastconv import _arrays, _config, _core, _plan, conv, filters
+from fastconv import _arrays, _config, _conv_plan, _core, _plan, conv, filters
 from fastconv.filters import _image
 
 # Sizes below a pebibyte: every product of them in the C core fits a 64-bit integer.
@@ -17,12 +17,13 @@ PREFIXES = ("", "k", "M", "G", "T", "P")
 
 
 def explain_plan(*call, **options):
-    """Say in words how `conv2d` or an image filter would compute a call, and what limits its speed.
+    """Say in words how a convolution or an image filter would be computed, and what limits it.
 
-    ``explain_plan(x, weight, ...)`` is about `conv2d`, ``explain_plan("gaussian", image, 3, ...)``
-    about the function of `fastconv.filters` that has this name. Nothing is computed, and x or the
-    image is neither read nor copied. To ask about a shape without the memory for it, pass arrays
-    that repeat one number: ``np.broadcast_to(np.float32(0), shape)``.
+    ``explain_plan(x, weight, ...)`` is about `conv2d`, ``explain_plan("conv3d", x, weight, ...)``
+    about that one or `conv1d`, ``explain_plan("gaussian", image, 3, ...)`` about the function of
+    `fastconv.filters` that has this name. Nothing is computed, and x or the image is neither read
+    nor copied. To ask about a shape without the memory for it, pass arrays that repeat one number:
+    ``np.broadcast_to(np.float32(0), shape)``.
 
     Parameters
     ----------
@@ -36,15 +37,15 @@ def explain_plan(*call, **options):
     -------
     str
         Lines that each begin with what they are about: the call, its algorithm and why, its blocks
-        of work, its threads and why, its memory, and the least time on one thread for the
-        arithmetic, for the bytes, and for both side by side. The last three are floors, not
-        expectations: they rest on this machine's peak of multiply-adds on registers, measured in
-        0.02 s when it is first needed, of which kernels with loads reach 60 to 95 %, and on a plain
-        assumption of the bytes that one core moves in a second. They do not count the packing of
-        the weights, which for a small image of many channels takes longer than its convolution.
-        Of a filter also the type that is computed in and why; filters of several passes list them
-        one by one, with the blocks that they share. What is compared or sorted, not multiplied, is
-        counted as about so many multiply-adds.
+        of work (slices under a kernel are more channels), its threads and why, its memory, and the
+        least time on one thread for the arithmetic, for the bytes, and for both side by side. The
+        last three are floors, not expectations: they rest on this machine's peak of multiply-adds
+        on registers, measured in 0.02 s when it is first needed, of which kernels with loads reach
+        60 to 95 %, and on a plain assumption of the bytes that one core moves in a second. They do
+        not count the packing of the weights, which for a small image of many channels takes longer
+        than its convolution. Of a filter also the type that is computed in and why; filters of
+        several passes list them one by one, with the blocks that they share. What is compared or
+        sorted, not multiplied, is counted as about so many multiply-adds.
 
     Raises
     ------
@@ -77,39 +78,40 @@ def explain_plan(*call, **options):
     bytes       4.15 MB (image and result once); 166 us at 25 GB/s (assumed; caches are faster)
     one thread  at least ..., limited by ...
     """
+    name = "conv2d"
     if call and isinstance(call[0], str):
-        return _explain_filter(*call, **options)
-    return _explain_conv2d(*call, **options)
+        name, *call = call
+    return (_explain_conv if name in CONVOLUTIONS else _explain_filter)(name, call, options)
 
 
-def _explain_conv2d(
-    x,
-    weight,
-    bias=None,
-    stride=1,
-    padding=0,
-    dilation=1,
-    groups=1,
-    *,
-    padding_mode="zeros",
-    activation=None,
-    residual=None,
-    layout="NCHW",
-    algorithm="auto",
-    threads=None,
-):
-    question = Question(
-        "explain_plan", weight, bias, stride, padding, dilation, groups,
-        padding_mode, activation, layout, algorithm,
-    )  # fmt: skip
-    return question.answer(x, residual, threads)
+# The arguments of conv2d, for help() and for tools; the name of a function is an `x` of its own.
+_SIGNATURE = inspect.signature(conv.conv2d)
+explain_plan.__signature__ = _SIGNATURE.replace(
+    parameters=[each for each in _SIGNATURE.parameters.values() if each.name != "out"]
+)
 
 
-# The arguments of conv2d, for help() and for tools; the name of a filter is an `x` of its own.
-explain_plan.__signature__ = inspect.signature(_explain_conv2d)
+def _explain_conv(name, call, options):
+    """What explain_plan says of a convolution."""
+    call = _bound(name, getattr(conv, name), call, options)
+    call.apply_defaults()
+    a = call.arguments
+    x, residual, _, threads = (a.pop(each) for each in ("x", "residual", "out", "threads"))
+    return CONVOLUTIONS[name]("explain_plan", **a).answer(x, residual, threads)
 
 
-class Question(conv.Conv2dPlan):
+def _bound(name, function, call, options):
+    """The call of a function by its arguments' names; it has no result to go to."""
+    try:
+        call = inspect.signature(function).bind(*call, **options)
+    except TypeError as error:
+        raise TypeError(f"explain_plan: {name} has a call that does not fit: {error}") from None
+    if call.arguments.get("out") is not None:
+        raise TypeError("explain_plan: out is an array, expected none: nothing is computed")
+    return call
+
+
+class Question:
     """A convolution that is asked about: its arrays are checked, but stay as they are."""
 
     _read = staticmethod(_arrays.described)
@@ -131,9 +133,9 @@ class Question(conv.Conv2dPlan):
         return "\n".join(f"{name:12}{text}" for name, text in lines.items())
 
     def _check_sizes(self, g):
-        rows, cols = (window.before + window.n + window.after for window in (g.rows, g.cols))
+        padded = math.prod(window.before + window.n + window.after for window in g.axes)
         elements = {
-            "x with its padding": g.n * g.groups * g.c * rows * cols,
+            "x with its padding": g.samples * g.groups * g.channels * padded,
             "weight": g.groups * g.k * g.c * g.rows.k * g.cols.k,
             "the result": g.n * g.groups * g.k * g.rows.o * g.cols.o,
         }
@@ -144,6 +146,12 @@ class Question(conv.Conv2dPlan):
                     f"{self._function}: {name} takes {size / 2**50:.3g} PiB, expected at most "
                     f"{MOST_BYTES / 2**50:.0f}"
                 )
+
+
+CONVOLUTIONS = {
+    f"conv{dims}d": type("Question", (Question, plan), {})
+    for dims, plan in _conv_plan.PLANS.items()
+}
 
 
 def _decisions(g, refused, task, why, threads, why_threads):
@@ -172,7 +180,7 @@ def _limits(g, task):
     if scheme:
         work = 2 * g.n * _plan.winograd_terms(g, scheme)
         how = f"{scheme.products}/{9 * scheme.m**2} of the products, and the transforms: "
-    inputs = g.n * g.groups * g.c * g.rows.n * g.cols.n
+    inputs = g.samples * g.groups * g.channels * math.prod(window.n for window in g.axes)
     outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o
     moved = (inputs + task.packed_size + outputs * (2 if g.residual else 1)) * g.bits // 8
     arithmetic, transfer = work / peak, moved / _plan.BYTES
@@ -183,25 +191,20 @@ def _limits(g, task):
         f"{_amount(peak, 'FLOP')}/s (the peak of multiply-adds, measured here)",
         "bytes": f"{_amount(moved, 'B')} ({parts} once); {_time(transfer)} at "
         f"{_amount(_plan.BYTES, 'B')}/s (assumed; caches are faster)",
-        "one thread": f"at least {_time(max(arithmetic, transfer))}, limited by {limit}; conv2d "
-        "packs the weights each time, plan_conv2d once",
+        "one thread": f"at least {_time(max(arithmetic, transfer))}, limited by {limit}; "
+        f"conv{g.dims}d packs the weights each time, plan_conv{g.dims}d once",
     }
 
 
-def _explain_filter(name, *arguments, **options):
+def _explain_filter(name, arguments, options):
     """What explain_plan says of an image filter."""
     if name not in filters.__all__:
         raise ValueError(
             f"explain_plan: x is {_arrays.shown(name)}, expected an array, or one of "
-            f"{', '.join(filters.__all__)}"
+            f"{', '.join([*CONVOLUTIONS, *filters.__all__])}"
         )
     function = getattr(filters, name)
-    try:
-        call = inspect.signature(function).bind(*arguments, **options)
-    except TypeError as error:
-        raise TypeError(f"explain_plan: {name} has a call that does not fit: {error}") from None
-    if call.arguments.get("out") is not None:
-        raise TypeError("explain_plan: out is an array, expected none: nothing is computed")
+    call = _bound(name, function, arguments, options)
     axis = call.arguments.get("channel_axis")
     image = _arrays.described(name, "image", call.arguments["image"],
                               getattr(function, "dtypes", _image.DTYPES))

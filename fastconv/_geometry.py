@@ -256,8 +256,6 @@ def transposed(function, size, kernel, stride, pads, dilation, extra):
 
 
 def _transposed(function, axis, o, k, stride, pad, dilation, extra):
-    dilation = 1 if k == 1 else dilation
-    covered = dilation * (k - 1) + 1
     if o < 1:
         raise ValueError(f"{function}: x has {o} {axis}, expected at least 1")
     if extra >= max(stride, dilation) and extra > 0:
@@ -265,6 +263,8 @@ def _transposed(function, axis, o, k, stride, pad, dilation, extra):
             f"{function}: output_padding is {extra} {axis}, expected less than the stride, "
             f"{stride}, or the dilation, {dilation}"
         )
+    dilation = 1 if k == 1 else dilation
+    covered = dilation * (k - 1) + 1
     before, after = (0, 0) if isinstance(pad, str) else pad
     if pad == "same":
         total = max(0, covered - stride)

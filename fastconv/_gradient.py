@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastconv import _arrays, _geometry, _plan
-from fastconv.conv import PLANS
+from fastconv._conv_plan import PLANS
 
 
 def by_input(
@@ -147,11 +147,17 @@ def _compute(plan, geometry, dy, result, threads):
     plan.compute(task, dy, None, result, threads)
 
 
+def weight_plan(function, geometry, threads):
+    """The plan of `by_weight`, whose memory is refused here, before anything is written."""
+    task, parts, threads = _plan.weight_gradient(geometry, threads)
+    _arrays.check_scratch(function, task, threads)
+    return task, parts, threads
+
+
 def by_weight(function, geometry, x, dy, result, threads):
     """The derivative by the weights."""
     g = geometry
-    task, parts, threads = _plan.weight_gradient(g, threads)
-    _arrays.check_scratch(function, task, threads)
+    task, parts, threads = weight_plan(function, g, threads)
     by_slices = (len(result), g.depth.k, g.channels, *result.shape[-2:])
     total = result if g.depth.k == 1 else np.empty(by_slices, result.dtype)
     sums = np.empty((parts, *total.shape), result.dtype) if parts > 1 else total[None]

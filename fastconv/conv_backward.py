@@ -1,7 +1,11 @@
 """Gradients of convolutions, in the names of PyTorch's convolution_backward."""
 
+import itertools
+
+import numpy as np
+
 from fastconv import _arrays, _geometry, _gradient, _threads
-from fastconv.conv import DTYPES, PLANS
+from fastconv._conv_plan import DTYPES, PLANS
 from fastconv.conv_transpose import turned, turned_shape
 
 __all__ = [
@@ -378,6 +382,7 @@ def _backward(
     shapes = (x.shape, weight.shape, weight.shape[:1])
     results = _results(function, output_mask, out, shapes, (dy, x, weight))
     dx, dweight, dbias = (result for result, _ in results)
+    _check_by_weight(function, geometry, dy, dweight, threads)
     if dx is not None and dx.size:
         if dy.size:
             _gradient.by_input(function, geometry, dy, weight, dx, threads, algorithm)
@@ -404,6 +409,7 @@ def _transpose_backward(
         function, output_mask, out, (x.shape, weight.shape, (channels,)), (dy, x, weight)
     )
     dx, dweight, dbias = (result for result, _ in results)
+    _check_by_weight(function, geometry, dy, dweight, threads)
     if dx is not None and dx.size:
         if dy.size:
             task, shared = plan.planned(geometry, threads)
@@ -438,12 +444,21 @@ def _results(function, output_mask, out, shapes, inputs):
     for name, asked, array in zip(RESULTS, mask, out, strict=True):
         if array is not None and not asked:
             raise ValueError(f"{function}: out has an array for {name}, expected None")
+    arrays = [each for each in out if isinstance(each, np.ndarray)]
+    if any(np.shares_memory(*pair) for pair in itertools.combinations(arrays, 2)):
+        raise ValueError(f"{function}: out has arrays that share memory, expected distinct ones")
     return [
         _arrays.writable(function, array, shape, inputs[0].dtype, inputs)
         if asked
         else (None, lambda: None)
         for shape, asked, array in zip(shapes, mask, out, strict=True)
     ]
+
+
+def _check_by_weight(function, geometry, dy, dweight, threads):
+    """Refuse dweight's scratch memory before dx is written."""
+    if dweight is not None and dy.size:
+        _gradient.weight_plan(function, geometry, threads)
 
 
 def _by_parameters(function, geometry, x, dy, dweight, dbias, threads):

@@ -3,7 +3,7 @@
 import numpy as np
 
 from fastconv import _arrays
-from fastconv.conv import DTYPES, Conv1dPlan
+from fastconv._conv_plan import DTYPES, Conv1dPlan
 
 __all__ = ["CausalConv1d"]
 
@@ -97,5 +97,5 @@ class CausalConv1d:
                 f"CausalConv1d: state has shape {state.shape}, expected {expected}, of "
                 "(kw - 1) * dilation columns"
             )
-        self._begun._check_dtype("state", state)
+        self._begun.check_dtype("state", state)
         return state

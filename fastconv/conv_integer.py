@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from fastconv import _arrays, _core, _geometry, _plan
-from fastconv.conv import ConvPlan
+from fastconv._conv_plan import ConvPlan
 
 __all__ = ["conv_integer", "conv_quantized", "plan_conv_quantized"]
 
@@ -231,24 +231,25 @@ class QuantizedPlan(ConvPlan):
             x_scale, y_scale = np.float32(scales)
             of_weights = self._of_channels("weight_scale", weight_scale, "f").astype(np.float32)
             self._scales = x_scale * of_weights / y_scale
-        if not np.all((self._scales > 0) & np.isfinite(self._scales)):
-            raise ValueError(
-                f"{function}: x_scale * weight_scale / y_scale is "
-                f"{self._scales.min()}, expected a positive number of float32"
-            )
+        for name, values in (
+            ("x_scale", x_scale), ("y_scale", y_scale), ("weight_scale", of_weights),
+            ("x_scale * weight_scale / y_scale", self._scales),
+        ):  # fmt: skip
+            values = np.atleast_1d(values)
+            wrong = values[~((values > 0) & np.isfinite(values))]
+            if wrong.size:
+                raise ValueError(
+                    f"{function}: {name} is {wrong[0]}, expected a positive number of float32"
+                )
         added = np.zeros(len(weight), np.int64)
         if bias is not None:
-            bias = _arrays.readable(function, "bias", bias, ("int32",), "(K,)")
-            if bias.shape != weight.shape[:1]:
-                raise ValueError(
-                    f"{function}: bias has shape {bias.shape}, expected {weight.shape[:1]}, one "
-                    "number for each output channel"
-                )
-            added[:] = bias
+            added[:] = self.checked_bias(bias, len(weight), ("int32",))
         self._added = added
-        # Of each output channel, the sum of weights, and of them without signs.
-        centred = weight.reshape(len(weight), math.prod(weight.shape[1:])) - self._zeros[:, None]
-        self._weight_sums, self._magnitudes = centred.sum(1), np.abs(centred).sum(1)
+        # Of each output channel, the sum of weights, and of them without signs; 16 bits hold each.
+        rows = weight.reshape(len(weight), math.prod(weight.shape[1:]))
+        centred = np.subtract(rows, self._zeros[:, None], dtype=np.int16)
+        self._weight_sums = centred.sum(1, dtype=np.int64)
+        self._magnitudes = np.abs(centred, out=centred).sum(1, dtype=np.int64)
         # As they are stored, with a sign.
         self._stored_zeros = self._zeros - (128 if weight.dtype == np.uint8 else 0)
 
@@ -273,7 +274,7 @@ class QuantizedPlan(ConvPlan):
             )  # fmt: skip
         return finish()
 
-    def _check_types(self, x):
+    def check_dtype(self, name, array):
         """Any of the types goes with any other."""
 
     def _of_channels(self, name, value, kinds):

@@ -1,7 +1,7 @@
 """Transposed convolution, in PyTorch's names, order of arguments and layout of weights."""
 
 from fastconv import _arrays, _geometry, _gradient, _threads
-from fastconv.conv import DTYPES, PLANS
+from fastconv._conv_plan import DTYPES, PLANS
 
 __all__ = ["conv_transpose1d", "conv_transpose2d", "conv_transpose3d"]
 
@@ -187,16 +187,8 @@ def _transposed(
         algorithm,
     )  # fmt: skip
     shape = turned_shape(geometry)
-    channels = geometry.groups * geometry.channels
     if bias is not None:
-        bias = _arrays.readable(function, "bias", bias, DTYPES, "(K,)")
-        if bias.shape != (channels,):
-            raise ValueError(
-                f"{function}: bias has shape {bias.shape}, expected {(channels,)} (one per output "
-                "channel)"
-            )
-        if bias.dtype != x.dtype:
-            raise TypeError(f"{function}: bias has dtype {bias.dtype}, expected x's, {x.dtype}")
+        bias = plan.checked_bias(bias, geometry.groups * geometry.channels)
     _geometry.activation(function, activation, x.dtype)
     if threads is not None:
         threads = _threads.checked(function, "threads", threads)
@@ -213,19 +205,18 @@ def turned(
 ):  # fmt: skip
     """What is read of x; plan and geometry of the convolution to turn around."""
     plan = PLANS[dims](
-        function, weight, None, stride, padding, dilation, groups, "zeros", None, layout, algorithm
-    )
+        function, weight, None, stride, padding, dilation, groups, "zeros", None, layout, algorithm,
+        turned=True,
+    )  # fmt: skip
     x = _arrays.readable(function, "x", x, DTYPES, plan.batch)
     n, channels, *size = _geometry.sizes(layout, x.shape)
     k, c, *kernel = plan._weight.shape
-    if channels != k or not k:
+    if channels != k:
         raise ValueError(
-            f"{function}: weight expects {k} input channels but x has {channels}, expected as many"
+            f"{function}: weight expects {k} input channels but x has {channels}"
+            + plan.layout_hint(x, k)
         )
-    if x.dtype != plan._weight.dtype:
-        raise TypeError(
-            f"{function}: x has dtype {x.dtype}, expected weight's, {plan._weight.dtype}"
-        )
+    plan.check_dtype("x", x)
     extra = _geometry.pair(function, "output_padding", output_padding, 0, dims)
     windows = _geometry.transposed(
         function, size, kernel, plan._stride, plan._padding, plan._dilation, extra

@@ -133,8 +133,8 @@ struct fc_pool {
     const void *x;
     void *out;
     int64_t *indices;
-    const void *starts; /* of FC_POOL_ARGMAX: int64_t, h.o and w.o first taps for each plane, or
-                         * NULL; of FC_POOL_MAX_GRAD: what was pooled */
+    const void *starts; /* of FC_POOL_ARGMAX: int64_t, the first taps of d.o, h.o and w.o windows
+                         * for each channel, or NULL; of FC_POOL_MAX_GRAD: what was pooled */
     struct fc_axis d, h, w;
     ptrdiff_t planes, c;
     ptrdiff_t block_rows, block_cols, batch; /* of outputs; how many rows are computed together */

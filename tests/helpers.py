@@ -287,6 +287,15 @@ def fractional(x, out=None, threads=None):
     )
 
 
+def fractional_volume(x, out=None, threads=None):
+    """The same random windows for each sample; channels are last, and each has its own."""
+    samples = np.broadcast_to([[0.25, 0.75, 0.5], [0.5, 0.125, 0]], (len(x), 2, 3))
+    return fastconv.fractional_max_pool3d(
+        x, (1, 2, 2), (2, 3, x.shape[3] - 1), random_samples=samples, layout="NDHWC", out=out,
+        threads=threads,
+    )  # fmt: skip
+
+
 def _layer(x, weight):
     return {"x": x, "weight": weight, "bias": weight[:1]}
 
@@ -698,6 +707,9 @@ OPERATIONS = {
         fastconv.global_avg_pool, POOLED, lambda w: {"x": (2, 7, 9, w)}, {"layout": "NHWC"}
     ),
     "fractional_max_pool2d": Operation(fractional, POOLED, lambda w: {"x": (2, 2, 5, w + 1)}, {}),
+    "fractional_max_pool3d NDHWC": Operation(
+        fractional_volume, POOLED, lambda w: {"x": (2, 3, 5, w + 1, 2)}, {}
+    ),
     "max_unpool2d": Operation(unpooled, POOLED, lambda w: {"x": (2, 2, 3, w)}, {}),
     "max_pool2d_backward": Operation(
         fastconv.max_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 4, w + 1), "x": (2, 2, 7, w)},

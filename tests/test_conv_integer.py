@@ -1,5 +1,7 @@
 """Convolution of 8-bit integers: by hand, against the reference, and what is refused."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from conftest import FORCED
@@ -175,6 +177,17 @@ def test_a_plan_takes_either_sign_and_keeps_its_weights():
     assert plan(np.int8([[[-100, 100]]])).item() == -300
 
 
+def test_a_plan_makes_no_wide_copies_of_its_weights():
+    weight = np.ones((64, 256, 3, 3), np.int8)
+    plan_conv_quantized(weight)
+    tracemalloc.start()
+    try:
+        plan_conv_quantized(weight, weight_zero_point=1)
+        assert tracemalloc.get_traced_memory()[1] < 4 * weight.nbytes
+    finally:
+        tracemalloc.stop()
+
+
 def test_no_outputs_and_no_samples():
     weight = np.ones((3, 2, 1, 1), np.int8)
     assert conv_integer(np.ones((0, 2, 4, 4), np.uint8), weight).shape == (0, 3, 4, 4)
@@ -216,8 +229,13 @@ def test_refused(error, message, options):
         (ValueError, "y_zero_point is 256, expected at most 255", {"y_zero_point": 256}),
         (ValueError, "y_zero_point is -1, expected at least 0", {"y_zero_point": -1}),
         (ValueError, "dtype is 'int16', expected one of 'uint8', 'int8'", {"dtype": "int16"}),
+        (ValueError, "x_scale is 0.0, expected a positive number of float32", {"x_scale": 0}),
+        (ValueError, "x_scale is -1.0, expected a positive", {"x_scale": -1, "y_scale": -1}),
+        (ValueError, "y_scale is -2.0, expected a positive", {"y_scale": -2}),
+        (ValueError, "weight_scale is inf, expected a positive", {"weight_scale": [1, np.inf, 2]}),
+        (ValueError, "weight_scale is -3.0, expected a positive", {"weight_scale": [1.0, 2, -3]}),
         (ValueError, "x_scale * weight_scale / y_scale is 0.0, expected a positive number of "
-         "float32", {"x_scale": 0}),
+         "float32", {"x_scale": 1e-30, "y_scale": 1e30}),
         (ValueError, "x_scale * weight_scale / y_scale is inf", {"y_scale": 1e-45}),
         (ValueError, "y_scale is nan, expected a finite number", {"y_scale": np.nan}),
         (TypeError, "bias has dtype float64, expected int32", {"bias": np.zeros(3)}),

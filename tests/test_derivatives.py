@@ -66,7 +66,7 @@ def absolute_weights(sigma, order=(0, 0), truncate=4.0, radius=None):
     kernels = []
     sigmas = sigma if isinstance(sigma, tuple) else (sigma, sigma)
     for weights, s, n in zip(
-        reference._gaussians(sigma, truncate, 0, radius), sigmas, order, strict=True
+        reference.filters._gaussians(sigma, truncate, 0, radius), sigmas, order, strict=True
     ):
         u = abs(np.arange(len(weights)) - len(weights) // 2) / (s or 1)
         kernels.append(weights * (1, u, u**2 + 1, u**3 + 3 * u)[n] / (s or 1) ** n)
@@ -292,12 +292,12 @@ def test_blobs(isa, dtype, name, options, border):
 def corner_bound(name, image, sigma=1.0, ksize=3, k=0.04, border="reflect", cval=0, **options):
     """How far the means of the products may be off, and the response because of them."""
     eps = eps_of(image, options.get("out_dtype"))
-    window = reference._gaussians(sigma, 4.0)
+    window = reference.filters._gaussians(sigma, 4.0)
     image = np.moveaxis(abs(image.astype(np.float64)), -1, -3)
     if border != "valid":
         margins = [(len(kernel) // 2 + ksize // 2,) * 2 for kernel in window]
         image = reference.pad(image, margins, border, abs(cval))
-    across, along = (abs(reference._derivative(order, ksize)) for order in (0, 1))
+    across, along = (abs(reference.filters._derivative(order, ksize)) for order in (0, 1))
     dx, dy = (
         reference.sep_filter2d(image, *pair, border="valid")
         for pair in ((across, along), (along, across))

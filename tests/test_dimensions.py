@@ -10,9 +10,9 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import fastconv
 from fastconv import (
+    _conv_plan,
     _geometry,
     _plan,
-    conv,
     conv1d,
     conv2d,
     conv3d,
@@ -197,8 +197,10 @@ def test_winograd_in_three_dimensions(isa, dtype, last, stride, c, k):
     x = rng.standard_normal((1, c, 3 - stride + 1, 28 * stride, 31 * stride))
     weight = rng.standard_normal((k, c, 3, 3, 3)) / 20
     options = {"padding": 1, "stride": (1, stride, stride), "layout": layout}
-    geometry = conv.Conv3dPlan("test", weight, None, options["stride"], 1, 1, 1, "zeros", None,
-                               layout, "auto")._geometry(to_layout(x, layout), False)  # fmt: skip
+    plan = _conv_plan.Conv3dPlan(
+        "test", weight, None, options["stride"], 1, 1, 1, "zeros", None, layout, "auto"
+    )
+    geometry = plan._geometry(to_layout(x, layout), False)
     assert _plan.winograd_refused(geometry) is None
     x, weight = to_layout(x, layout).astype(dtype), weight.astype(dtype)
     exact = reference.conv3d(x, weight, **options)
@@ -298,6 +300,25 @@ X3, W3 = np.ones((1, 2, 4, 5, 6)), np.ones((3, 2, 2, 2, 2))
     (lambda: conv_transpose3d(X3, np.ones((2, 3, 2, 2, 2)), output_padding=(1, 0, 0)), ValueError,
      "conv_transpose3d: output_padding is 1 slices, expected less than the stride, 1, or the "
      "dilation, 1"),
+    (lambda: conv_transpose1d(X1, W1[:2], padding="causal"), ValueError,
+     "conv_transpose1d: padding is 'causal', expected one of 'same', 'valid'"),
+    (lambda: conv_transpose1d(X1, W1[:, 0]), ValueError,
+     "conv_transpose1d: weight has shape (3, 2), expected (C, K // groups, kw)"),
+    (lambda: conv_transpose1d(X1[:, :0], W1[:0]), ValueError,
+     "conv_transpose1d: weight has shape (0, 2, 2), expected (C, K // groups, kw) of at least one "
+     "channel and column"),
+    (lambda: conv_transpose1d(X1, W1, groups=2), ValueError,
+     "conv_transpose1d: weight has 3 input channels, expected a multiple of groups=2"),
+    (lambda: conv_transpose3d(X3, W3), ValueError,
+     "conv_transpose3d: weight expects 3 input channels but x has 2"),
+    (lambda: conv_transpose1d(np.ones((1, 5, 3)), W1), ValueError,
+     "conv_transpose1d: weight expects 3 input channels but x has 5; for (N, W, C) pass "
+     "layout='NWC'"),
+    (lambda: conv_transpose1d(X1, W1[:2], np.ones(3)), ValueError,
+     "conv_transpose1d: bias has shape (3,), expected (2,) (one per output channel)"),
+    (lambda: conv_transpose1d(X1, W1[:2], np.ones(2, np.float32)), TypeError,
+     "conv_transpose1d: bias has dtype float32, expected weight's, float64; convert one of them "
+     "with .astype"),
 ])  # fmt: skip
 def test_errors(call, error, message):
     with pytest.raises(error) as caught:
@@ -344,7 +365,7 @@ def test_scratch_memory(isa, last, channels, size, kernel, stride):
     weight, layout = np.broadcast_to(np.float32(0), (k, c, *kernel)), layouts(dims)[last]
     x = np.broadcast_to(np.float32(0), to_layout(np.empty((1, c, *size), bool), layout).shape)
     padding = tuple(each // 2 for each in kernel)
-    plan = conv.PLANS[dims](
+    plan = _conv_plan.PLANS[dims](
         "test", weight, None, stride, padding, 1, 1, "zeros", None, layout, "auto"
     )
     geometry = plan._geometry(x, False)

@@ -91,6 +91,48 @@ def test_the_figures_are_those_of_the_call(isa, tasks, x, weight, options, of, t
     assert lines["call"].endswith(isa)
 
 
+@pytest.mark.parametrize(("name", "x", "weight", "options", "algorithm"), [
+    ("conv1d", (2, 3, 900), (40, 3, 9), {"stride": 2, "padding": "causal"}, "direct_pixel"),
+    ("conv1d", (2, 900, 3), (40, 3, 9), {"layout": "NWC", "activation": "relu"}, "direct_channel"),
+    ("conv3d", (1, 16, 4, 40, 41), (16, 16, 3, 3, 3), {"padding": 1}, "winograd_4x4"),
+    ("conv3d", (1, 5, 9, 8, 4), (8, 1, 2, 3, 3), {"groups": 4, "layout": "NDHWC"},
+     "direct_channel"),
+])  # fmt: skip
+def test_one_and_three_dimensions(tasks, name, x, weight, options, algorithm):
+    y = getattr(fastconv, name)(np.zeros(x, np.float32), np.zeros(weight, np.float32), **options)
+    text = explain_plan(name, wide(*x), wide(*weight), **options)
+    assert [task.algorithm for task in tasks] == [algorithm]  # the text is of the call's plan
+    sizes = tasks[0].sizes
+    rows, cols, c, k = (sizes[f"block_{each}"] for each in ("rows", "cols", "c", "k"))
+    assert f"\nalgorithm   {algorithm}: " in text
+    blocks = f"blocks      {rows} x {cols} outputs (rows x columns), channels: {c} in, {k} out"
+    assert f"\n{blocks}" in text
+    assert text.startswith(f"call        float32 {x} by {weight} gives {y.shape}, ")
+    assert text.endswith(f"{name} packs the weights each time, plan_{name} once")
+
+
+def test_what_three_dimensions_take(monkeypatch):
+    """Of 2 x 3 x 4 x 5 elements and one weight, which sees each of them once."""
+    monkeypatch.setattr(_explain, "_peak", lambda isa, bits: 200e9)
+    text = explain_plan("conv3d", wide(2, 1, 3, 4, 5), wide(1, 1, 1, 1, 1))
+    assert "\narithmetic  240 FLOP; 0.0012 us at" in text
+    assert "\nbytes       964 B (input, weights, result once); " in text
+
+
+@pytest.mark.parametrize(("call", "error", "message"), [
+    (("conv3d", wide(1, 2, 3), wide(1, 2, 3)), ValueError,
+     "explain_plan: weight has shape (1, 2, 3), expected (K, C // groups, kd, kh, kw)"),
+    (("conv1d", wide(1, 2, 3)), TypeError,
+     "explain_plan: conv1d has a call that does not fit: missing a required argument: 'weight'"),
+    (("conv4d", wide(1, 2, 3)), ValueError,
+     "explain_plan: x is 'conv4d', expected an array, or one of conv1d, conv2d, conv3d, "),
+])  # fmt: skip
+def test_questions_that_do_not_fit(call, error, message):
+    with pytest.raises(error) as caught:
+        explain_plan(*call)
+    assert str(caught.value).startswith(message)
+
+
 def test_units_and_packed_weights(monkeypatch):
     planned = []
     plan = _plan.conv2d_and_why

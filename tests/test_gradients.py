@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from test_memory import LAYERS, MOST_BYTES
 
 from fastconv import (
+    _arrays,
     _geometry,
     _plan,
     conv2d,
@@ -121,6 +122,20 @@ def test_worked_by_hand():
     assert dbias.tolist() == [101]
 
 
+def test_output_padding_below_the_dilation_of_a_single_tap():
+    """What a kernel of one element does not show of its dilation still allows it, as in PyTorch."""
+    x, weight = np.array([[[[1.0, 2]]]]), np.array([[[[3.0]]]])
+    y = conv_transpose2d(x, weight, output_padding=(0, 2), dilation=(1, 3))
+    assert_array_equal(y, [[[[3, 6, 0, 0]]]])
+    y = conv_transpose2d(x, weight, [1.0], (1, 2), output_padding=(0, 2), dilation=(1, 3))
+    assert_array_equal(y, [[[[4, 1, 7, 1, 1]]]])
+    dy = np.array([[[[1.0, 10, 100, 1000]]]])
+    options = {"output_padding": (0, 2), "dilation": (1, 3)}
+    dx, dweight, dbias = conv_transpose2d_backward(dy, x, weight, **options)
+    assert_array_equal(dx, [[[[3, 30]]]])
+    assert (dweight.item(), dbias.item()) == (21, 1111)
+
+
 def test_finite_differences():
     rng = np.random.default_rng(3)
     x, weight = rng.standard_normal((2, 4, 6, 7)), rng.standard_normal((6, 2, 3, 2))
@@ -181,6 +196,13 @@ def test_what_is_not_asked_for():
     bad = {"output_mask": (True, False, True), "out": (None, np.empty((3, 2, 2, 2)), None)}
     with pytest.raises(ValueError, match="out has an array for dweight, expected None"):
         conv2d_backward(dy, x, weight, **bad)
+    both = np.empty(45)
+    for out in (
+        (both[:32].reshape(x.shape), both[21:].reshape(weight.shape), None),
+        [None, both[:24].reshape(weight.shape), both[23:26]],
+    ):
+        with pytest.raises(ValueError, match="out has arrays that share memory, expected distinct"):
+            conv2d_backward(dy, x, weight, out=out)
     with pytest.raises(ValueError, match="output_mask is True, expected three"):
         conv2d_backward(dy, x, weight, output_mask=True)
     with pytest.raises(ValueError, match=r"dy has shape \(1, 3, 3, 2\), expected the result's"):
@@ -191,6 +213,23 @@ def test_what_is_not_asked_for():
         conv_transpose2d(x, np.ones((2, 3, 2, 2)), stride=2, output_padding=2)
     with pytest.raises(ValueError, match="padding cuts 10 rows of 5, expected fewer"):
         conv_transpose2d(x, np.ones((2, 3, 2, 2)), padding=5)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_refused_memory_leaves_no_result_half_written(monkeypatch, transposed):
+    """The scratch memory of dweight is looked at before dx is stored."""
+    x, weight, dy = np.ones((1, 64, 32, 32)), np.ones((64, 64, 3, 3)), np.ones((1, 64, 30, 30))
+    backward = conv2d_backward
+    if transposed:
+        x, dy, backward = dy, x, conv_transpose2d_backward
+    dx = np.full(x.shape, np.nan)
+    monkeypatch.setattr(_arrays, "_physical_memory", lambda: 2**21)
+    options = {"out": (dx, None, None), "threads": 8, "algorithm": "direct"}
+    with pytest.raises(MemoryError, match="of scratch memory"):
+        backward(dy, x, weight, **options)
+    assert np.isnan(dx).all()
+    backward(dy, x, weight, output_mask=(True, False, False), **options)
+    assert not np.isnan(dx).any()
 
 
 def test_empty_batches(layout):

@@ -1,5 +1,7 @@
 """Poolings of one, two and three axes and their gradients: the reference, PyTorch, by hand."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from helpers import assert_same_bits, integers, poisoned
@@ -86,9 +88,10 @@ def test_sizes_of_results(isa, dims, dtype, last):
             check("adaptive_max_pool{}d", dims, x, outputs, indices, **more)
         check("global_avg_pool", dims, x, layout=layout)
         check("global_max_pool", dims, x, **more)
-        if dims == 2:
-            check("fractional_max_pool2d", 2, x, (2, 3), output_ratio=(0.6, 0.4), seed=i,
-                  return_indices=bool(i % 2), **more)  # fmt: skip
+        if dims > 1:
+            check("fractional_max_pool{}d", dims, x, (2, 3, 2)[-dims:],
+                  output_ratio=(0.5, 0.6, 0.4)[-dims:], seed=i, return_indices=bool(i % 2),
+                  **more)  # fmt: skip
         y, places = named("max_pool{}d", dims)[0](x, 2, return_indices=True, layout=layout)
         check("max_unpool{}d", dims, y, places, 2, output_size=size, **more)
 
@@ -208,6 +211,15 @@ def test_pytorchs_fractional_windows_and_unpooling():
             ours = fc.fractional_max_pool2d(x, (2, 3), (5, 6), None, True, samples)
             for a, b in zip(ours, theirs, strict=True):
                 assert_array_equal(a, b.numpy())
+            volumes = x[:, :, None] * rng.standard_normal((1, 1, 8, 1, 1)).astype(dtype)
+            samples = rng.random((2, 3, 3)).astype(dtype)
+            theirs = functional.fractional_max_pool3d(
+                torch.from_numpy(volumes), (3, 2, 3), (4, 5, 6), return_indices=True,
+                _random_samples=torch.from_numpy(samples),
+            )  # fmt: skip
+            ours = fc.fractional_max_pool3d(volumes, (3, 2, 3), (4, 5, 6), None, True, samples)
+            for a, b in zip(ours, theirs, strict=True):
+                assert_array_equal(a, b.numpy())
             y, places = fc.max_pool2d(x, 3, 2, 1, return_indices=True)
             theirs = functional.max_unpool2d(
                 *map(torch.from_numpy, (y, places)), 3, 2, 1, x.shape[2:]
@@ -310,6 +322,18 @@ def test_small_poolings_are_planned_once():
         fc.max_pool2d(x, 2, out=np.empty((1, 2, 3, 3), np.float32))
 
 
+@pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
+def test_fractional_poolings_copy_nothing(layout):
+    x = np.ones((2, 64, 64, 64), np.float32)
+    fc.fractional_max_pool2d(x, 2, 32, layout=layout)
+    tracemalloc.start()
+    try:
+        y = fc.fractional_max_pool2d(x, 2, 32, layout=layout)
+        assert tracemalloc.get_traced_memory()[1] < 1.5 * y.nbytes
+    finally:
+        tracemalloc.stop()
+
+
 def test_by_hand():
     x = np.array([[[3.0, -1, 2, nan, 0, 7]]])
     assert_array_equal(fc.max_pool1d(x, 2), [[[3, nan, 7]]])
@@ -371,9 +395,15 @@ def test_bits_over_threads(seed, dims, dtype):
     (lambda x: fc.adaptive_max_pool2d(x, (1, 2, 3)), "output_size is (1, 2, 3), expected an int"),
     (lambda x: fc.global_avg_pool(x[0, 0]), "global_avg_pool: x has 2 dimensions, expected 3, 4"),
     (lambda x: fc.fractional_max_pool2d(x, 2), "output_size is None and output_ratio is None, ex"),
-    (lambda x: fc.fractional_max_pool2d(x, 2, 5), "do not fit x, which has 5 rows, expected"),
+    (lambda x: fc.fractional_max_pool2d(x, 2, 5), "x has 5 rows, expected at least 6, kernel_siz"),
+    (lambda x: fc.fractional_max_pool2d(x, 2, output_ratio=0.1),
+     "output_ratio is 0.1, expected what leaves one of 5 rows"),
+    (lambda x: fc.fractional_max_pool2d(x, 2, 2, seed=-1),
+     "fractional_max_pool2d: seed is -1, expected what default_rng takes"),
+    (lambda x: fc.fractional_max_pool3d(x[None], 2, output_ratio=(0.5, 0.5)),
+     "output_ratio is (0.5, 0.5), expected a number between 0 and 1 or a triple of them"),
     (lambda x: fc.fractional_max_pool2d(x, 2, 2, random_samples=np.ones((1, 2, 2))),
-     "random_samples has others, expected numbers in [0, 1)"),
+     "random_samples has 1.0, expected numbers from 0 on and below 1"),
     (lambda x: fc.max_unpool2d(x, np.zeros((1, 2, 5, 5), int), 2), "indices has shape (1, 2, 5, 5"),
     (lambda x: fc.max_unpool2d(x, np.full(x.shape, 120), 2), "has 120 to 120, expected -1 to 119"),
     (lambda x: fc.max_pool2d_backward(x, x, 2), "dy has shape (1, 2, 5, 6), expected (1, 2, 2, 3)"),

@@ -22,7 +22,7 @@ from ready import (
 from test_arrays import FORMS, strided
 
 import fastconv
-from fastconv import _config, _plan, conv, conv2d, plan_conv2d
+from fastconv import _config, _conv_plan, _plan, conv, conv2d, plan_conv2d
 
 
 @each_way
@@ -33,7 +33,7 @@ def test_a_second_call(isa, dtype, way, name, monkeypatch):
     expected, of_other = way(one)(one.x), way(one)(other.x)
     call = ready(way, one)
     monkeypatch.setattr(conv, "Conv2dPlan", None)
-    monkeypatch.setattr(conv, "_arrays", None)
+    monkeypatch.setattr(_conv_plan, "_arrays", None)
     for x, y in [(one.x, expected), (other.x, of_other), (one.x, expected)]:
         result, out = call(x), poisoned(y.shape, dtype)
         assert type(result) is np.ndarray
@@ -52,7 +52,7 @@ def test_a_second_call_of_a_large_plan(isa, dtype, shapes, monkeypatch):
     expected = call_plain(one)(one.x)
     plan = ready(new_plan, one)
     assert_same_bits(ready(call_plain, one)(one.x), expected)
-    monkeypatch.setattr(conv, "_arrays", None)
+    monkeypatch.setattr(_conv_plan, "_arrays", None)
     out = poisoned(expected.shape, dtype)
     assert plan(one.x, out) is out
     assert_same_bits(out, expected)

@@ -297,3 +297,15 @@ def test_derivative_dtypes(derivative):
     assert derivative(np.ones((3, 3), np.uint8), out_dtype=np.uint8).dtype == np.uint8
     for dtype in (np.uint16, np.int16, np.float32, np.float64):
         assert derivative(np.ones((3, 3), dtype)).dtype == np.float64
+
+
+def test_empty_batches():
+    assert reference.max_pool2d(np.ones((0, 2, 4, 4)), 2).shape == (0, 2, 2, 2)
+    y, indices = reference.max_pool1d(np.ones((0, 2, 4)), 2, return_indices=True)
+    assert y.shape == indices.shape == (0, 2, 2)
+    dx, dweight, dbias = reference.conv2d_backward(
+        np.ones((0, 1, 2, 2)), np.ones((0, 2, 3, 3)), np.ones((1, 2, 2, 2))
+    )
+    assert dx.shape == (0, 2, 3, 3)
+    assert_array_equal(dweight, np.zeros((1, 2, 2, 2)))
+    assert_array_equal(dbias, [0])

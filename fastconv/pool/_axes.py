@@ -6,16 +6,8 @@ import numpy as np
 
 from fastconv import _geometry
 from fastconv._arrays import shown
-from fastconv._geometry import Window, _is_sequence
+from fastconv._geometry import AXES, SEVERAL, Window, _is_sequence, pair
 
-# The layouts for so many axes, channels first and last, and what a batch looks like in each.
-LAYOUTS = {
-    1: {"NCW": "(N, C, W)", "NWC": "(N, W, C)"},
-    2: _geometry.SHAPES,
-    3: {"NCDHW": "(N, C, D, H, W)", "NDHWC": "(N, D, H, W, C)"},
-}
-AXES = ("slices", "rows", "columns")
-ONE = Window(1, 1, 1, 1, 0, 0, 1)
 # The most elements of a window whose median is asked for: it is sorted by insertion.
 MEDIAN_LARGEST = 1024
 
@@ -44,43 +36,14 @@ class Pool(NamedTuple):
         return self.norm != 0 or self.pooling == "min" or _COMPUTED[self.bits] != self.dtype
 
 
-def numbers(function, name, value, dims, least):
-    """One integer for all axes, or one for each."""
-    if dims == 2:
-        return _geometry.pair(function, name, value, least)
-    values = tuple(value) if _is_sequence(value) else (value,) * dims
-    if len(values) != dims:
-        raise ValueError(
-            f"{function}: {name} is {shown(value)}, expected an integer or {_counted(dims)}"
-        )
-    return tuple(_geometry.integer(function, name, each, least) for each in values)
-
-
-def paddings(function, value, dims):
-    """Padding as (before, after) of each axis, or "same" or "valid" for each."""
-    if dims == 2 or isinstance(value, str):
-        pads = _geometry.padding(function, value)
-        return (pads,) * dims if isinstance(pads, str) else pads
-    values = tuple(value) if _is_sequence(value) else (value,) * dims
-    if len(values) != dims:
-        raise ValueError(
-            f'{function}: padding is {shown(value)}, expected an integer, "same", "valid", or '
-            f"{_counted(dims)} or as many pairs (before, after)"
-        )
-    return tuple(_geometry.pair(function, "padding", each, 0) for each in values)
-
-
 def windows(function, size, kernel_size, stride, padding, dilation, ceil_mode):
     """Every axis of windows that slide over a volume of the given size."""
     dims = len(size)
-    kernel = numbers(function, "kernel_size", kernel_size, dims, 1)
-    stride = kernel if stride is None else numbers(function, "stride", stride, dims, 1)
-    padding = paddings(function, padding, dims)
-    dilation = numbers(function, "dilation", dilation, dims, 1)
-    return tuple(
-        _geometry._window(function, "x", *axis, bool(ceil_mode))
-        for axis in zip(AXES[-dims:], size, kernel, stride, padding, dilation, strict=True)
-    )
+    kernel = pair(function, "kernel_size", kernel_size, 1, dims)
+    stride = kernel if stride is None else pair(function, "stride", stride, 1, dims)
+    pads = _geometry.padding(function, padding, dims)
+    dilation = pair(function, "dilation", dilation, 1, dims)
+    return _geometry.windows(function, size, kernel, stride, pads, dilation, bool(ceil_mode))
 
 
 def adaptive(function, size, output_size):
@@ -90,9 +53,9 @@ def adaptive(function, size, output_size):
     if len(values) != dims:
         raise ValueError(
             f"{function}: output_size is {shown(output_size)}, expected an integer, None, or "
-            f"{_counted(dims)}"
+            f"{SEVERAL[dims]}"
         )
-    for axis, n in zip(AXES[-dims:], size, strict=True):
+    for axis, n in zip(AXES[dims], size, strict=True):
         if n < 1:
             raise ValueError(f"{function}: x has {n} {axis}, expected at least 1")
     outputs = (
@@ -109,41 +72,48 @@ def adaptive(function, size, output_size):
 
 def fractional(function, size, kernel_size, output_size, output_ratio):
     """The axes of random windows; their places come from samples."""
-    kernel = numbers(function, "kernel_size", kernel_size, 2, 1)
+    dims = len(size)
+    kernel = pair(function, "kernel_size", kernel_size, 1, dims)
     if (output_size is None) == (output_ratio is None):
         raise ValueError(
             f"{function}: output_size is {shown(output_size)} and output_ratio is "
             f"{shown(output_ratio)}, expected one of them"
         )
     if output_size is None:
-        ratios = tuple(output_ratio) if _is_sequence(output_ratio) else (output_ratio,) * 2
-        if len(ratios) != 2 or not all(
+        ratios = tuple(output_ratio) if _is_sequence(output_ratio) else (output_ratio,) * dims
+        if len(ratios) != dims or not all(
             isinstance(each, int | float | np.number) and 0 < each < 1 for each in ratios
         ):
             raise ValueError(
                 f"{function}: output_ratio is {shown(output_ratio)}, expected a number between 0 "
-                "and 1 or a pair of them"
+                f"and 1 or {SEVERAL[dims]} of them"
             )
         outputs = tuple(int(n * each) for n, each in zip(size, ratios, strict=True))
     else:
-        outputs = numbers(function, "output_size", output_size, 2, 1)
-    for axis, n, k, o in zip(AXES[1:], size, kernel, outputs, strict=True):
-        if o < 1 or o + k - 1 > n:
+        outputs = pair(function, "output_size", output_size, 1, dims)
+    for axis, n, k, o in zip(AXES[dims], size, kernel, outputs, strict=True):
+        if o < 1:
             raise ValueError(
-                f"{function}: kernel_size {k} and output_size {o} do not fit x, which has {n} "
-                f"{axis}, expected at least one output and kernel_size + output_size - 1 {axis}"
+                f"{function}: output_ratio is {shown(output_ratio)}, expected what leaves one of "
+                f"{n} {axis}"
+            )
+        if o + k - 1 > n:
+            raise ValueError(
+                f"{function}: x has {n} {axis}, expected at least {o + k - 1}, kernel_size + "
+                "outputs - 1"
             )
     return tuple(Window(n, k, 1, 1, 0, 0, o) for n, k, o in zip(size, kernel, outputs, strict=True))
 
 
 def starts(samples, axes, dtype):
-    """Where fractional windows begin: (planes, rows and then columns), as PyTorch computes it.
+    """Where fractional windows begin: of each plane slices, rows and columns, as in PyTorch.
 
-    The arithmetic is in the dtype of x; a sample of a plane is (column, row).
+    The arithmetic is in the dtype of x; a sample is (column, row), or (slice, row, column).
     """
-    samples = samples.reshape(-1, 2).astype(dtype)
-    parts = []
-    for axis, sample in zip(axes, (samples[:, 1:], samples[:, :1]), strict=True):
+    dims = len(axes)
+    samples = samples.reshape(-1, dims).astype(dtype)[:, :: -1 if dims == 2 else 1]
+    parts = [np.zeros((len(samples), 3 - dims), np.int64)]
+    for axis, sample in zip(axes, samples.T[:, :, None], strict=True):
         start = np.full((len(samples), axis.o), axis.n - axis.k, np.int64)
         if axis.o > 1:
             alpha = np.dtype(dtype).type(axis.n - axis.k) / np.dtype(dtype).type(axis.o - 1)
@@ -153,7 +123,3 @@ def starts(samples, axes, dtype):
             )
         parts.append(start)
     return np.ascontiguousarray(np.concatenate(parts, 1))
-
-
-def _counted(dims):
-    return ("one in a tuple", "a pair", "three")[dims - 1]

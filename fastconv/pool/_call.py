@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv import _arrays, _calls, _geometry, _plan, _threads
 from fastconv.pool import _axes
-from fastconv.pool._axes import ONE, Pool
+from fastconv.pool._axes import Pool
 
 FLOATS = ("float32", "float64")
 NUMBERS = ("float32", "float64", "uint8", "int16", "uint16")
@@ -22,7 +22,7 @@ class Call:
     def __init__(
         self, function, x, dims, layout, dtypes, out=None, threads=None, name="x", key=None
     ):
-        layouts = _axes.LAYOUTS[dims]
+        layouts = _geometry.LAYOUTS[dims]
         self.function, self.dims, self.out, self.key = function, dims, out, key
         self.layout = _geometry.choice(function, "layout", layout, tuple(layouts))
         self.first = self.layout[1] == "C"  # channels first
@@ -51,7 +51,7 @@ class Call:
 
     def geometry(self, axes, bits=None, **more):
         planes, channels = (self.n * self.channels, 1) if self.first else (self.n, self.channels)
-        axes = (ONE,) * (3 - self.dims) + tuple(axes)
+        axes = (_geometry.POINT,) * (3 - self.dims) + tuple(axes)
         bits = 8 * self.dtype.itemsize if bits is None else bits
         return Pool(planes, channels, axes, bits, self.dtype.name, **more)
 
@@ -90,7 +90,7 @@ class Call:
         """Maxima or minima, and where they stand."""
         if not return_indices and starts is None:
             return self.reduce(axes, pooling, 32 if self.dtype.itemsize == 2 else None)
-        indices = np.empty(self.results(axes), np.int64)
+        indices = np.empty(self.results(axes), np.int64) if return_indices else None
         y = self.widened(axes, "pool_argmax", pooling, indices, starts)
         return (y, indices) if return_indices else y
 
@@ -166,13 +166,13 @@ def norm(
 
 def dimensions(function, name, array, layout):
     """(axes, layout) of an array of any layout; channels come first by default."""
-    by_name = {key: dims for dims, each in _axes.LAYOUTS.items() for key in each}
+    by_name = {key: dims for dims, each in _geometry.LAYOUTS.items() for key in each}
     if layout is not None:
         return by_name[_geometry.choice(function, "layout", layout, tuple(by_name))], layout
     dims = _arrays.as_array(function, name, array).ndim - 2
-    if dims not in _axes.LAYOUTS:
+    if dims not in _geometry.LAYOUTS:
         raise ValueError(f"{function}: {name} has {dims + 2} dimensions, expected 3, 4 or 5")
-    return dims, next(iter(_axes.LAYOUTS[dims]))
+    return dims, next(iter(_geometry.LAYOUTS[dims]))
 
 
 def anywhere(function, x, layout, dtypes, out, threads):
@@ -196,7 +196,7 @@ _WORDS = {
         '"NCHW"': '"NCDHW"', '"NHWC"': '"NDHWC"', "2d": "3d", "(H, W) plane": "(D, H, W) volume",
         "int, (rows, columns), ((top, bottom), (left, right))":
             "int, three of them, three pairs (before, after)",
-        "(rows, columns)": "(slices, rows, columns)", "p, q]": "p, q, r]",
+        "(rows, columns)": "(slices, rows, columns)", "(N, C, 2)": "(N, C, 3)", "p, q]": "p, q, r]",
         "over i, j": "over i, j, k",
     },
 }  # fmt: skip

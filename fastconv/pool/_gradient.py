@@ -11,14 +11,12 @@ def unpool(
     dims, function, x, indices, kernel_size, stride, padding, output_size, layout, out, threads
 ):
     call = Call(function, x, dims, layout, NUMBERS, out, threads)
-    kernel = _axes.numbers(function, "kernel_size", kernel_size, dims, 1)
-    stride = (
-        kernel if stride is None else _axes.numbers(function, "stride", stride, dims, 1)
-    )
-    pads = _axes.paddings(function, padding, dims)
-    if "same" in pads:
+    kernel = _geometry.pair(function, "kernel_size", kernel_size, 1, dims)
+    stride = kernel if stride is None else _geometry.pair(function, "stride", stride, 1, dims)
+    pads = _geometry.padding(function, padding, dims)
+    if pads == "same":
         raise ValueError(f"{function}: padding is 'same', expected numbers")
-    sums = [0 if each == "valid" else sum(each) for each in pads]
+    sums = (0,) * dims if pads == "valid" else map(sum, pads)
     if output_size is None:
         size = tuple(
             (n - 1) * s + k - pad
@@ -90,7 +88,7 @@ def norm_backward(dims, function, dy, x, norm_type, layout, out, threads, *windo
 def _gradient_call(dims, function, dy, x, layout, out, threads):
     """dy as a call, and x, which has its dtype, samples and channels."""
     call = Call(function, dy, dims, layout, FLOATS, out, threads, "dy")
-    x = _arrays.readable(function, "x", x, FLOATS, _axes.LAYOUTS[dims][layout])
+    x = _arrays.readable(function, "x", x, FLOATS, _geometry.LAYOUTS[dims][layout])
     if x.dtype != call.dtype:
         raise TypeError(f"{function}: x has dtype {x.dtype}, expected dy's, {call.dtype}")
     _check_samples(call, "x", x.shape)
@@ -124,7 +122,7 @@ def _shape_of(call, input_size):
     if len(sizes) != call.dims + 2:
         raise ValueError(
             f"{call.function}: input_size is {_arrays.shown(input_size)}, expected the shape of x, "
-            f"{_axes.LAYOUTS[call.dims][call.layout]}"
+            f"{_geometry.LAYOUTS[call.dims][call.layout]}"
         )
     shape = tuple(_geometry.integer(call.function, "input_size", each, 0, 2**31) for each in sizes)
     _check_samples(call, "input_size", shape)

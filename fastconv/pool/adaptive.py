@@ -216,8 +216,8 @@ def fractional_max_pool2d(
     output_ratio : float or (rows, columns), optional
         In place of output_size: between 0 and 1, of the input's size.
     random_samples : (N, C, 2) array, float32 or float64, optional
-        Numbers from 0 on and below 1, for the columns and for the rows of each plane; PyTorch's
-        ``_random_samples``.
+        Numbers from 0 on and below 1 for each plane, PyTorch's ``_random_samples``: of two axes
+        (column, row), of three (slice, row, column).
     seed : int, numpy.random.Generator or None
         What to draw them from where they are not given.
     return_indices, layout, out, threads
@@ -240,41 +240,62 @@ def fractional_max_pool2d(
     array([[ 5.,  7.],
            [13., 15.]])
     """
-    function = "fractional_max_pool2d"
-    call = _call.Call(function, x, 2, layout, _call.NUMBERS, out, threads)
+    return _fractional(
+        2, "fractional_max_pool2d", x, kernel_size, output_size, output_ratio, return_indices,
+        random_samples, seed, layout, out, threads,
+    )  # fmt: skip
+
+
+@_call.documented_like(
+    fractional_max_pool2d,
+    """
+>>> x = np.arange(4.0).reshape(1, 1, 1, 1, 4)
+>>> fractional_max_pool3d(x, (1, 1, 2), output_size=(1, 1, 2), seed=0).ravel()
+array([1., 3.])
+""",
+)
+def fractional_max_pool3d(
+    x,
+    kernel_size,
+    output_size=None,
+    output_ratio=None,
+    return_indices=False,
+    random_samples=None,
+    *,
+    seed=None,
+    layout="NCDHW",
+    out=None,
+    threads=None,
+):
+    return _fractional(
+        3, "fractional_max_pool3d", x, kernel_size, output_size, output_ratio, return_indices,
+        random_samples, seed, layout, out, threads,
+    )  # fmt: skip
+
+
+def _fractional(
+    dims, function, x, kernel_size, output_size, output_ratio, return_indices, random_samples,
+    seed, layout, out, threads,
+):  # fmt: skip
+    call = _call.Call(function, x, dims, layout, _call.NUMBERS, out, threads)
     axes = _axes.fractional(function, call.size, kernel_size, output_size, output_ratio)
+    shape = (call.n, call.channels, dims)
     if random_samples is None:
         try:
-            generator = np.random.default_rng(seed)
-        except (TypeError, ValueError):
-            raise TypeError(
+            random_samples = np.random.default_rng(seed).random(shape)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
                 f"{function}: seed is {_arrays.shown(seed)}, expected what default_rng takes"
             ) from None
-        random_samples = generator.random((call.n, call.channels, 2))
     samples = _arrays.readable(function, "random_samples", random_samples, _call.FLOATS)
-    if samples.shape != (call.n, call.channels, 2):
+    if samples.shape != shape:
         raise ValueError(
-            f"{function}: random_samples has shape {samples.shape}, expected "
-            f"{(call.n, call.channels, 2)}"
+            f"{function}: random_samples has shape {samples.shape}, expected {shape}"
         )
-    if not ((samples >= 0) & (samples < 1)).all():
-        raise ValueError(f"{function}: random_samples has others, expected numbers in [0, 1)")
+    wrong = samples[~((samples >= 0) & (samples < 1))]
+    if wrong.size:
+        raise ValueError(
+            f"{function}: random_samples has {wrong[0]}, expected numbers from 0 on and below 1"
+        )
     floats = call.dtype if call.dtype.kind == "f" else np.dtype("float32")
-    starts = _axes.starts(samples, axes, floats)
-    if call.first:
-        return call.extreme(axes, "max", bool(return_indices), starts)
-    return _of_channels(call, axes, bool(return_indices), starts)
-
-
-def _of_channels(call, axes, return_indices, starts):
-    """Channels have windows of their own, so each becomes a plane."""
-    y_last, finish = _arrays.writable(
-        call.function, call.out, call.results(axes), call.dtype, (call.x,)
-    )
-    planes = _call.Call(
-        call.function, np.moveaxis(call.x, -1, 1), 2, "NCHW", _call.NUMBERS, None, call.threads
-    )
-    y, indices = planes.extreme(axes, "max", True, starts)
-    y_last[...] = np.moveaxis(y, 1, -1)
-    indices = np.ascontiguousarray(np.moveaxis(indices, 1, -1))
-    return (finish(), indices) if return_indices else finish()
+    return call.extreme(axes, "max", bool(return_indices), _axes.starts(samples, axes, floats))

@@ -163,6 +163,29 @@ static void pool_best_run(const struct fc_pool *p, const real *x, const struct p
         pool_best_each(p, x, w, step, n, out, indices);
 }
 
+/* A row of outputs, the first of them at `at`, of windows that begin anywhere: each channel has its
+ * own. Indices may not be asked for. */
+static void pool_best_anywhere(const struct fc_pool *p, const real *x, ptrdiff_t plane,
+                               ptrdiff_t row, ptrdiff_t at)
+{
+    const ptrdiff_t size = p->d.o + p->h.o + p->w.o;
+    const int64_t *depth = (const int64_t *)p->starts + plane * p->c * size;
+    for (ptrdiff_t c = 0; c < p->c; c++, depth += size) {
+        const int64_t *const rows = depth + p->d.o, *const cols = rows + p->h.o;
+        struct pool_place w = {{(ptrdiff_t)depth[row / p->h.o], p->d.k},
+                               {(ptrdiff_t)rows[row % p->h.o], p->h.k},
+                               {0, p->w.k}};
+        for (ptrdiff_t i = 0; i < p->w.o; i++) {
+            const ptrdiff_t to = at + i * p->c + c;
+            w.cols.first = (ptrdiff_t)cols[i];
+            const struct pool_best best = pool_best(p, x + c, &w);
+            ((real *)p->out)[to] = best.value;
+            if (p->indices)
+                p->indices[to] = best.at;
+        }
+    }
+}
+
 static void pool_argmax(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_pool *p = params;
@@ -172,20 +195,19 @@ static void pool_argmax(const void *params, ptrdiff_t begin, ptrdiff_t end, void
         ptrdiff_t first, last;
         const ptrdiff_t plane = pool_unit(p, unit, &first, &last);
         const real *const x = (const real *)p->x + plane * p->d.n * p->h.n * p->w.n * p->c;
-        const int64_t *const starts = p->starts ? (const int64_t *)p->starts + plane * (p->h.o + p->w.o) : NULL;
         for (ptrdiff_t row = first; row < last; row++) {
-            const ptrdiff_t y = row % p->h.o;
+            const ptrdiff_t line = (plane * p->d.o * p->h.o + row) * p->w.o * p->c;
             struct pool_place w = {.depth = pool_window(&p->d, row / p->h.o),
-                                   .rows = pool_window(&p->h, y)};
-            if (starts)
-                w.rows = (struct pool_span){(ptrdiff_t)starts[y], p->h.k};
+                                   .rows = pool_window(&p->h, row % p->h.o)};
+            if (p->starts) {
+                pool_best_anywhere(p, x, plane, row, line);
+                continue;
+            }
             for (ptrdiff_t i = 0, n; i < p->w.o; i += n) {
-                const ptrdiff_t at = ((plane * p->d.o * p->h.o + row) * p->w.o + i) * p->c;
-                const int alike = p->c == 1 && !starts && i >= whole.begin && i < whole.end;
+                const ptrdiff_t at = line + i * p->c;
+                const int alike = p->c == 1 && i >= whole.begin && i < whole.end;
                 n = alike ? whole.end - i : 1;
                 w.cols = pool_window(&p->w, i);
-                if (starts)
-                    w.cols = (struct pool_span){(ptrdiff_t)starts[p->h.o + i], p->w.k};
                 pool_best_run(p, x, &w, p->c > 1 ? 1 : p->w.stride, p->c > 1 ? p->c : n,
                               (real *)p->out + at, p->indices + at);
             }

@@ -1,4 +1,4 @@
-"""Poolings again in plain NumPy and float64, one window at a time; `reference` gives them out.
+"""Poolings, one window at a time, but for two that tests and benchmark call often.
 
 Each function serves any number of axes. The only option is `layout`: channels are last if C is.
 """
@@ -6,6 +6,8 @@ Each function serves any number of axes. The only option is `layout`: channels a
 import itertools
 
 import numpy as np
+
+from fastconv.reference._windows import geometry, is_integer, move_channels, pad, views
 
 
 def _are_last(options):
@@ -78,8 +80,13 @@ def _reduced(x, axes, reduce, dtype=None):
     """reduce(elements) of every window; elements are (N, C, those of the window)."""
     y = np.zeros((*x.shape[:2], *map(len, axes)), dtype or x.dtype)
     for output, taps in _windows(x.shape[2:], axes):
-        y[(..., *output)] = reduce(x[(..., *taps)].reshape(*x.shape[:2], -1))
+        y[(..., *output)] = reduce(_elements(x, taps))
     return y
+
+
+def _elements(x, taps):
+    seen = x[(..., *taps)]
+    return seen.reshape(*x.shape[:2], np.prod(seen.shape[2:], dtype=int))
 
 
 def _extreme(x, axes, greatest, return_indices, options):
@@ -96,7 +103,7 @@ def _extreme(x, axes, greatest, return_indices, options):
         return y
     indices = np.full((*x.shape[:2], *map(len, axes)), -1)
     for output, taps in _windows(x.shape[2:], axes):
-        elements = x[(..., *taps)].reshape(*x.shape[:2], -1)
+        elements = _elements(x, taps)
         if elements.shape[-1]:
             first = elements.argmax(-1) if greatest else elements.argmin(-1)
             last = elements.shape[-1] - 1 - np.isnan(elements)[..., ::-1].argmax(-1)
@@ -237,31 +244,34 @@ def global_max_pool(x, **options):
     return adaptive_max_pool(x, 1, layout=options.get("layout"))
 
 
-def fractional_max_pool2d(x, kernel_size, output_size=None, output_ratio=None,
-                          return_indices=False, random_samples=None, *, seed=None,
-                          **options):  # fmt: skip
+def fractional_max_pool(x, kernel_size, output_size=None, output_ratio=None,
+                        return_indices=False, random_samples=None, *, seed=None,
+                        **options):  # fmt: skip
     """Give the greatest elements of windows that begin at int((i + u) * a) - int(u * a).
 
-    u is the plane's sample, (column, row), a = (n - k) / (o - 1), and the last begins at n - k; in
-    float32 but for float64 images.
+    u is the plane's sample, (column, row) or (slice, row, column), a = (n - k) / (o - 1), and the
+    last begins at n - k; in float32 but for float64 images.
 
     >>> x = np.array([[[[1.0, 2, 3, 4]]]])
-    >>> fractional_max_pool2d(x, (1, 2), (1, 2), random_samples=[[[0.5, 0.5]]])
+    >>> fractional_max_pool(x, (1, 2), (1, 2), random_samples=[[[0.5, 0.5]]])
     array([[[[2., 4.]]]])
     """
     real = np.float64 if np.asarray(x).dtype == np.float64 else np.float32
     x = _channels_first(x, options)
-    size, kernel = x.shape[2:], _each(kernel_size, 2)
+    size, dims = x.shape[2:], x.ndim - 2
+    kernel = _each(kernel_size, dims)
     if output_size is None:
-        output_size = [int(n * r) for n, r in zip(size, _each(output_ratio, 2), strict=True)]
-    outputs = _each(output_size, 2)
+        output_size = [int(n * r) for n, r in zip(size, _each(output_ratio, dims), strict=True)]
+    outputs = _each(output_size, dims)
     if random_samples is None:
-        random_samples = np.random.default_rng(seed).random((*x.shape[:2], 2))
+        random_samples = np.random.default_rng(seed).random((*x.shape[:2], dims))
     samples = np.asarray(random_samples, real)
+    if dims == 2:
+        samples = samples[..., ::-1]
     y, indices = (np.zeros((*x.shape[:2], *outputs), dtype) for dtype in (x.dtype, int))
     for plane in np.ndindex(*x.shape[:2]):
         axes = []
-        for n, k, o, u in zip(size, kernel, outputs, samples[plane][::-1], strict=True):
+        for n, k, o, u in zip(size, kernel, outputs, samples[plane], strict=True):
             a = real(n - k) / real(o - 1) if o > 1 else 0
             starts = [int((real(i) + u) * a) - int(u * a) for i in range(o - 1)] + [n - k]
             axes.append([range(start, start + k) for start in starts])
@@ -406,8 +416,71 @@ def global_max_pool_backward(dy, x, **options):
     return adaptive_max_pool_backward(dy, x, layout=options.get("layout"))
 
 
+def max_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False,
+               return_indices=False, *, layout="NCHW"):
+    """Give the greatest element of each window; padding never wins.
+
+    y[n, c, p, q] = max over i, j of x[n, c, p*stride + i*dilation - top, ...]
+
+    A NaN in the window gives NaN. Indices are flat in the sample's (H, W) plane: the first of
+    equal elements, the last of several NaNs, -1 where a window holds nothing but padding.
+    Integer input gives the same integer dtype.
+
+    >>> max_pool2d(np.arange(8.0).reshape(1, 1, 2, 4), 2)
+    array([[[[5., 7.]]]])
+    """
+    x = np.asarray(x)
+    x = move_channels(x if is_integer(x) else x.astype(np.float64), layout, -1, 1)
+    lowest = np.iinfo(x.dtype).min if is_integer(x) else -np.inf
+    stride = kernel_size if stride is None else stride
+    size, _, reach = geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
+    positions = pad(np.arange(x.shape[-2] * x.shape[-1]).reshape(x.shape[-2:]), reach, cval=-1)
+    y = np.full((*x.shape[:2], *size), lowest, x.dtype)
+    indices = np.full(y.shape, -1)
+    windows = views(pad(x, reach, cval=lowest), kernel_size, size, stride, dilation)
+    places = views(positions, kernel_size, size, stride, dilation)
+    for (_, value), (_, place) in zip(windows, places, strict=True):
+        better = (place >= 0) & ((indices < 0) | (value > y) | np.isnan(value))
+        y = np.where(better, value, y)
+        indices = np.where(better, place, indices)
+    y, indices = (move_channels(each, layout, 1, -1) for each in (y, indices))
+    return (y, indices) if return_indices else y
+
+
+@np.errstate(invalid="ignore")  # infinity minus infinity is NaN, silently
+def avg_pool2d(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+               divisor_override=None, *, dilation=1, layout="NCHW"):
+    """Give the mean of each window.
+
+    y[n, c, p, q] = (sum over i, j of x[n, c, p*stride + i*dilation - top, ...]) / divisor
+
+    The divisor counts the window's elements that lie on the image, and with `count_include_pad`
+    those on the declared padding too, but never those beyond it (`ceil_mode` makes such);
+    `divisor_override` replaces it. Integer input gives the same integer dtype, rounded half to even
+    and saturated.
+
+    >>> avg_pool2d(np.arange(8.0).reshape(1, 1, 2, 4), 2)
+    array([[[[2.5, 4.5]]]])
+    """
+    dtype = np.asarray(x).dtype
+    x = move_channels(np.asarray(x, np.float64), layout, -1, 1)
+    stride = kernel_size if stride is None else stride
+    size, pads, reach = geometry(x, kernel_size, stride, padding, dilation, ceil_mode)
+    counted = pad(np.ones(x.shape[-2:]), pads, cval=float(count_include_pad))
+    counted = pad(counted, np.subtract(reach, pads))
+    total, divisor = (
+        sum(window for _, window in views(padded, kernel_size, size, stride, dilation))
+        for padded in (pad(x, reach), counted)
+    )
+    y = total / (divisor if divisor_override is None else divisor_override)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        y = np.clip(np.rint(np.nan_to_num(y, nan=0)), limits.min, limits.max).astype(dtype)
+    return move_channels(y, layout, 1, -1)
+
+
 # One function for any number of axes, by the name that each of them has.
-FAMILY = {
+_FAMILY = {
     f"{name}{dims}d{backward}": globals()[name + backward]
     for name, backward in itertools.product(
         ("max_pool", "min_pool", "avg_pool", "lp_pool", "adaptive_avg_pool", "adaptive_max_pool",
@@ -417,9 +490,14 @@ FAMILY = {
     if name + backward in globals()
     for dims in (1, 2, 3)
 } | {
+    "fractional_max_pool2d": fractional_max_pool, "fractional_max_pool3d": fractional_max_pool,
+} | {
     each.__name__: each
     for each in (
-        median_pool2d, fractional_max_pool2d, global_avg_pool, global_max_pool,
+        median_pool2d, global_avg_pool, global_max_pool,
         global_avg_pool_backward, global_max_pool_backward,
     )
 }  # fmt: skip
+for _name, _function in _FAMILY.items():
+    globals().setdefault(_name, _function)
+__all__ = [*_FAMILY]
