@@ -378,7 +378,7 @@ cdef class Conv2dCall:
 
     def packing(self):
         """The same call with weights that are packed each time, or None where they are many."""
-        # Winograd's transforms are not for all weights (conv.py).
+        # Winograd's transforms are not for all weights (_conv_plan.py).
         if self.task.algorithm.startswith("winograd"):
             return None
         if self.task.packed_size * self.dtype.itemsize > PACKED_DOUBLES * sizeof(double):
