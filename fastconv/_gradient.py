@@ -147,27 +147,30 @@ def _compute(plan, geometry, dy, result, threads):
     plan.compute(task, dy, None, result, threads)
 
 
-def weight_plan(function, geometry, threads):
+def weight_plan(function, geometry, threads, algorithm):
     """The plan of `by_weight`, whose memory is refused here, before anything is written."""
-    task, parts, threads = _plan.weight_gradient(geometry, threads)
+    task, parts, threads = _plan.weight_gradient(geometry, algorithm != "direct", threads)
     _arrays.check_scratch(function, task, threads)
     return task, parts, threads
 
 
-def by_weight(function, geometry, x, dy, result, threads):
+def by_weight(function, geometry, x, dy, result, threads, algorithm):
     """The derivative by the weights."""
     g = geometry
-    task, parts, threads = weight_plan(function, g, threads)
+    task, parts, shared = weight_plan(function, g, threads, algorithm)
     by_slices = (len(result), g.depth.k, g.channels, *result.shape[-2:])
     total = result if g.depth.k == 1 else np.empty(by_slices, result.dtype)
     sums = np.empty((parts, *total.shape), result.dtype) if parts > 1 else total[None]
-    task.gradient(_arrays.as_bytes(x), _arrays.as_bytes(dy), _arrays.as_bytes(sums), threads)
+    task.gradient(_arrays.as_bytes(x), _arrays.as_bytes(dy), _arrays.as_bytes(sums), shared)
     if parts > 1:
         np.add(sums[0], sums[1], out=total)
         for each in sums[2:]:
             np.add(total, each, out=total)
     if total is not result:
         result[...] = total.swapaxes(1, 2)
+    if task.algorithm == _plan.WINOGRAD_WEIGHT_GRADIENT and not np.isfinite(result.sum()):
+        # The transforms take what is not finite, or overflows, to taps that do not see it.
+        by_weight(function, g, x, dy, result, threads, "direct")
 
 
 def by_bias(geometry, dy, result, threads):

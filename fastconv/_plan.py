@@ -95,6 +95,14 @@ GRADIENT_PIXELS, GRADIENT_PARTS = 512, 8
 GRADIENT_PART_WEIGHTS, GRADIENT_PART_TERMS = 2**19, 2**20
 # What its unit keeps at most in an L2 cache: lines of input, sums.
 GRADIENT_LINE_BYTES, GRADIENT_SUM_BYTES = 256 * 1024, 320 * 1024
+# By Winograd's transforms it is of this scheme, and as accurate as plain sums from so many tiles
+# on. Bits follow from a block of them, so that knows nothing of this machine: transformed input and
+# dy of so many bytes, as sums have, and tiles from the least to the most. More of all points than
+# the last number, for each tile and each output channel, would not fit beside each other.
+WINOGRAD_GRADIENT, WINOGRAD_WEIGHT_GRADIENT = "winograd_4x4", "winograd_weight_grad"
+WINOGRAD_GRADIENT_TILES = 128
+WINOGRAD_GRADIENT_BYTES, WINOGRAD_GRADIENT_LEAST, WINOGRAD_GRADIENT_MOST = 640 * 1024, 28, 64
+WINOGRAD_GRADIENT_CHANNEL_BYTES = 48 * 1024
 # Of the frames that gradients by the input are put together from, so much at a time and thread.
 FRAME_BYTES = 2 * 2**20
 # Of an integer convolution: terms to a word of its panel; what that takes of an L2 cache, and the
@@ -435,13 +443,18 @@ def _winograd(g):
 
 def _winograd_blocks(g):
     item, scheme = g.bits // 8, WINOGRADS[winograd_scheme(g)]
-    m, channels = scheme.m, WINOGRAD_PRODUCT_BYTES // item
+    channels = WINOGRAD_PRODUCT_BYTES // item
     tiles = WINOGRAD_BLOCK_BYTES // ((scheme.kept * g.c + scheme.points * channels) * item)
     tiles = max(WINOGRAD_LEAST_TILES, min(tiles, WINOGRAD_MOST_TILES))
     tiles = min(tiles, _winograd_vectors(g, scheme) * VECTOR_BYTES // item)
+    return *_winograd_block(g, scheme.m, tiles, WINOGRAD_BLOCK_COLUMNS), g.c, g.k
+
+
+def _winograd_block(g, m, tiles, most):
+    """Rows and columns of outputs of about so many tiles, in at most so many columns of them."""
     cols = _parts(g.cols.o, m)
-    cols = _parts(cols, _parts(cols, min(tiles, WINOGRAD_BLOCK_COLUMNS)))
-    return m * max(1, tiles // cols), m * cols, g.c, g.k
+    cols = _parts(cols, _parts(cols, min(tiles, most)))
+    return m * max(1, tiles // cols), m * cols
 
 
 def _plane_blocks(g):
@@ -533,10 +546,47 @@ def _conv_integer(g, isa, vnni, threads):
     return _core.ConvInteger(isa, algorithm, sizes)
 
 
-def weight_gradient(geometry, threads):
+def weight_gradient(geometry, winograd, threads):
     """The task of the gradient by weights, how many partial sums it gives, and the threads."""
     threads = share(threads, conv2d_seconds(geometry))
+    if winograd and _winograd_gradient_pays(geometry):
+        return *_winograd_gradient(geometry, _config.isa()), threads
     return *_weight_gradient(geometry, _config.isa()), threads
+
+
+@lru_cache(CACHED_PLANS)
+def _winograd_gradient_pays(g):
+    """Is a gradient by weights faster by Winograd's transforms, and as accurate?"""
+    scheme = WINOGRADS[WINOGRAD_GRADIENT]
+    if g.dims != 2 or any(window[1:4] != (3, 1, 1) for window in (g.rows, g.cols)):
+        return False
+    tiles = g.n * _winograd_tiles(g, scheme)
+    if min(g.c, g.k) < WINOGRAD_CHANNELS or tiles < WINOGRAD_GRADIENT_TILES:
+        return False
+    if scheme.points * g.c * g.bits // 8 > WINOGRAD_GRADIENT_CHANNEL_BYTES:
+        return False
+    return 2 * g.n * winograd_terms(g, scheme) < conv2d_flops(g)
+
+
+@lru_cache(CACHED_PLANS)
+def _winograd_gradient(g, isa):
+    item, scheme = g.bits // 8, WINOGRADS[WINOGRAD_GRADIENT]
+    k = WINOGRAD_PRODUCT_BYTES // item
+    tiles = WINOGRAD_GRADIENT_BYTES // (scheme.points * (g.c + k) * item)
+    tiles = max(WINOGRAD_GRADIENT_LEAST, min(tiles, WINOGRAD_GRADIENT_MOST))
+    rows, cols = _winograd_block(g, scheme.m, tiles, tiles)
+    k *= max(1, WINOGRAD_GRADIENT_BYTES // (scheme.points * g.c * k * item))
+    blocks = _parts(g.n * _parts(g.rows.o, scheme.m), rows // scheme.m) * _parts(g.cols.o, cols)
+    sizes = _gradient_sizes(g) | {"block_rows": rows, "block_cols": cols, "block_k": k}
+    sizes["parts"] = _gradient_parts(g, blocks)
+    return _core.Conv2d(isa, g.bits, WINOGRAD_WEIGHT_GRADIENT, sizes), sizes["parts"]
+
+
+def _gradient_parts(g, blocks):
+    """Many weights are enough units; few are summed in parts."""
+    weights = g.groups * g.k * g.c * g.rows.k * g.cols.k
+    parts = min(GRADIENT_PARTS, GRADIENT_PART_WEIGHTS // weights, blocks)
+    return max(1, min(parts, conv2d_flops(g) // 2 // GRADIENT_PART_TERMS))
 
 
 @lru_cache(CACHED_PLANS)
@@ -560,9 +610,7 @@ def _weight_gradient(g, isa):
     if in_groups:
         k = GRADIENT_SUM_BYTES // (CHANNEL_BLOCK * g.k * g.c * taps * g.bits // 8)
         k = CHANNEL_BLOCK * max(1, min(k, 4, _parts(g.groups, CHANNEL_BLOCK)))
-    # Many weights are enough units; few are summed in parts.
-    parts = min(GRADIENT_PARTS, GRADIENT_PART_WEIGHTS // (g.groups * g.k * g.c * taps), blocks)
-    parts = max(1, min(parts, conv2d_flops(g) // 2 // GRADIENT_PART_TERMS))
+    parts = _gradient_parts(g, blocks)
     sizes = _gradient_sizes(g) | {"parts": parts}
     sizes |= {"block_rows": rows, "block_cols": cols, "block_c": c, "block_k": k}
     algorithm = "weight_grad_groups" if in_groups else "weight_grad"

@@ -113,7 +113,7 @@ def conv2d_backward(
     output_mask : three of bool
         Which of the results to compute; the others are None.
     algorithm : "auto" or "direct"
-        As in `conv2d`, for dx; dweight is always a direct sum.
+        As in `conv2d`, for dx; for dweight, too, of 3x3 kernels at stride 1.
     out : three of (array of that result's shape and dtype, or None)
         Receive the results; they may overlap the inputs, but not each other.
     threads : int, optional
@@ -382,13 +382,13 @@ def _backward(
     shapes = (x.shape, weight.shape, weight.shape[:1])
     results = _results(function, output_mask, out, shapes, (dy, x, weight))
     dx, dweight, dbias = (result for result, _ in results)
-    _check_by_weight(function, geometry, dy, dweight, threads)
+    _check_by_weight(function, geometry, dy, dweight, threads, algorithm)
     if dx is not None and dx.size:
         if dy.size:
             _gradient.by_input(function, geometry, dy, weight, dx, threads, algorithm)
         else:
             dx.fill(0)
-    _by_parameters(function, geometry, x, dy, dweight, dbias, threads)
+    _by_parameters(function, geometry, x, dy, dweight, dbias, threads, algorithm)
     return tuple(finish() for _, finish in results)
 
 
@@ -409,17 +409,17 @@ def _transpose_backward(
         function, output_mask, out, (x.shape, weight.shape, (channels,)), (dy, x, weight)
     )
     dx, dweight, dbias = (result for result, _ in results)
-    _check_by_weight(function, geometry, dy, dweight, threads)
+    _check_by_weight(function, geometry, dy, dweight, threads, algorithm)
     if dx is not None and dx.size:
         if dy.size:
             task, shared = plan.planned(geometry, threads)
             plan.compute(task, dy, None, dx, shared)
         else:
             dx.fill(0)
-    _by_parameters(function, geometry, dy, x, dweight, None, threads)
+    _by_parameters(function, geometry, dy, x, dweight, None, threads, algorithm)
     depth, rows, cols = (window._replace(o=window.n) for window in geometry.axes)
     of_dy = _geometry.deep(geometry, depth, k=geometry.channels, rows=rows, cols=cols)
-    _by_parameters(function, of_dy, x, dy, None, dbias, threads)
+    _by_parameters(function, of_dy, x, dy, None, dbias, threads, algorithm)
     return tuple(finish() for _, finish in results)
 
 
@@ -455,13 +455,13 @@ def _results(function, output_mask, out, shapes, inputs):
     ]
 
 
-def _check_by_weight(function, geometry, dy, dweight, threads):
+def _check_by_weight(function, geometry, dy, dweight, threads, algorithm):
     """Refuse dweight's scratch memory before dx is written."""
     if dweight is not None and dy.size:
-        _gradient.weight_plan(function, geometry, threads)
+        _gradient.weight_plan(function, geometry, threads, algorithm)
 
 
-def _by_parameters(function, geometry, x, dy, dweight, dbias, threads):
+def _by_parameters(function, geometry, x, dy, dweight, dbias, threads, algorithm):
     """Sums over the batch, which may be empty."""
     for result in (dweight, dbias):
         if result is not None and result.size and not dy.size:
@@ -469,6 +469,6 @@ def _by_parameters(function, geometry, x, dy, dweight, dbias, threads):
     if not dy.size:
         return
     if dweight is not None:
-        _gradient.by_weight(function, geometry, x, dy, dweight, threads)
+        _gradient.by_weight(function, geometry, x, dy, dweight, threads, algorithm)
     if dbias is not None:
         _gradient.by_bias(geometry, dy, dbias, threads)

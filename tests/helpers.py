@@ -469,7 +469,18 @@ OPERATIONS = {
     "conv2d_backward weight": Operation(
         gradient_by_parameters, FLOATS,
         lambda w: {"dy": (3, 35, 19, w), "seen": (3, 17, 19, w)},
-        {"kernel": (3, 3), "padding": 1, "padding_mode": ("zeros", "reflect")},
+        {"kernel": (3, 3), "padding": 1, "padding_mode": ("zeros", "reflect"),
+         "algorithm": "direct"},
+    ),
+    "conv2d_backward weight, winograd": Operation(
+        gradient_by_parameters, FLOATS,
+        lambda w: {"dy": (5, 35, 19, w + 20), "seen": (5, 17, 19, w + 21)},
+        {"kernel": (3, 3), "padding": ((1, 1), (0, 1)), "padding_mode": ("reflect", "zeros")},
+    ),
+    "conv2d_backward weight, winograd, NHWC": Operation(
+        gradient_by_parameters, FLOATS,
+        lambda w: {"dy": (6, 18, w + 20, 2 * 33), "seen": (6, 20, w + 20, 2 * 18)},
+        {"kernel": (3, 3), "padding": ((0, 0), (1, 1)), "groups": 2, "layout": "NHWC"},
     ),
     "conv2d_backward weight, of few channels": Operation(
         gradient_by_parameters, FLOATS,

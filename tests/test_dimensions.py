@@ -371,4 +371,4 @@ def test_scratch_memory(isa, last, channels, size, kernel, stride):
     geometry = plan._geometry(x, False)
     for algorithm in (False, True)[: 1 + (_plan.winograd_refused(geometry) is None)]:
         assert _plan.conv2d(geometry, algorithm, 1)[0].scratch_bytes <= MOST_BYTES
-    assert _plan.weight_gradient(geometry, 1)[0].scratch_bytes <= MOST_BYTES
+    assert _plan.weight_gradient(geometry, False, 1)[0].scratch_bytes <= MOST_BYTES

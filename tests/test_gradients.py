@@ -270,5 +270,93 @@ def test_scratch_memory(layer, layout):
         8, groups, c // groups, k // groups, rows, cols, ("constant",) * 2, (None,), False, layout,
         32,
     )  # fmt: skip
-    task, _, _ = _plan.weight_gradient(geometry, 1)
+    task, _, _ = _plan.weight_gradient(geometry, False, 1)
+    assert task.scratch_bytes <= MOST_BYTES
+
+
+# Gradients by the weights by Winograd's transforms: samples, groups, channels, kernels per group,
+# rows, columns, padding, more.
+TRANSFORMED = [
+    (6, 1, 16, 33, 21, 26, 1, {}),
+    (5, 2, 17, 18, 23, 22, ((2, 0), (0, 3)), {"padding_mode": "edge"}),
+    (140, 1, 31, 16, 4, 3, ((1, 1), (2, 0)), {"padding_mode": "wrap"}),
+    (1, 1, 50, 70, 38, 130, 0, {}),
+]
+
+
+def transformed(case, layout, draw, dtype):
+    n, groups, c, k, h, w, padding, more = case
+    pads = _geometry.padding("test", padding)
+    rows, cols = (size + sum(each) - 2 for size, each in zip((h, w), pads, strict=True))
+    x, dy = draw((n, groups * c, h, w)), draw((n, groups * k, rows, cols))
+    weight = np.zeros((groups * k, c, 3, 3), dtype)
+    options = {"padding": padding, "groups": groups, "layout": layout, **more}
+    options["output_mask"] = (False, True, False)
+    return *(to_layout(each.astype(dtype), layout) for each in (dy, x)), weight, options
+
+
+@pytest.fixture
+def weight_tasks(monkeypatch):
+    """The algorithms that gradients by the weights were planned for."""
+    planned, names = _plan.weight_gradient, []
+
+    def watched(*args):
+        names.append(planned(*args)[0].algorithm)
+        return planned(*args)
+
+    monkeypatch.setattr(_plan, "weight_gradient", watched)
+    return names
+
+
+@pytest.mark.parametrize("case", TRANSFORMED)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_transformed_gradients(isa, layout, weight_tasks, case, dtype):
+    """Errors are within twice those of a plain sum over all pixels, or of direct sums."""
+    rng = np.random.default_rng(7)
+    dy, x, weight, options = transformed(case, layout, rng.standard_normal, dtype)
+    result = conv2d_backward(dy, x, weight, **options)[1]
+    direct = conv2d_backward(dy, x, weight, algorithm="direct", **options)[1]
+    assert weight_tasks[0] == "winograd_weight_grad"
+    assert weight_tasks[-1].startswith("weight_grad")
+    wide = (each.astype(np.float64) for each in (dy, x, weight))
+    exact = conv2d_backward(*wide, algorithm="direct", **options)[1]
+    scale, terms = np.sqrt(np.mean(exact**2)), dy.size // len(weight)
+    assert_allclose(result, exact, 0, 100 * np.finfo(dtype).eps * scale)
+    if dtype == "float32":
+        rms, blocks = (np.sqrt(np.mean((each - exact) ** 2)) for each in (result, direct))
+        plain = np.finfo(dtype).eps * scale * np.sqrt(terms) / 8
+        assert rms <= 2 * max(blocks, plain)
+    for threads in (1, 2, 3):
+        again = conv2d_backward(dy, x, weight, threads=threads, **options)[1]
+        assert_array_equal(again, result)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 1e38])
+def test_transformed_gradients_of_what_is_not_finite(layout, value):
+    """A corner of x is seen by four taps; what overflows in transforms alone by none."""
+    dy, x, weight, options = transformed(
+        (6, 1, 16, 16, 21, 26, 1, {}), layout, np.ones, np.float32
+    )
+    for array, place in ((x, (2, 0, 0)), (dy, (3, 20, 25))):
+        n, row, col = place
+        spoilt = array.copy()
+        spoilt[(n, 5, row, col) if layout == "NCHW" else (n, row, col, 5)] = value
+        args = (dy, spoilt, weight) if array is x else (spoilt, x, weight)
+        result = conv2d_backward(*args, **options)[1]
+        direct = conv2d_backward(*args, algorithm="direct", **options)[1]
+        assert_array_equal(np.isfinite(result), np.isfinite(direct))
+        if not np.isfinite(value):
+            assert_array_equal(result, direct)
+            seen = (~np.isfinite(result)).any((0, 1))
+            assert seen.sum() == (4 if array is x else 9)  # dy meets padding, too
+
+
+@pytest.mark.parametrize("c", [16, 64, 200, 340, 341, 1024])
+def test_scratch_memory_of_transformed_gradients(c):
+    rows, cols = _geometry.windows("test", (300, 300), (3, 3), (1, 1), ((1, 1),) * 2, (1, 1))
+    geometry = _geometry.Conv2d(
+        8, 1, c, 500, rows, cols, ("constant",) * 2, (None,), False, "NCHW", 32
+    )
+    task, _, _ = _plan.weight_gradient(geometry, True, 1)
+    assert (task.algorithm == "winograd_weight_grad") == (c <= 341)
     assert task.scratch_bytes <= MOST_BYTES

@@ -54,6 +54,7 @@
 #include "winograd_product.h"
 #include "winograd_output.h"
 #include "conv_winograd.h"
+#include "conv_winograd_weight_grad.h"
 #include "conv_depthwise.h"
 #include "plane_nchw.h"
 #include "conv_depthwise_plane.h"
@@ -129,6 +130,8 @@ const struct fc_kernels FC_TABLE = {
                                     conv_depthwise_plane_pack},
         [FC_CONV_WEIGHT_GRAD] = {conv_weight_grad, conv_weight_grad_units, conv_weight_grad_scratch,
                                  NULL, NULL},
+        [FC_CONV_WINOGRAD_WEIGHT_GRAD] = {conv_winograd_weight_grad, conv_winograd_weight_grad_units,
+                                          conv_winograd_weight_grad_scratch, NULL, NULL},
         [FC_CONV_WEIGHT_GRAD_GROUPS] = {conv_weight_grad_groups, conv_weight_grad_groups_units,
                                         conv_weight_grad_groups_scratch, NULL, NULL},
         [FC_CONV_BIAS_GRAD] = {conv_bias_grad, conv_bias_grad_units, conv_bias_grad_scratch, NULL,

@@ -107,3 +107,32 @@ FC_INLINE void winograd_output_side(vec *y, const int side)
         y[3] = v_fma(v_mul(a2, a), difference_a, v_fma(v_mul(b2, b), difference_b, last));
     }
 }
+
+/* A: a side of the gradients by a tile's outputs into those by its products, in place; for the
+ * largest scheme alone, as what follows. */
+FC_INLINE void winograd_dy_side(vec *d)
+{
+    const vec a = v_set1(winograd_a(6)), b = v_set1(winograd_b(6));
+    const vec a2 = v_mul(a, a), b2 = v_mul(b, b), last = d[3];
+    const vec even_a = v_fma(a2, d[2], d[0]), odd_a = v_mul(a, v_fma(a2, last, d[1]));
+    const vec even_b = v_fma(b2, d[2], d[0]), odd_b = v_mul(b, v_fma(b2, last, d[1]));
+    d[1] = v_add(even_a, odd_a);
+    d[2] = v_sub(even_a, odd_a);
+    d[3] = v_add(even_b, odd_b);
+    d[4] = v_sub(even_b, odd_b);
+    d[5] = last;
+}
+
+/* G^T: a side of the gradients by transformed weights into those by the weights, in place. */
+FC_INLINE void winograd_weight_side(vec *d)
+{
+    const double a = winograd_a(6), b = winograd_b(6), a2 = a * a, b2 = b * b;
+    const vec at_0 = v_set1((real)(1 / (a2 * b2)));
+    const vec at_a = v_set1((real)(1 / (2 * a2 * (a2 - b2))));
+    const vec at_b = v_set1((real)(1 / (2 * b2 * (b2 - a2))));
+    const vec sum_a = v_mul(at_a, v_add(d[1], d[2])), sum_b = v_mul(at_b, v_add(d[3], d[4]));
+    const vec odd_a = v_mul(at_a, v_sub(d[1], d[2])), odd_b = v_mul(at_b, v_sub(d[3], d[4]));
+    d[0] = v_fma(at_0, d[0], v_add(sum_a, sum_b));
+    d[1] = v_fma(v_set1((real)a), odd_a, v_mul(v_set1((real)b), odd_b));
+    d[2] = v_fma(v_set1((real)a2), sum_a, v_fma(v_set1((real)b2), sum_b, d[5]));
+}
