@@ -113,7 +113,9 @@ def conv2d_backward(
     output_mask : three of bool
         Which of the results to compute; the others are None.
     algorithm : "auto" or "direct"
-        As in `conv2d`, for dx; for dweight, too, of 3x3 kernels at stride 1.
+        As in `conv2d`, for dx. dweight of 3x3 kernels at stride 1, of 16 channels or more in and
+        out and some 2,000 pixels, takes Winograd's transforms under "auto", too: its rms error is
+        at most twice that of a plain sum over all pixels.
     out : three of (array of that result's shape and dtype, or None)
         Receive the results; they may overlap the inputs, but not each other.
     threads : int, optional
