@@ -12,6 +12,7 @@
 #include "slices.h"
 #include "convert.h"
 #include "pool_axis.h"
+#include "pool_windows.h"
 #include "pool.h"
 #include "pool_global.h"
 #include "pool_spread.h"

@@ -6,318 +6,10 @@
  * outside the image are rows of what joins nothing, so edges cost nothing; columns that lie farther
  * outside are left out, and windows that reach them go one by one. */
 
-#define POOL_AHEAD (8192 / (ptrdiff_t)sizeof(real)) /* best of 1 to 16 KB, from memory */
-enum { POOL_ROWS = 8, POOL_FEW = 2 }; /* rows joined at once: most, and of windows that have more */
 enum { POOL_PADDING = 64 }; /* in a line, on each side */
 /* Rows that are read where they are, at most: with channels, and of usual windows without (3x3 of
  * three axes). */
 enum { POOL_IN_PLACE = 4, POOL_DIRECT = 9 };
-enum { POOL_VECS = 4 }; /* of channels that are joined together */
-
-/* n elements of some rows joined into a line, after what it holds where it is `begun`. A line has
- * room for whole vectors. */
-FC_INLINE void pool_join_rows(const real *const *rows, ptrdiff_t count, ptrdiff_t n, int begun,
-                              real *line, const int pooling)
-{
-    const real *const first = rows[0], *const second = rows[FC_MIN(count - 1, 1)];
-    ptrdiff_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        vec acc = v_load(begun ? line + i : first + i);
-        FC_PREFETCH(first + i + POOL_AHEAD); /* rows that interleave are not foreseen */
-        if (begun)
-            acc = pool_join(acc, v_load(first + i), pooling);
-        for (ptrdiff_t j = 1; j < count; j++) {
-            const real *const row = j == 1 ? second : rows[j];
-            FC_PREFETCH(row + i + POOL_AHEAD);
-            acc = pool_join(acc, v_load(row + i), pooling);
-        }
-        v_store(line + i, acc);
-    }
-    if (FC_BITS == 8 && i < n && i > 0) {
-        /* Maxima may be taken twice, which is faster than some bytes of a vector. */
-        vec acc = v_load(first + n - LANES);
-        for (ptrdiff_t j = 1; j < count; j++)
-            acc = pool_join(acc, v_load(rows[j] + n - LANES), pooling);
-        v_store(line + n - LANES, begun ? pool_join(acc, v_load(line + n - LANES), pooling) : acc);
-    } else if (i < n) {
-        vec acc = begun ? v_load(line + i) : v_load_n(first + i, n - i);
-        for (ptrdiff_t j = !begun; j < count; j++)
-            acc = pool_join(acc, v_load_n(rows[j] + i, n - i), pooling);
-        v_store(line + i, acc);
-    }
-}
-
-/* Lines that are `pitch` apart, of `count` rows each, and what joins nothing after n elements. */
-FC_INLINE void pool_join_lines(const real *const *rows, ptrdiff_t count, ptrdiff_t lines,
-                               ptrdiff_t n, ptrdiff_t after, real *line, ptrdiff_t pitch,
-                               const int pooling)
-{
-    /* Many rows are read as they lie in memory. */
-    const ptrdiff_t most = count > POOL_ROWS ? POOL_FEW : POOL_ROWS;
-    for (; lines > 0; lines--, rows += count, line += pitch) {
-        if (LANES > 1 && count == 3)
-            pool_join_rows(rows, 3, n, 0, line, pooling);
-        else
-            for (ptrdiff_t r = 0; r < count; r += most)
-                pool_join_rows(rows + r, FC_MIN(most, count - r), n, r > 0, line, pooling);
-        for (ptrdiff_t i = 0; i < after; i += LANES)
-            v_store(line + n + i, v_set1(pool_identity(pooling)));
-    }
-}
-
-/* Windows that are alike, in some lines: n in each, of k taps, `dilation` apart, each `stride`
- * after the last (all in elements), the first one from `start` on. Sums are divided by heights *
- * widths. */
-struct pool_windows {
-    const real *const *rows; /* of each line `count`, not joined yet where they are more than one */
-    ptrdiff_t count, lines, start, k, stride, dilation, n, c;
-    const real *heights, *widths;
-    real *out;
-    ptrdiff_t out_pitch;
-    const real *spare; /* up to here outputs may be written that are written again */
-    int direct;        /* straight from their rows: pool_direct */
-};
-
-FC_INLINE vec pool_finish(vec acc, real height, const real *widths, const int pooling)
-{
-#if FC_BITS != 8
-    if (pooling == FC_SUM_POOL)
-        return v_div(acc, v_mul(v_set1(height), v_load(widths)));
-#endif
-    (void)height, (void)widths, (void)pooling;
-    return acc;
-}
-
-/* The outputs of a vector, n or more of them wanted. */
-FC_INLINE void pool_put(real *out, vec acc, ptrdiff_t n, const real *spare)
-{
-    if (n >= LANES || spare - out >= LANES)
-        v_store(out, acc);
-    else
-        v_store_n(out, acc, n);
-}
-
-/* One vector of windows of k pixels, 1 or 2 columns apart. */
-FC_INLINE vec pool_windows_at(const real *x, ptrdiff_t k, ptrdiff_t dilation, const int stride,
-                              const int pooling)
-{
-    vec acc = v_set1(0);
-    for (ptrdiff_t s = 0; s < k; s++, x += dilation) {
-        vec first = v_load(x);
-        if (stride == 1) {
-            acc = s ? pool_join(acc, first, pooling) : first;
-        } else {
-            vec second = v_load(x + LANES), even;
-            FC_KEEP(first);
-            FC_KEEP(second);
-            even = v_even(first, second);
-            acc = s ? pool_join(acc, even, pooling) : even;
-            if (dilation == 1 && s + 1 < k) { /* the same columns hold the next tap too */
-                acc = pool_join(acc, v_odd(first, second), pooling);
-                s++;
-                x++;
-            }
-        }
-    }
-    return acc;
-}
-
-/* Pixels 1 or 2 columns apart, of lines that are read beyond their end; the caller knows both. */
-FC_INLINE void pool_along(const struct pool_windows *w, ptrdiff_t k, ptrdiff_t dilation,
-                          const int stride, const int pooling)
-{
-    const ptrdiff_t n = w->n;
-    const real *const widths = w->widths, *const spare = w->spare;
-    for (ptrdiff_t r = 0; r < w->lines; r++) {
-        const real *const x = w->rows[r] + w->start;
-        const real height = w->heights[r];
-        real *const out = w->out + r * w->out_pitch;
-        for (ptrdiff_t i = 0; i < n; i += LANES) {
-            vec acc = pool_windows_at(x + stride * i, k, dilation, stride, pooling);
-            acc = pool_finish(acc, height, widths + i, pooling);
-            pool_put(out + i, acc, n - i, spare);
-        }
-    }
-}
-
-#if LANES > 1
-/* The columns 0, 1 and 2, 2 and 3 and 4, ... of even and odd ones, and the last one before them. */
-FC_INLINE vec pool_join_triples(vec before, vec even, vec odd, const int pooling)
-{
-#if FC_BITS == 32
-    return pool_join(pool_join(v_shift_in(before, odd), even, pooling), odd, pooling);
-#else
-    (void)before, (void)even, (void)pooling; /* windows of 3 columns are always joined to lines */
-    return odd;
-#endif
-}
-
-/* Two vectors of row j of windows of k columns, joined to those of the rows before it. */
-FC_INLINE void pool_direct_row(vec *a, vec *b, const real *x, ptrdiff_t j, const int k,
-                               const int pooling)
-{
-    const vec left = v_load(x), right = v_load(x + LANES);
-    if (k == 2 || j > 0) { /* of 3, the first row is the last one of the line before */
-        FC_PREFETCH(x + POOL_AHEAD);
-        FC_PREFETCH(x + POOL_AHEAD + LANES);
-    }
-    *a = j ? pool_join(*a, left, pooling) : left;
-    *b = j ? pool_join(*b, right, pooling) : right;
-}
-
-/* Windows of k = 2 or 3 columns, 2 apart, straight from their rows, of which there are `known` where
- * that is not 0. One of 3 columns may begin in the padding; all end in the image. */
-FC_INLINE void pool_direct(const struct pool_windows *w, const int known, const int k,
-                           const int pooling)
-{
-    const ptrdiff_t count = known ? known : w->count;
-    const ptrdiff_t n = w->n, start = w->start, first = start + k - 2;
-    const real *const widths = w->widths, *const spare = w->spare, *const *rows = w->rows;
-    for (ptrdiff_t r = 0; r < w->lines; r++, rows += count) {
-        const real height = w->heights[r];
-        real *const out = w->out + r * w->out_pitch;
-        vec before = v_set1(pool_identity(pooling));
-        if (k == 3 && start >= 0) {
-            before = v_set1(rows[0][start]);
-            for (ptrdiff_t j = 1; j < count; j++)
-                before = pool_join(before, v_set1(rows[j][start]), pooling);
-        }
-        for (ptrdiff_t i = 0; i < n; i += LANES) {
-            vec a = before, b = before, even, odd, acc;
-            FC_UNROLL for (int j = 0; j < known; j++)
-                pool_direct_row(&a, &b, rows[j] + first + 2 * i, j, k, pooling);
-            for (ptrdiff_t j = known; j < count; j++)
-                pool_direct_row(&a, &b, rows[j] + first + 2 * i, j, k, pooling);
-            even = v_even(a, b);
-            odd = v_odd(a, b);
-            acc = k == 2 ? pool_join(even, odd, pooling)
-                         : pool_join_triples(before, even, odd, pooling);
-            before = odd;
-            acc = pool_finish(acc, height, widths + i, pooling);
-            pool_put(out + i, acc, n - i, spare);
-        }
-    }
-}
-#endif
-
-/* Pixels farther apart: windows at every column of a vector, of which some are outputs. */
-FC_INLINE void pool_along_far(const struct pool_windows *w, const int pooling)
-{
-    const ptrdiff_t each = FC_MAX(LANES / w->stride, 1);
-    for (ptrdiff_t r = 0; r < w->lines; r++)
-        for (ptrdiff_t i = 0; i < w->n; i += each) {
-            const real *const x = w->rows[r] + w->start + i * w->stride;
-            const ptrdiff_t n = FC_MIN(each, w->n - i);
-            real *const out = w->out + r * w->out_pitch + i;
-            real lanes[LANES];
-            vec acc = v_load(x);
-            for (ptrdiff_t s = 1; s < w->k; s++)
-                acc = pool_join(acc, v_load(x + s * w->dilation), pooling);
-            v_store(lanes, acc);
-            for (ptrdiff_t j = 0; j < n; j++) {
-                const real y = lanes[j * w->stride], divisor = w->heights[r] * w->widths[i + j];
-                out[j] = pooling == FC_SUM_POOL ? (real)(y / divisor) : y;
-            }
-        }
-}
-
-/* The windows of most networks as constants. */
-FC_INLINE void pool_pixels(const struct pool_windows *w, const int pooling)
-{
-    const int usual = LANES > 1 && w->k == 3 && w->dilation == 1;
-#if LANES > 1
-    if (w->direct) {
-        if (w->k == 2 && w->count == 2)
-            pool_direct(w, 2, 2, pooling);
-        else if (w->k == 2)
-            pool_direct(w, 0, 2, pooling);
-        else if (FC_BITS == 32 && w->count == 3)
-            pool_direct(w, 3, 3, pooling);
-        else if (FC_BITS == 32)
-            pool_direct(w, 0, 3, pooling);
-        return;
-    }
-#endif
-    if (w->stride > 2)
-        pool_along_far(w, pooling);
-    else if (w->stride == 1 && usual)
-        pool_along(w, 3, 1, 1, pooling);
-    else if (w->stride == 1)
-        pool_along(w, w->k, w->dilation, 1, pooling);
-    else
-        pool_along(w, w->k, w->dilation, 2, pooling);
-}
-
-/* One output of `vecs` vectors of channels, the last one of n or more; `at` is the first tap. */
-FC_INLINE void pool_channels(const struct pool_windows *w, const real *const *rows, ptrdiff_t at,
-                             ptrdiff_t n, vec divisor, real *out, const int vecs, const int pooling)
-{
-    vec acc[POOL_VECS], tap[POOL_VECS];
-    (void)divisor; /* of sums */
-    FC_UNROLL for (int v = 0; v < vecs; v++)
-        acc[v] = v_set1(pool_identity(pooling));
-    for (ptrdiff_t s = 0; s < w->k; s++, at += w->dilation) {
-        const real *x = rows[0] + at;
-        FC_UNROLL for (int v = 0; v < vecs; v++) {
-            tap[v] = vecs > 1 || n >= LANES ? v_load(x + v * LANES) : v_load_n(x, n);
-            FC_PREFETCH(x + v * LANES + POOL_AHEAD);
-        }
-        for (ptrdiff_t t = 1; t < w->count; t++) {
-            x = rows[t] + at;
-            FC_UNROLL for (int v = 0; v < vecs; v++) {
-                const vec row = vecs > 1 || n >= LANES ? v_load(x + v * LANES) : v_load_n(x, n);
-                FC_PREFETCH(x + v * LANES + POOL_AHEAD);
-                tap[v] = pool_join(tap[v], row, pooling);
-            }
-        }
-        FC_UNROLL for (int v = 0; v < vecs; v++)
-            acc[v] = s ? pool_join(acc[v], tap[v], pooling) : tap[v];
-    }
-    FC_UNROLL for (int v = 0; v < vecs; v++) {
-#if FC_BITS != 8
-        if (pooling == FC_SUM_POOL)
-            acc[v] = v_div(acc[v], divisor);
-#endif
-        if (vecs > 1 || n >= LANES)
-            v_store(out + v * LANES, acc[v]);
-        else
-            v_store_n(out, acc[v], n);
-    }
-}
-
-/* To the element, so single pixels near an edge go this way, too. */
-FC_INLINE void pool_pixels_apart(const struct pool_windows *w, const int pooling)
-{
-    for (ptrdiff_t r = 0; r < w->lines; r++)
-        for (ptrdiff_t i = 0; i < w->n; i++) {
-            const ptrdiff_t at = w->start + i * w->stride, c = w->c;
-            const vec divisor = v_set1(w->heights[r] * w->widths[i]);
-            const real *const *const rows = w->rows + r * w->count;
-            real *const out = w->out + r * w->out_pitch + i * c;
-            ptrdiff_t j = 0;
-            for (; LANES > 1 && j + POOL_VECS * LANES <= c; j += POOL_VECS * LANES)
-                pool_channels(w, rows, at + j, LANES, divisor, out + j, POOL_VECS, pooling);
-            for (; j < c; j += LANES)
-                pool_channels(w, rows, at + j, c - j, divisor, out + j, 1, pooling);
-        }
-}
-
-FC_NOINLINE void pool_lines_of(int pooling, const real *const *rows, ptrdiff_t count,
-                               ptrdiff_t lines, ptrdiff_t n, ptrdiff_t after, real *line,
-                               ptrdiff_t pitch)
-{
-    POOL_CALL(pool_join_lines, pooling, rows, count, lines, n, after, line, pitch);
-}
-
-FC_NOINLINE void pool_pixels_of(const struct fc_pool *p, const struct pool_windows *w)
-{
-    POOL_CALL(pool_pixels, p->pooling, w);
-}
-
-FC_NOINLINE void pool_apart_of(const struct fc_pool *p, const struct pool_windows *w)
-{
-    POOL_CALL(pool_pixels_apart, p->pooling, w);
-}
 
 /* Are rows copied before they are joined: converted, as powers, or turned around for minima? */
 FC_INLINE int pool_prepares(const struct fc_pool *p)
@@ -641,6 +333,64 @@ FC_NOINLINE void pool_begin_block(const struct pool_work *w, const struct pool_b
         w->widths[i - b->begin] = pool_width(w->p, i);
 }
 
+#if LANES > 1
+/* Are windows of 2x2 or 3x3, 2 apart, of whole planes: read straight, without a list of their rows? */
+FC_INLINE int pool_is_of_planes(const struct fc_pool *p, const struct pool_block *b)
+{
+    const ptrdiff_t k = p->w.k;
+    return p->c == 1 && !pool_prepares(p) && p->d.o == 1 && p->d.n == 1 && p->d.k == 1 &&
+           p->d.before == 0 && (k == 2 || (FC_BITS == 32 && k == 3)) && p->h.k == k &&
+           p->h.dilation == 1 && p->w.dilation == 1 && p->w.stride == 2 && b->inside <= k - 2 &&
+           b->end - b->begin == p->w.o && b->whole.end - b->whole.begin == p->w.o &&
+           b->inside + b->count == b->span;
+}
+
+/* Such rows of outputs, counted over all planes. */
+FC_INLINE void pool_plane_rows(const struct pool_work *w, struct pool_windows *windows, ptrdiff_t begin,
+                           ptrdiff_t end, const int k, const int pooling)
+{
+    const struct fc_pool *const p = w->p;
+    const ptrdiff_t pitch = p->w.n, high = p->h.n, stride = p->h.stride;
+    const real *plane = (const real *)p->x + begin / p->h.o * high * pitch;
+    ptrdiff_t y = begin % p->h.o;
+    for (ptrdiff_t row = begin; row < end; row++) {
+        const ptrdiff_t top = y * stride - p->h.before;
+        const real height = pooling == FC_SUM_POOL ? pool_height(p, 0, y) : 1;
+        const real *rows[3];
+        FC_UNROLL for (int j = 0; j < k; j++)
+            rows[j] = top + j >= 0 && top + j < high ? plane + (top + j) * pitch : w->nothing;
+        pool_direct_line(windows, rows, height, windows->out, k, k, pooling);
+        windows->out += windows->out_pitch;
+        if (++y == p->h.o) {
+            y = 0;
+            plane += high * pitch;
+        }
+    }
+}
+
+/* Rows of outputs from `begin` on, but for the last ones, near the end of the array, past which whole
+ * vectors would be read. Gives the first that is left. */
+FC_NOINLINE ptrdiff_t pool_plane_rows_of(const struct pool_work *w, const struct pool_block *b,
+                                     ptrdiff_t begin, ptrdiff_t end)
+{
+    const struct fc_pool *const p = w->p;
+    const ptrdiff_t near = ceil_div(b->count + POOL_SPARE, FC_MAX(p->w.n * p->h.stride, 1)) + p->h.k;
+    const ptrdiff_t all = p->planes * p->h.o, safe = FC_MIN(end, all - near);
+    struct pool_windows windows = {
+        .start = -p->w.before, .n = p->w.o, .widths = w->widths, .count = p->w.k,
+        .out = (real *)p->out + begin * p->w.o, .out_pitch = p->w.o,
+        .spare = (const real *)p->out + end * p->w.o,
+    };
+    if (safe <= begin)
+        return begin;
+    if (p->w.k == 2)
+        POOL_CALL(pool_plane_rows, p->pooling, w, &windows, begin, safe, 2);
+    else if (FC_BITS == 32)
+        POOL_CALL(pool_plane_rows, p->pooling, w, &windows, begin, safe, 3);
+    return safe;
+}
+#endif
+
 /* A unit is a row of outputs, counted over all planes. */
 static ptrdiff_t pool_rows(const void *params)
 {
@@ -668,7 +418,12 @@ static void pool(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scrat
         v_store(w.nothing + i, v_set1(pool_identity(p->pooling)));
     pool_begin_block(&w, &b);
 
-    for (ptrdiff_t row = begin, lines; row < end; row += lines) {
+    ptrdiff_t row = begin;
+#if LANES > 1
+    if (pool_is_of_planes(p, &b))
+        row = pool_plane_rows_of(&w, &b, begin, end);
+#endif
+    for (ptrdiff_t lines; row < end; row += lines) {
         lines = FC_MIN(p->batch, end - row);
         for (ptrdiff_t col = 0; col < p->w.o; col += outputs) {
             char *const out = (char *)p->out + (row * pitch + col * p->c) * size;
