@@ -95,6 +95,8 @@ GRADIENT_PIXELS, GRADIENT_PARTS = 512, 8
 GRADIENT_PART_WEIGHTS, GRADIENT_PART_TERMS = 2**19, 2**20
 # What its unit keeps at most in an L2 cache: lines of input, sums.
 GRADIENT_LINE_BYTES, GRADIENT_SUM_BYTES = 256 * 1024, 320 * 1024
+# Channels on their own, whose planes are units: from so many on, if one row's input is not more.
+GRADIENT_PLANES, GRADIENT_PLANE_BYTES = 8, 2**20
 # By Winograd's transforms it is of this scheme, and as accurate as plain sums from so many tiles
 # on. Bits follow from a block of them, so that knows nothing of this machine: transformed input and
 # dy of so many bytes, as sums have, and tiles from the least to the most. More of all points than
@@ -582,6 +584,12 @@ def _winograd_gradient(g, isa):
     return _core.Conv2d(isa, g.bits, WINOGRAD_WEIGHT_GRADIENT, sizes), sizes["parts"]
 
 
+def _gradient_of_planes(g):
+    """Is a gradient by weights one of planes, with pixels in the lanes?"""
+    alone = g.layout == "NCHW" and g.c == g.k == 1 and g.groups >= GRADIENT_PLANES
+    return alone and g.cols.stride == 1 and _input(g, 1, g.cols.o) <= GRADIENT_PLANE_BYTES
+
+
 def _gradient_parts(g, blocks):
     """Many weights are enough units; few are summed in parts."""
     weights = g.groups * g.k * g.c * g.rows.k * g.cols.k
@@ -593,6 +601,10 @@ def _gradient_parts(g, blocks):
 def _weight_gradient(g, isa):
     if _is_product(g):
         g = _flat(g)
+    if _gradient_of_planes(g):
+        sizes = _gradient_sizes(g)
+        sizes["block_rows"] = _rows_in(g, 1, g.cols.o, PLANE_BYTES)
+        return _core.Conv2d(isa, g.bits, "weight_grad_planes", sizes), 1
     cols = _parts(g.cols.o, _parts(g.cols.o, GRADIENT_PIXELS))
     rows = _parts(g.rows.o, _parts(g.rows.o, max(1, GRADIENT_PIXELS // cols)))
     taps = g.rows.k * g.cols.k

@@ -498,6 +498,17 @@ OPERATIONS = {
         lambda w: {"dy": (2, 18, 7, w), "seen": (2, 18, 7, w)},
         {"kernel": (5, 3), "groups": 18, "padding": (2, 1), "padding_mode": ("edge", "zeros")},
     ),
+    "conv2d_backward weight, depthwise, dilated": Operation(
+        gradient_by_parameters, FLOATS,
+        lambda w: {"dy": (3, 9, 5, w + 1), "seen": (3, 9, 11, w)},
+        {"kernel": (4, 2), "groups": 9, "stride": (2, 1), "dilation": (2, 3),
+         "padding": ((3, 1), (1, 3)), "padding_mode": ("wrap", "reflect")},
+    ),
+    "conv2d_backward weight, depthwise, strided": Operation(
+        gradient_by_parameters, FLOATS,
+        lambda w: {"dy": (2, 18, 7, w), "seen": (2, 18, 7, 2 * w)},
+        {"kernel": (3, 3), "groups": 18, "stride": (1, 2), "padding": 1},
+    ),
     "conv2d_backward weight, grouped, NHWC": Operation(
         gradient_by_parameters, FLOATS,
         lambda w: {"dy": (2, 5, w + 1, 36), "seen": (2, 10, 2 * w, 54)},

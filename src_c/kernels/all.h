@@ -46,6 +46,7 @@
 #include "conv_direct_channel.h"
 #include "conv_weight_grad.h"
 #include "conv_weight_grad_groups.h"
+#include "conv_weight_grad_planes.h"
 #include "conv_bias_grad.h"
 #include "conv_fold.h"
 #include "winograd_transform.h"
@@ -135,6 +136,8 @@ const struct fc_kernels FC_TABLE = {
                                           conv_winograd_weight_grad_scratch, NULL, NULL},
         [FC_CONV_WEIGHT_GRAD_GROUPS] = {conv_weight_grad_groups, conv_weight_grad_groups_units,
                                         conv_weight_grad_groups_scratch, NULL, NULL},
+        [FC_CONV_WEIGHT_GRAD_PLANES] = {conv_weight_grad_planes, conv_weight_grad_planes_units,
+                                        conv_weight_grad_planes_scratch, NULL, NULL},
         [FC_CONV_BIAS_GRAD] = {conv_bias_grad, conv_bias_grad_units, conv_bias_grad_scratch, NULL,
                                NULL},
         [FC_CONV_FOLD] = {conv_fold, conv_fold_units, conv_fold_scratch, NULL, NULL},
