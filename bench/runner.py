@@ -25,6 +25,10 @@ PEERS = sorted(module.name for module in pkgutil.iter_modules(peer_package.__pat
 # peer waits until they sleep.
 PAUSE = 0.05
 
+# Groups whose rows are compared in the same layout alone: what they do takes less time than a
+# conversion. Variants of others are shown.
+SAME_LAYOUT, OTHER_LAYOUTS = ("pool",), ("ncnn packed",)
+
 COPIES = {"memory": 2**27, "cache": 2**19}  # bytes
 
 
@@ -123,7 +127,7 @@ def run_row(case, workers, settings):
     return {
         **asdict(case), "results": results, "peak": peak,
         "intensity": case.intensity,
-        **_compare(results, peak),
+        **_compare(case.group, results, peak),
     }
 
 
@@ -155,10 +159,12 @@ def _check(case, workers, folder, threads):
     return results, turns
 
 
-def _compare(results, peak):
+def _compare(group, results, peak):
     """Give the best other peer, and fastconv's figures as multiples of it and of the peak."""
     values = {label: result["value"] for label, result in results.items() if "value" in result}
-    others = {label: value for label, value in values.items() if results[label]["peer"] != OURS}
+    out = OTHER_LAYOUTS if group in SAME_LAYOUT else ()
+    others = {label: value for label, value in values.items()
+              if results[label]["peer"] != OURS and label not in out}
     best = max(others, key=others.get, default=None)
 
     def ratio(label, to):
