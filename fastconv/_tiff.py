@@ -19,7 +19,11 @@ def read(file):
         check_size(page.imagewidth, page.imagelength)
         lossless = page.compression != tifffile.COMPRESSION.NONE
         if page.dtype in (np.uint8, np.bool_):
-            # Pillow brings decoders for LZW, JPEG and fax, which tifffile has only by imagecodecs.
+            # Pillow brings decoders for LZW, JPEG and fax, which tifffile has only by imagecodecs,
+            # and leaves out samples that it does not know without a word.
+            unknown = tifffile.EXTRASAMPLE.UNSPECIFIED in page.extrasamples
+            if unknown or len(page.extrasamples) > 1:
+                _refuse_channels(page)
             file.seek(0)
             picture = _pillow.read(file, b"", formats=("TIFF",))
             picture.lossless = lossless
@@ -65,17 +69,21 @@ def _only_page(tiff):
 
 def _channels(page):
     """Give (colours, alpha) of a page, or refuse it."""
-    kind, samples = page.photometric.name, page.samplesperpixel
-    colours = {"MINISBLACK": 1, "RGB": 3}.get(kind)
+    samples = page.samplesperpixel
+    colours = {"MINISBLACK": 1, "RGB": 3}.get(page.photometric.name)
     alpha = len(page.extrasamples) == 1
     if colours is None or samples != colours + alpha or page.imagedepth != 1:
-        raise ImageError(
-            f"TIFF of kind {kind} with {samples} samples per pixel is not supported; "
-            "make it grey or RGB first"
-        )
+        _refuse_channels(page)
     if page.dtype is None or page.dtype.name not in _DTYPES:
         raise ImageError(f"TIFF with {page.dtype} pixels is not supported; make it float32 first")
     return colours, alpha
+
+
+def _refuse_channels(page):
+    raise ImageError(
+        f"TIFF of kind {page.photometric.name} with {page.samplesperpixel} samples per pixel is "
+        "not supported; make it grey or RGB first"
+    )
 
 
 def _decode(page):

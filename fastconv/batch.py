@@ -49,9 +49,10 @@ class Task:
 
 
 class Plan(list):
-    """Tasks, and how many files and folders were passed over because they are hidden."""
+    """Tasks; how many files and folders were passed over because they are hidden, and how many
+    images because all that is made of them exists."""
 
-    hidden = 0
+    hidden = existing = 0
 
 
 @dataclass(frozen=True)
@@ -280,6 +281,7 @@ def _settle_existing(tasks, existing):
         return tasks
     left, present = Plan(), []
     left.hidden = tasks.hidden
+    left.existing = len(tasks)
     for task in tasks:
         missing = []
         for recipe, path in task.outputs:
@@ -294,4 +296,5 @@ def _settle_existing(tasks, existing):
         raise PlanError(
             f"{present[0]}{more} already; --overwrite replaces, --skip-existing keeps them"
         )
+    left.existing -= len(left)
     return left

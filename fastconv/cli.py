@@ -99,8 +99,9 @@ def _filter_all(tasks, options, stopped):
         if sources[_MOST_ALIKE:]:
             print(f"fastconv filter: {len(sources) - _MOST_ALIKE} more like {sources[0]}; "
                   "--skip-existing --dry-run lists all that is left", file=sys.stderr)
+    existing = f"; done before: {tasks.existing}" if tasks.existing else ""
     hidden = f"; hidden files and folders passed over: {tasks.hidden}" if tasks.hidden else ""
-    print(f"{options.output}: {progress.summary()}{hidden}")
+    print(f"{options.output}: {progress.summary()}{existing}{hidden}")
     if stopped.signal is not None:
         print("fastconv filter: interrupted; the same command with --skip-existing goes on",
               file=sys.stderr)
@@ -161,9 +162,9 @@ class _Progress:
         self._line.clear()
 
     def summary(self):
-        seconds = time.monotonic() - self._start
-        return (f"{self.done - self.failed} of {self.total} images in {clock(seconds)} "
-                f"({self.done / seconds:.1f} per second){self._failures()}")
+        seconds, good = time.monotonic() - self._start, self.done - self.failed
+        return (f"{good} of {self.total} images in {clock(seconds)} "
+                f"({good / seconds:.1f} per second){self._failures()}")
 
     def _failures(self):
         return f", {self.failed} failed" if self.failed else ""

@@ -80,6 +80,25 @@ def test_inverted_deep_tiff_is_refused(tmp_path):
         images.read(tmp_path / "a.tif")
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize(
+    ("photometric", "channels", "extra"),
+    [("rgb", 5, ["unspecified"] * 2), ("rgb", 4, ["unspecified"]),
+     ("rgb", 5, ["unassalpha", "unspecified"]), ("minisblack", 2, ["unspecified"])],
+)  # fmt: skip
+def test_samples_without_a_meaning_are_refused(tmp_path, dtype, photometric, channels, extra):
+    """Nothing is left out without a word; 16 bits keep one, as alpha."""
+    path = tmp_path / "more.tif"
+    pixels = np.ones((4, 5, channels), dtype)
+    kind = {"photometric": photometric, "planarconfig": "contig"}
+    tifffile.imwrite(path, pixels, extrasamples=extra, **kind)
+    if dtype == "uint16" and len(extra) == 1:
+        assert images.read(path).pixels.shape == pixels.shape
+        return
+    with pytest.raises(images.ImageError, match=f"with {channels} samples per pixel is not"):
+        images.read(path)
+
+
 @pytest.mark.parametrize("options", [{"imagej": True}, {}])
 def test_stacks_are_refused(tmp_path, options):
     stack = np.zeros((3, 8, 9), np.uint16)

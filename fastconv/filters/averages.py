@@ -107,10 +107,10 @@ def local_mean_std(
 
     Notes
     -----
-    Sums of pixels and of their squares are float64 (or exact), those of a window alone: a deviation
-    below 1e-8 of the mean is lost in their rounding, and so is one below 1e-154, whose square
-    float64 cannot hold. A window that holds a NaN, or a square beyond float64, has a NaN for its
-    deviation.
+    Sums of pixels and of their squares are float64, those of a window alone: a deviation below 1e-8
+    of the mean is lost in their rounding, and so is one below 1e-154, whose square float64 cannot
+    hold. Those of uint8 in small windows are exact, and results then rounded to float32. A window
+    that holds a NaN, or a square beyond float64, has a NaN for its deviation.
 
     Examples
     --------

@@ -40,7 +40,7 @@ def harris(
     sigma : float or (rows, columns)
         Standard deviation of the Gaussian in pixels; it ends at 4 of them.
     k : float
-        What an edge costs: 0.04 to 0.06 is usual; from 0.25 on no pixel is a corner.
+        What an edge costs, less than 0.25: 0.04 to 0.06 is usual.
     ksize : int
         Of the Sobel kernels, which are not normalised: odd, from 3 to 9.
     out_dtype : float16, float32 or float64, optional
