@@ -41,7 +41,8 @@ FC_INLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdiff_
 }
 
 /* Steps of numbers whose windows can be read in the image itself: those from `first` up to `end`. A
- * step at x reads the source numbers from x to (kw - 1) * c, or FILTER_PAST, past its own. */
+ * step at x reads the source numbers from x to (kw - 1) * c, or FILTER_PAST, past its own; in whole
+ * vectors, where it takes them from registers. */
 struct filter_inside {
     ptrdiff_t first, end;
 };
@@ -50,7 +51,8 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
                                              ptrdiff_t step)
 {
     const ptrdiff_t before = FC_MAX(p->left - b->x0, 0) * p->c;
-    const ptrdiff_t past = FC_MAX((p->kw - 1) * p->c, FILTER_PAST);
+    const ptrdiff_t beside = round_up((p->kw - 1) * p->c, V_LATER ? LANES : 1);
+    const ptrdiff_t past = FC_MAX(beside, FILTER_PAST);
     const ptrdiff_t after = (p->w + p->left - b->x0) * p->c - past;
     struct filter_inside in = {round_up(before, step), FC_MIN(after, b->cols * p->c) / step * step};
     if (p->dtype != REAL_DTYPE || in.end <= in.first)
