@@ -167,13 +167,13 @@ static struct filter_rows filter_rows(const struct fc_filter2d *p, const struct 
         all.around[i] = lines + i * pitch;
         all.inside[i] = filter_fetch_around(p, lines + i * pitch, b, b->y0 - p->top + i, all.in,
                                             all.in.first == all.in.end);
-        if (FC_BITS != 8) /* who looks for what is not finite finds nothing past the end */
+        if (FC_BITS >= 32) /* who looks for what is not finite finds nothing past the end */
             memset(all.around[i] + source, 0, (size_t)step * sizeof(real));
     }
     return all;
 }
 
-#if FC_BITS == 8
+#if FC_BITS < 32 /* integers, which are finite */
 FC_INLINE void filter_mark(vec *wild, vec x) { (void)wild, (void)x; }
 FC_INLINE int filter_marked(vec wild) { return (void)wild, 0; }
 static int filter_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t n)

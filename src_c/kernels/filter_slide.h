@@ -11,7 +11,7 @@
 #define SLIDE_STEP (SLIDE_VECTORS * LANES)
 #define SLIDE_LATER 8 /* shifts from it are no longer by v_later */
 
-#if FC_BITS == 8
+#if FC_BITS < 32
 FC_INLINE vec slide_mean(vec sum, double n, const int mean) { return (void)n, (void)mean, sum; }
 #else
 
@@ -78,7 +78,7 @@ FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], cons
 #endif
     }
     slide_mark(wild, first, join);
-#if V_LATER && FC_BITS == 8
+#if V_LATER && FC_BITS < 32
     if (c == 1) {
         first[SLIDE_VECTORS] = v_load(x + SLIDE_STEP);
         FC_UNROLL for (; s < SLIDE_LATER; s++) {
@@ -162,7 +162,7 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join, const 
 static int slide(const struct slide_strip *t, int numbers)
 {
     switch (t->p->reduction | (numbers ? WINDOW_NUMBERS : 0)) {
-#if FC_BITS != 8
+#if FC_BITS >= 32
     case FC_MAXIMUM: return slide_down(t, FC_MAXIMUM, 0);
     case FC_MINIMUM: return slide_down(t, FC_MINIMUM, 0);
     case FC_SUM | WINDOW_NUMBERS:
