@@ -28,7 +28,7 @@ static ptrdiff_t filter_units(const void *params)
     return p->planes * ceil_div(p->oh, p->block_rows) * ceil_div(p->ow, p->block_cols);
 }
 
-FC_INLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdiff_t unit)
+FC_NOINLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdiff_t unit)
 {
     const ptrdiff_t blocks_y = ceil_div(p->oh, p->block_rows);
     const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);

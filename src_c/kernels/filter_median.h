@@ -260,6 +260,7 @@ static int median_rows(struct median_row *m, const struct filter_rows *source, r
                                        {(const real *const *)source->around + first, in.end, n}};
     const int even = (b->y0 + first) % 2 == 0, two = k == 3 && even && b->y0 + first + 1 < b->y1;
     int marked = 0;
+    m->plain = m->plain && FC_BITS == 32; /* known when compiled, for the other types */
     if (m->plain && median_parts(m, part, rank, k, 1 + two, even, 1))
         m->plain = 0;
     if (!m->plain)
