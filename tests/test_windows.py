@@ -221,6 +221,20 @@ def test_wide_lines(isa, dtype, border):
 
 
 @pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("dtype", PIXELS)
+def test_medians_of_zeros_and_ones(isa, dtype, size):
+    """A network of comparisons that sorts these columns and finds these medians finds all (the 0-1
+    principle: Knuth, The Art of Computer Programming 3, 5.3.4, theorem Z)."""
+    ones = np.array(list(itertools.product(range(size + 1), repeat=size)))  # of each column
+    windows = (np.arange(size)[:, None] >= size - ones[:, None]).astype(dtype)
+    columns = np.array(list(itertools.product(range(2), repeat=size)))[:, :, None]
+    windows = np.concatenate([windows, np.repeat(columns, size, axis=2).astype(dtype)])
+    expected = windows.sum((1, 2)) > size**2 // 2
+    result = filters.median(windows, size, border="valid", threads=1)
+    assert_array_equal(result[:, 0, 0], expected)
+
+
+@pytest.mark.parametrize("size", [3, 5])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_medians_near_what_is_no_number(isa, dtype, size):
     """A NaN in any place of a wide line, and beside it, infinities and zeros of both signs."""

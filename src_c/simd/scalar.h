@@ -1,7 +1,7 @@
 /* One lane: the fallback on any processor, and the definition that every other ISA must match.
  *
- * The names that each simd header gives, for FC_BITS 32, 64 and (those marked *) 8, of which FC_BITS
- * 16 has what its few kernels take: real to v_store, v_larger, v_smaller, v_later and within_16:
+ * The names that each simd header gives, for FC_BITS 32, 64 and (those marked *) 8; for 16 what its
+ * few kernels take, from real to v_store, v_larger, v_smaller, v_later and within_16:
  *   real*, vec*, LANES*, VEC_REGS*       element, vector, its length, how many registers there are
  *   v_set1* v_load* v_store*             broadcast, unaligned load and store
  *   v_load_n* v_store_n*                 the first n lanes, 0 < n < LANES; the rest loads as 0
