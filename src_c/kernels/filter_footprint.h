@@ -1,8 +1,8 @@
 /* Maxima and minima of the pixels under any footprint, flat or with a number added to each of them.
  *
  * The kernel names the elements of the footprint: for integers those that are not 0; for floats all
- * but NaNs, and its numbers are added to the pixels. Source rows stand in a ring of lines; a step of
- * outputs joins its terms one by one, with the window's tile (filter_window.h). */
+ * but NaNs, and its numbers are added to the pixels. Source rows stand in a ring of lines; a step
+ * of outputs joins its terms one by one, with the window's tile (filter_window.h). */
 
 struct footprint_term {
     ptrdiff_t row, col; /* col counts numbers */
