@@ -20,7 +20,7 @@ SANITIZE = os.environ.get("FASTCONV_SANITIZE", "")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
 SHARED = ["cpu", "dispatch", "parallel"]
-ELEMENTS = ["f32", "f64", "u8"]
+ELEMENTS = ["f32", "f64", "u8", "u16"]
 # ISA: (machines, or None for all; gcc and clang flags; MSVC flags; elements)
 X86, ARM64 = {"x86_64", "amd64"}, {"aarch64", "arm64"}
 ISAS = {
@@ -30,7 +30,7 @@ ISAS = {
         X86,
         ["-mavx2", "-mfma", "-mf16c", "-mavx512f", "-mavx512bw", "-mavx512dq", "-mavx512vl"],
         ["/arch:AVX512"],
-        ["f32", "u8"],
+        ["f32", "u8", "u16"],
     ),
     "neon": (ARM64, [], [], ELEMENTS),
 }

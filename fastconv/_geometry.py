@@ -350,7 +350,7 @@ class Filter2d(NamedTuple):
     dtype: str
     out_dtype: str
     algorithm: str
-    bits: int  # of the numbers to compute in: floats, or uint8
+    bits: int  # of the numbers to compute in: floats, or uint8 or uint16
     scale: float
     delta: float
     cval: float

@@ -53,8 +53,8 @@ WINOGRAD_DOWN_SPREAD = 0.25
 WINOGRAD_DOWN_BYTES = 256 * 1024
 # Histograms of columns that a thread keeps, of one channel: 1 MB of them.
 HISTOGRAMS = 2048
-# Of 8, 32 and 64 bits, windows of so many pixels at most take networks, which are faster there.
-NETWORK_PIXELS = {8: 121, 32: 100, 64: 81}
+# Of 8, 16, 32 and 64 bits, windows of so many pixels at most take networks, which are faster there.
+NETWORK_PIXELS = {8: 121, 16: 169, 32: 100, 64: 81}
 # What is sorted at once for larger ones: the least side, and the most bytes, beside histograms.
 RANK_SIDE, RANK_BYTES = 128, 3_800_000
 # The most that a ring of such lines may take.
@@ -693,7 +693,10 @@ def filter_type_and_why(g):
     if g.algorithm == "filter_box":
         return "uint16", "sums of uint8 are integers; uint32 where they may leave 16 bits"
     if g.reduction != "sum" or g.algorithm in RANKS:
-        dtype, why = "uint8" if g.bits == 8 else f"float{g.bits}", "pixels are compared, not summed"
+        dtype, why = "float" if g.bits >= 32 else "uint", "pixels are compared, not summed"
+        dtype += str(g.bits)
+        if (dtype, g.dtype) == ("uint16", "int16"):
+            return dtype, f"{why}; int16 is in order as uint16 once its top bit is turned over"
         return dtype, why if dtype == g.dtype else f"{why}; it holds all numbers of {g.dtype}"
     if g.algorithm == "filter_moments" and g.bits == 64:
         return "float64", "float32 would not hold every sum of squares"
@@ -866,10 +869,16 @@ def _filter2d(g, isa, threads):
     sizes |= {"block_rows": _even_rows(g.rows.o, block_rows, others, threads, multiple)}
     if g.algorithm == "filter_recursive":
         sizes |= _recursive_blocks(g)
-    sizes |= {"scale": g.scale, "delta": g.delta, "cval": g.cval}
+    sizes |= {"scale": g.scale, "delta": g.delta, "cval": _outside(g)}
     sizes |= {"dtype": _core.DTYPES[g.dtype], "out_dtype": _core.DTYPES[g.out_dtype]}
     sizes |= {"reduction": _core.REDUCTIONS[g.reduction], "rank": g.rank, "ksize": g.ksize}
     return _core.Filter2d(isa, g.bits, g.algorithm, sizes)
+
+
+def _outside(g):
+    """The constant outside of an image, as its pixels are computed with: int16 with the top bit
+    turned over, which is to add half of the range."""
+    return g.cval + 2**15 if (g.bits, g.dtype) == (16, "int16") else g.cval
 
 
 def _recursive_blocks(g):

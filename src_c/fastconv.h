@@ -166,7 +166,7 @@ struct fc_algorithm {
 /* One variant: an instruction set and an element type. */
 struct fc_kernels {
     const char *isa;
-    int bits;        /* 32, 64: float, double; 8: uint8_t */
+    int bits;        /* 32, 64: float, double; 8, 16: uint8_t, uint16_t */
     int lanes;       /* elements per vector */
     struct fc_algorithm algorithm[FC_ALGORITHM_COUNT];
 };

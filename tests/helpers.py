@@ -39,7 +39,7 @@ FLOATS = ("float32", "float64")
 PIXELS = ("uint8", "uint16", "int16", "float16", "float32", "float64")
 BORDERS = ("constant", "edge", "reflect", "symmetric", "wrap")
 # Elements of the longest vector.
-LANES = {"uint8": 64, "int8": 64, "float32": 16, "float64": 8}
+LANES = {"uint8": 64, "int8": 64, "uint16": 32, "float32": 16, "float64": 8}
 POOLED = (*FLOATS, "uint8", "int16", "uint16")
 # Counts of channels around the edges of every register tile and of every block of channels.
 CHANNELS = (*range(1, 10), 15, 16, 17, 31, 32, 33, 63, 64, 65, 100)

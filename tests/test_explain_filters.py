@@ -98,9 +98,14 @@ MEDIAN, SQUARE, RED = wide(9, 90), np.ones((3, 3), int), wide(99, 99, dtype="uin
     ("median", RED, (7,), {}, "filter_network: a small window", "uint8: pixels"),
     ("median", RED, (21,), {}, "filter_rank: a large window of uint8: hist", "uint8: pixels"),
     ("median", MEDIAN, (21,), {}, "filter_rank: a large window: pixels are", "float32: pixels are"),
-    ("median", wide(9, 9, dtype="int16"), (3,), {}, "filter_median: ",
+    ("median", wide(9, 9, dtype="int16"), (15,), {}, "filter_rank: ",
      "float32: pixels are compared, not summed; it holds all numbers of int16"),
     ("dilate", wide(9, 9, dtype="float64"), (3,), {}, "filter_slide: ", "float64: pixels are"),
+    ("median", wide(9, 9, dtype="uint16"), (3,), {}, "filter_median: ", "uint16: pixels are"),
+    ("median", wide(9, 9, dtype="int16"), (3,), {}, "filter_median: ",
+     "uint16: pixels are compared, not summed; int16 is in order as uint16 once"),
+    ("erode", wide(9, 9, dtype="uint16"), (3,), {"border": "constant", "cval": -1},
+     "filter_slide: ", "float32: pixels are"),
     ("median", wide(9, 9, dtype="bool"), (3,), {}, "filter_median: ", "uint8: pixels are"),
 ])  # fmt: skip
 def test_reasons(name, image, arguments, options, algorithm, dtype):

@@ -160,8 +160,8 @@ def test_box(seed):
 @pytest.mark.parametrize("seed", range(ROUNDS))
 def test_median(seed):
     """OpenCV repeats the edge, and takes channels 1, 3 and 4; above 5x5 uint8 alone."""
-    for size, dtypes in ((3, ("uint8", "uint16", "int16", "float32")), (5, ("uint8", "float32")),
-                         (9, ("uint8",)), (15, ("uint8",))):  # fmt: skip
+    some = "uint8", "uint16", "int16", "float32"
+    for size, dtypes in ((3, some), (5, some), (9, ("uint8",)), (15, ("uint8",))):
         draw = Draw(seed, dtypes, (1, 3, 4))
         ours = draw.ours("median", size, border="edge")
         assert_array_equal(ours, draw.theirs(cv2.medianBlur, size, border=False))

@@ -118,6 +118,23 @@ def sums_of(image, size, anchor, border):
     return down[:, size[1] :] - down[:, : -size[1]]
 
 
+@pytest.mark.parametrize("dtype", ["uint16", "int16"])
+def test_what_is_outside_of_16_bits(isa, threads, dtype):
+    """Whatever the constant is: a pixel, too small or too large for one, no integer."""
+    rng, limits = np.random.default_rng(16), np.iinfo(dtype)
+    image = rng.choice([limits.min, limits.min + 1, -1, 0, 1, limits.max - 1, limits.max], (17, 93))
+    image = image.astype(dtype)
+    for cval in (limits.min, limits.max, limits.min - 1, limits.max + 1, 0, -1, 3, 2.5, 1e6):
+        options = {"border": "constant", "cval": cval}
+        for name, arguments in (
+            ("median", {"size": 3}), ("median", {"size": 5}), ("rank", {"size": (4, 3), "rank": 2}),
+            ("median", {"size": 15}), ("dilate", {"footprint": 3}), ("erode", {"footprint": CROSS}),
+            ("dilate", {"footprint": (12, 4)}), ("closing", {"footprint": CROSS}),
+            ("erode", {"structure": DOME}),
+        ):  # fmt: skip
+            check(name, image, threads, **arguments, **options)
+
+
 def saturated(exact, dtype):
     """Numbers in the dtype: where it holds integers rounded, half to even, within its range."""
     if dtype.kind == "f":
@@ -201,6 +218,20 @@ def test_wide_lines(isa, dtype, border):
         ):  # fmt: skip
             for threads in (1, 3):
                 check(name, image, threads, border=border, cval=7, channel_axis=axis, **options)
+
+
+@pytest.mark.parametrize("size", [3, 5])
+@pytest.mark.parametrize("dtype", PIXELS)
+def test_medians_of_zeros_and_ones(isa, dtype, size):
+    """A network of comparisons that sorts these columns and finds these medians finds all (the 0-1
+    principle: Knuth, The Art of Computer Programming 3, 5.3.4, theorem Z)."""
+    ones = np.array(list(itertools.product(range(size + 1), repeat=size)))  # of each column
+    windows = (np.arange(size)[:, None] >= size - ones[:, None]).astype(dtype)
+    columns = np.array(list(itertools.product(range(2), repeat=size)))[:, :, None]
+    windows = np.concatenate([windows, np.repeat(columns, size, axis=2).astype(dtype)])
+    expected = windows.sum((1, 2)) > size**2 // 2
+    result = filters.median(windows, size, border="valid", threads=1)
+    assert_array_equal(result[:, 0, 0], expected)
 
 
 @pytest.mark.parametrize("size", [3, 5])
@@ -412,6 +443,15 @@ def test_expectations_worked_by_hand():
     for kind, sums in (("uint8", 255), ("int16", 32767), ("uint16", 65535), ("float32", 102e3)):
         result = filters.box(wide, 20, border="valid", normalize=False, out_dtype=kind)
         assert result.tolist() == [[sums]]
+    ends = np.array([[0, 2**15, 2**15 - 1, 2**16 - 1]], np.uint16)
+    assert filters.dilate(ends, (1, 3)).tolist() == [[32768, 32768, 65535, 65535]]
+    assert filters.median(ends, (1, 3), border="valid").tolist() == [[32767, 32768]]
+    signed = ends.view(np.int16)  # 0, -32768, 32767, -1
+    assert filters.dilate(signed, (1, 3)).tolist() == [[0, 32767, 32767, 32767]]
+    assert filters.median(signed, (1, 3), border="valid").tolist() == [[0, -1]]
+    assert filters.erode(signed, (1, 2), border="constant", cval=-7).tolist() == [
+        [-7, -32768, -32768, -1]
+    ]
     image = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.int16)
     assert filters.dilate(image, CROSS, border="constant").tolist() == [
         [4, 5, 6], [7, 8, 9], [8, 9, 9],
@@ -503,7 +543,7 @@ def test_edges_of_tiles(isa, monkeypatch, side, memory):
                              ((21, 20), "constant"))
     ]  # fmt: skip
     expected = [filters.median(image, size, border=border) for image, size, border in calls]
-    monkeypatch.setattr(_plan, "NETWORK_PIXELS", dict.fromkeys((8, 32, 64), 0))
+    monkeypatch.setattr(_plan, "NETWORK_PIXELS", dict.fromkeys((8, 16, 32, 64), 0))
     monkeypatch.setattr(_plan, "RANK_SIDE", side)
     monkeypatch.setattr(_plan, "RANK_BYTES", memory)
     for threads in (1, 2, 3):
@@ -545,24 +585,28 @@ def test_the_algorithm_of_a_rank():
     assert _plan.rank_filter((7, 7), 24, 64, 3)[0] == "filter_network"
     assert _plan.rank_filter((7, 7), 24, 64, 10_000)[0] == "filter_rank"
     assert _plan.rank_filter((13, 13), 24, 8, 1)[0] == "filter_rank"
+    assert _plan.rank_filter((13, 13), 24, 16, 1)[0] == "filter_network"
+    assert _plan.rank_filter((13, 14), 24, 16, 1)[0] == "filter_rank"
 
 
 @pytest.mark.parametrize("size", [
     (3, 4), (10, 10), (1, 100), (100, 1), (11, 11), (31, 31), (255, 257), (257, 255), (1, 32767),
     (2, 32767), (32767, 1), (32767, 2), (16, 4095), (4095, 16),
 ])  # fmt: skip
-@pytest.mark.parametrize("bits", [8, 32, 64])
+@pytest.mark.parametrize("bits", [8, 16, 32, 64])
 def test_scratch_memory_of_ranks(size, bits):
     """At most 4 MB per thread, whatever the window, the image and the channels."""
     if size[1] > order.MOST_COLUMNS:
         bits = max(bits, 32)
-    dtype = {8: "uint8", 32: "float32", 64: "float64"}[bits]
+    dtype = {8: "uint8", 16: "uint16", 32: "float32", 64: "float64"}[bits]
     for image in ((4000, 50_000), (50_000, 4000), (100_000, 10), (10, 100_000), (300, 300)):
         rows, cols = _geometry.windows(
             "rank", image, size, (1, 1), tuple((k // 2, k - 1 - k // 2) for k in size), (1, 1)
         )
         for channels in (1, 3, 300):
             algorithm, reduction = _plan.rank_filter(size, 1, bits, channels)
+            if algorithm == "filter_rank" and bits == 16:
+                continue  # they are ranked in 32
             geometry = _geometry.Filter2d(
                 1, channels, 1, rows, cols, ("reflect", "reflect"), dtype, dtype, algorithm, bits,
                 1.0, 0.0, 0.0, reduction, 1,

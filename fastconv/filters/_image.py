@@ -181,8 +181,8 @@ def largest_pixel(dtype, cval):
 
 
 def check_holds(function, name, value, bits):
-    """Is a number within the range of the floats (or uint8) that are computed in?"""
-    if bits > 8 and float(np.finfo(f"float{bits}").max) < abs(value) < math.inf:
+    """Is a number within the range of the floats (or integers) that are computed in?"""
+    if bits >= 32 and float(np.finfo(f"float{bits}").max) < abs(value) < math.inf:
         raise ValueError(f"{function}: {name} is {value}, expected what float{bits} can hold")
 
 

@@ -58,8 +58,10 @@ def store(function, floats, out, channel_axis, threads):
 
 def order_bits(dtype, out_dtype, cval):
     """The numbers to compare in: the narrowest that hold every pixel."""
-    if dtype == out_dtype == np.uint8 and cval in range(256):
-        return 8
+    if dtype == out_dtype and dtype.kind != "f":
+        limits = np.iinfo(dtype)
+        if cval.is_integer() and limits.min <= cval <= limits.max:
+            return limits.bits
     return 64 if np.float64 in (dtype, out_dtype) else 32
 
 

@@ -392,8 +392,8 @@ class _Element:
         )
         flat = not np.nan_to_num(self.heights).any()
         bits = order_bits(image.dtype, out_dtype, cval)
-        if bits == 8 and flat:
-            kernel = (~np.isnan(self.heights)).astype(np.uint8)
+        if bits < 32 and flat:
+            kernel = (~np.isnan(self.heights)).astype(f"uint{bits}")
         else:
             bits = max(bits, 32)
             _image.check_holds(function, "structure's height", np.nanmax(abs(self.heights)), bits)

@@ -49,10 +49,11 @@ def median(
 
     Notes
     -----
-    Small windows take networks of comparisons, up to 10x10 pixels (11x11 of uint8, 9x9 of
-    float64). Larger ones take histograms, in a time that hardly grows with them (Perreault and
-    Hebert, 2007): of uint8 pixels as they are, of others after parts of the image were sorted, so
-    that equal or ordered pixels take no longer than others. At most 4 MB are taken for each thread.
+    Small windows take networks of comparisons, up to 10x10 pixels (13x13 of uint16 and
+    int16, 11x11 of uint8, 9x9 of float64). Larger ones take histograms, in a time that hardly grows
+    with them (Perreault and Hebert, 2007): of uint8 pixels as they are, of others after parts of
+    the image were sorted, so that equal or ordered pixels take no longer than others. At most 4 MB
+    are taken for each thread.
 
     A NaN in a window gives NaN. 0.0 and -0.0 are equal: where one of them is the result, it may
     have either sign. OpenCV's medianBlur is the same with ``border="edge"``.
@@ -239,7 +240,7 @@ def _rank(
     bits = order_bits(image.dtype, out_dtype, cval)
     channels = _image.shape_of(function, image, channel_axis)[-1]
     algorithm, reduction = _plan.rank_filter(size, rank, bits, channels)
-    if algorithm == "filter_rank" and size[1] > MOST_COLUMNS:
+    if algorithm == "filter_rank" and (bits == 16 or size[1] > MOST_COLUMNS):
         bits = max(bits, 32)
     _image.check_holds(function, "cval", cval, bits)
     return _image.run(

@@ -9,8 +9,15 @@
 
 #include "layout.h"
 #include "border.h"
-#include "slices.h"
 #include "convert.h"
+#include "filter_lines.h"
+#include "filter_window.h"
+#include "filter_slide.h"
+#include "filter_footprint.h"
+#include "filter_median.h"
+#include "filter_network.h"
+#if FC_BITS != 16 /* in 16 bits numbers are compared, and nothing else */
+#include "slices.h"
 #include "pool_axis.h"
 #include "pool_windows.h"
 #include "pool.h"
@@ -23,19 +30,14 @@
 #include "pool_median.h"
 #include "pool_scatter.h"
 #endif
-#include "filter_lines.h"
-#include "filter_window.h"
-#include "filter_slide.h"
-#include "filter_footprint.h"
-#include "filter_median.h"
-#include "filter_network.h"
 #include "filter_histogram.h"
 #include "filter_rank.h"
+#endif
 #if FC_BITS == 8
 #include "filter_integer.h"
 #include "filter_box.h"
 #include "conv_integer.h"
-#else
+#elif FC_BITS >= 32
 #include "pool_max_grad.h"
 #include "transpose.h"
 #include "activation.h"
@@ -90,6 +92,13 @@ const struct fc_kernels FC_TABLE = {
     .bits = FC_BITS,
     .lanes = LANES,
     .algorithm = {
+        [FC_FILTER_FOOTPRINT] = {filter_footprint, filter_units, filter_footprint_scratch, NULL, NULL},
+        [FC_FILTER_MEDIAN] = {filter_median, filter_units, filter_median_scratch, NULL, NULL},
+        [FC_FILTER_NETWORK] = {filter_network, filter_units, filter_network_scratch, NULL, NULL},
+        [FC_FILTER_SLIDE] = {filter_slide, filter_units, filter_slide_scratch, NULL, NULL},
+        [FC_FILTER_WINDOW] = {filter_window, filter_units, filter_window_scratch, NULL, NULL},
+#if FC_BITS != 16
+        [FC_FILTER_RANK] = {filter_rank, filter_units, filter_rank_scratch, NULL, NULL},
         [FC_POOL] = {pool, pool_rows, pool_scratch, NULL, NULL},
         [FC_POOL_GLOBAL] = {pool_global, pool_planes, pool_no_scratch, NULL, NULL},
 #if LANES == 1 || FC_BITS == 32
@@ -99,16 +108,7 @@ const struct fc_kernels FC_TABLE = {
         [FC_POOL_MEDIAN] = {pool_median, pool_units, pool_median_scratch, NULL, NULL},
         [FC_POOL_SCATTER] = {pool_scatter, pool_planes, pool_no_scratch, NULL, NULL},
 #endif
-#if FC_BITS != 8
-        [FC_POOL_MAX_GRAD] = {pool_max_grad, pool_planes, pool_no_scratch, NULL, NULL},
-        [FC_POOL_SPREAD] = {pool_spread, pool_planes, pool_spread_scratch, NULL, NULL},
 #endif
-        [FC_FILTER_MEDIAN] = {filter_median, filter_units, filter_median_scratch, NULL, NULL},
-        [FC_FILTER_NETWORK] = {filter_network, filter_units, filter_network_scratch, NULL, NULL},
-        [FC_FILTER_RANK] = {filter_rank, filter_units, filter_rank_scratch, NULL, NULL},
-        [FC_FILTER_FOOTPRINT] = {filter_footprint, filter_units, filter_footprint_scratch, NULL, NULL},
-        [FC_FILTER_SLIDE] = {filter_slide, filter_units, filter_slide_scratch, NULL, NULL},
-        [FC_FILTER_WINDOW] = {filter_window, filter_units, filter_window_scratch, NULL, NULL},
 #if FC_BITS == 8
         [FC_FILTER_INTEGER] = {filter_integer, filter_units, filter_integer_scratch, NULL, NULL},
         [FC_FILTER_INTEGER_SEPARABLE] = {filter_integer_separable, filter_units,
@@ -119,7 +119,9 @@ const struct fc_kernels FC_TABLE = {
         [FC_CONV_INTEGER_VNNI] = {conv_integer_vnni, conv_integer_units, conv_integer_vnni_scratch,
                                   NULL, NULL},
 #endif
-#else
+#elif FC_BITS >= 32
+        [FC_POOL_MAX_GRAD] = {pool_max_grad, pool_planes, pool_no_scratch, NULL, NULL},
+        [FC_POOL_SPREAD] = {pool_spread, pool_planes, pool_spread_scratch, NULL, NULL},
         [FC_CONV_DIRECT_PIXEL] = FC_CONV(conv_direct_pixel),
         [FC_CONV_WINOGRAD_4X4] = FC_CONV(conv_winograd_4x4),
         [FC_CONV_WINOGRAD_2X2] = FC_CONV(conv_winograd_2x2),

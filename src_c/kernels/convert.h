@@ -15,7 +15,8 @@ FC_INLINE size_t dtype_size(int dtype)
 }
 
 /* The type that is computed in. */
-#define REAL_DTYPE (FC_BITS == 8 ? FC_UINT8 : FC_BITS == 32 ? FC_FLOAT32 : FC_FLOAT64)
+#define REAL_DTYPE \
+    (FC_BITS == 8 ? FC_UINT8 : FC_BITS == 16 ? FC_UINT16 : FC_BITS == 32 ? FC_FLOAT32 : FC_FLOAT64)
 
 #if FC_BITS == 8 /* for uint8 images alone */
 static void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)
@@ -27,6 +28,18 @@ static void store_from_real(void *dst, const real *src, int dtype, ptrdiff_t n)
 {
     (void)dtype;
     memcpy(dst, src, (size_t)n);
+}
+#elif FC_BITS == 16
+/* uint16 as it is, int16 by its top bit the other way round: in order as uint16. */
+FC_NOINLINE void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)
+{
+    const real flip = dtype == FC_INT16 ? 1 << 15 : 0, *const from = src;
+    for (ptrdiff_t i = 0; i < n; i++)
+        dst[i] = (real)(from[i] ^ flip);
+}
+static void store_from_real(void *dst, const real *src, int dtype, ptrdiff_t n)
+{
+    load_as_real(dst, src, dtype, n);
 }
 #else
 

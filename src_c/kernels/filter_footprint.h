@@ -1,8 +1,8 @@
 /* Maxima and minima of the pixels under any footprint, flat or with a number added to each of them.
  *
- * The kernel names the elements of the footprint: for uint8 those that are not 0; for floats all but
- * NaNs, and its numbers are added to the pixels. Source rows stand in a ring of lines; a step of
- * outputs joins its terms one by one, with the window's tile (filter_window.h). */
+ * The kernel names the elements of the footprint: for integers those that are not 0; for floats all
+ * but NaNs, and its numbers are added to the pixels. Source rows stand in a ring of lines; a step
+ * of outputs joins its terms one by one, with the window's tile (filter_window.h). */
 
 struct footprint_term {
     ptrdiff_t row, col; /* col counts numbers */
@@ -23,7 +23,7 @@ static ptrdiff_t footprint_terms(const struct fc_filter2d *p, struct footprint_t
     ptrdiff_t count = 0;
     *flat = 1;
     for (ptrdiff_t i = 0; i < p->kh * p->kw; i++) {
-#if FC_BITS == 8
+#if FC_BITS < 32
         if (!kernel[i])
             continue;
 #else
@@ -36,7 +36,7 @@ static ptrdiff_t footprint_terms(const struct fc_filter2d *p, struct footprint_t
     return count;
 }
 
-#if FC_BITS != 8
+#if FC_BITS >= 32
 /* dst[i] = the terms with their weights, joined. */
 FC_INLINE void footprint_raised(real *dst, const real *const *x, const struct footprint_term *term,
                                 ptrdiff_t k, ptrdiff_t n, const int join)
@@ -72,7 +72,7 @@ static void filter_footprint(const void *params, ptrdiff_t begin, ptrdiff_t end,
                 filter_fetch(p, ring + fetched % p->kh * pitch, &b, fetched - p->top);
             for (ptrdiff_t j = 0; j < terms; j++)
                 x[j] = ring + (y + term[j].row) % p->kh * pitch + term[j].col;
-#if FC_BITS != 8
+#if FC_BITS >= 32
             if (!flat) {
                 if (p->reduction == FC_MAXIMUM)
                     footprint_raised(line, x, term, terms, n, FC_MAXIMUM);
@@ -80,7 +80,7 @@ static void filter_footprint(const void *params, ptrdiff_t begin, ptrdiff_t end,
                     footprint_raised(line, x, term, terms, n, FC_MINIMUM);
             } else
 #endif
-                window_terms(line, x, terms, n, p->reduction | (FC_BITS == 8 ? WINDOW_NUMBERS : 0));
+                window_terms(line, x, terms, n, p->reduction | (FC_BITS < 32 ? WINDOW_NUMBERS : 0));
             store_from_real((char *)p->out + at * (ptrdiff_t)dtype_size(p->out_dtype), line,
                             p->out_dtype, n);
         }

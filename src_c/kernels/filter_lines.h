@@ -28,7 +28,7 @@ static ptrdiff_t filter_units(const void *params)
     return p->planes * ceil_div(p->oh, p->block_rows) * ceil_div(p->ow, p->block_cols);
 }
 
-FC_INLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdiff_t unit)
+FC_NOINLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdiff_t unit)
 {
     const ptrdiff_t blocks_y = ceil_div(p->oh, p->block_rows);
     const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);
@@ -41,7 +41,8 @@ FC_INLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdiff_
 }
 
 /* Steps of numbers whose windows can be read in the image itself: those from `first` up to `end`. A
- * step at x reads the source numbers from x to (kw - 1) * c, or FILTER_PAST, past its own. */
+ * step at x reads the source numbers from x to (kw - 1) * c, or FILTER_PAST, past its own; in whole
+ * vectors, where it takes them from registers. */
 struct filter_inside {
     ptrdiff_t first, end;
 };
@@ -50,7 +51,8 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
                                              ptrdiff_t step)
 {
     const ptrdiff_t before = FC_MAX(p->left - b->x0, 0) * p->c;
-    const ptrdiff_t past = FC_MAX((p->kw - 1) * p->c, FILTER_PAST);
+    const ptrdiff_t beside = round_up((p->kw - 1) * p->c, V_LATER ? LANES : 1);
+    const ptrdiff_t past = FC_MAX(beside, FILTER_PAST);
     const ptrdiff_t after = (p->w + p->left - b->x0) * p->c - past;
     struct filter_inside in = {round_up(before, step), FC_MIN(after, b->cols * p->c) / step * step};
     if (p->dtype != REAL_DTYPE || in.end <= in.first)
@@ -165,13 +167,13 @@ static struct filter_rows filter_rows(const struct fc_filter2d *p, const struct 
         all.around[i] = lines + i * pitch;
         all.inside[i] = filter_fetch_around(p, lines + i * pitch, b, b->y0 - p->top + i, all.in,
                                             all.in.first == all.in.end);
-        if (FC_BITS != 8) /* who looks for what is not finite finds nothing past the end */
+        if (FC_BITS >= 32) /* who looks for what is not finite finds nothing past the end */
             memset(all.around[i] + source, 0, (size_t)step * sizeof(real));
     }
     return all;
 }
 
-#if FC_BITS == 8
+#if FC_BITS < 32 /* integers, which are finite */
 FC_INLINE void filter_mark(vec *wild, vec x) { (void)wild, (void)x; }
 FC_INLINE int filter_marked(vec wild) { return (void)wild, 0; }
 static int filter_wild(const struct fc_filter2d *p, const real *line, ptrdiff_t n)

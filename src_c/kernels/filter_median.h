@@ -3,10 +3,8 @@
  *
  * Columns are sorted first. Two rows of 3x3 windows share the order of the two source rows between;
  * columns of 5 pixels are sorted once for all windows that see them, into a line for each rank. Of
- * sorted columns the window's rows are then sorted, and of the numbers that may still be the middle
- * one, those with at most half of the others certainly above and at most half certainly below, the
- * smallest and the largest are put aside until the median is left. Results that nobody takes cost
- * nothing: the compiler drops them.
+ * sorted columns the window's rows are then sorted, after which few numbers may still be the middle
+ * one. Results that nobody takes cost nothing: the compiler drops them.
  *
  * Floats of 32 bits are compared as integers, which processors do at twice the pace. The bits of
  * numbers that are not negative are in order as they are: rows are taken for such until one turns out
@@ -75,23 +73,33 @@ FC_INLINE void median_sort5(vec *v)
         median_order(v + network[i][0], v + network[i][1]);
 }
 
-/* The middle one of an odd number n of vectors, of which it makes use. */
-FC_INLINE vec median_of(vec *v, const int n)
+FC_INLINE vec median_of_3(vec a, vec b, vec c)
 {
-    /* Of n / 2 + 2 of them neither the smallest nor the largest is the middle one. Their places are
-     * taken by the next, until three are left. */
-    int next = n / 2 + 2;
-    FC_UNROLL for (int last = n / 2 + 1; last >= 2; last--) {
-        FC_UNROLL for (int i = 0; i < (last + 1) / 2; i++)
-            median_order(v + i, v + last - i);
-        FC_UNROLL for (int i = 1; i <= last / 2; i++)
-            median_order(v, v + i);
-        FC_UNROLL for (int i = (last + 1) / 2; i < last; i++)
-            median_order(v + i, v + last);
-        if (last > 2)
-            v[0] = v[next++];
-    }
-    return v[1];
+    median_order(&a, &b);
+    return v_key_max(a, v_key_min(b, c));
+}
+
+/* Of three triples in order, by the largest of their lows, their middles, and the smallest of their
+ * highs. */
+FC_INLINE vec median_of_9(vec low, const vec middle[3], vec high)
+{
+    return median_of_3(low, median_of_3(middle[0], middle[1], middle[2]), high);
+}
+
+/* The middle one of 5x5 numbers whose rows and columns are sorted. With (r + 1) * (s + 1) of them
+ * no larger than that at (r, s), and (5 - r) * (5 - s) no smaller, it is on one of three
+ * diagonals, and the middle one of their 13 numbers. Of the first two of the upper diagonal the
+ * smaller is no larger than seven of the 13, and is put aside, as is that of the last two; so are
+ * the larger ones of the lower diagonal. Those that stay lie below and above (1, 3), or (3, 1):
+ * two triples in order. What is left is sorted into a third. */
+FC_INLINE vec median_of_sorted(vec (*v)[MEDIAN_LARGEST])
+{
+    vec rest[3] = {v[0][4], v[2][2], v[4][0]};
+    const vec low = v_key_max(v_key_max(v[0][3], v[1][2]), v_key_max(v[2][1], v[3][0]));
+    const vec high = v_key_min(v_key_min(v[1][4], v[2][3]), v_key_min(v[3][2], v[4][1]));
+    median_sort3(rest);
+    const vec middle[3] = {v[1][3], rest[1], v[3][1]};
+    return median_of_9(v_key_max(low, rest[0]), middle, v_key_min(high, rest[2]));
 }
 
 /* Where results go, which begin at column x: the first `direct` of a row to out, others to a line. */
@@ -144,9 +152,7 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, c
             }
         }
         FC_UNROLL for (int r = 0; r < rows; r++) {
-            median_sort3(middle[r]);
-            vec left[3] = {low[r], middle[r][1], high[r]};
-            median_store(&m, r, x, median_of(left, 3), plain);
+            median_store(&m, r, x, median_of_9(low[r], middle[r], high[r]), plain);
         }
     }
     return median_marked(wild, 2 + rows, plain);
@@ -193,21 +199,15 @@ static void median_5x5(const struct median_row *to, real *const *rank, ptrdiff_t
     const real *const local[] = {rank[0], rank[1], rank[2], rank[3], rank[4]};
     const struct median_row m = *to;
     for (ptrdiff_t x = 0; x < n; x += LANES) {
-        vec v[K * K], left[K * K];
-        int count = 0;
-        FC_UNROLL for (int i = 0; i < K * K; i++) {
-            v[i] = v_load(local[i / K] + x + i % K * m.c);
-            FC_KEEP(v[i]);
+        vec v[K][K];
+        FC_UNROLL for (int r = 0; r < K; r++) {
+            FC_UNROLL for (int s = 0; s < K; s++) {
+                v[r][s] = v_load(local[r] + x + s * m.c);
+                FC_KEEP(v[r][s]);
+            }
+            median_sort5(v[r]);
         }
-        FC_UNROLL for (int r = 0; r < K; r++)
-            median_sort5(v + r * K);
-        /* Rows and columns are sorted now: (r + 1) * (s + 1) numbers are no larger, (K - r) * (K -
-         * s) no smaller. */
-        FC_UNROLL for (int r = 0; r < K; r++)
-            FC_UNROLL for (int s = 0; s < K; s++)
-                if ((r + 1) * (s + 1) <= K * K / 2 + 1 && (K - r) * (K - s) <= K * K / 2 + 1)
-                    left[count++] = v[r * K + s];
-        median_store(&m, 0, x, median_of(left, 13), plain);
+        median_store(&m, 0, x, median_of_sorted(v), plain);
     }
 }
 
@@ -260,6 +260,7 @@ static int median_rows(struct median_row *m, const struct filter_rows *source, r
                                        {(const real *const *)source->around + first, in.end, n}};
     const int even = (b->y0 + first) % 2 == 0, two = k == 3 && even && b->y0 + first + 1 < b->y1;
     int marked = 0;
+    m->plain = m->plain && FC_BITS == 32; /* known when compiled, for the other types */
     if (m->plain && median_parts(m, part, rank, k, 1 + two, even, 1))
         m->plain = 0;
     if (!m->plain)

@@ -44,8 +44,8 @@ static void moments_store(const struct window_work *w, ptrdiff_t y, const real *
         const vec a = v_mul(count, square), a_rest = v_fma(count, square, v_sub(zero, a));
         const vec b = v_mul(sum, sum), b_rest = v_fma(sum, sum, v_sub(zero, b));
         const vec difference = v_max(zero, v_add(v_sub(a, b), v_sub(a_rest, b_rest)));
-        v_store(sums + i, slide_mean(sum, p->scale, 1));
-        v_store(squares + i, slide_mean(v_sqrt(difference), p->scale, 1));
+        v_store(sums + i, slide_mean(sum, p->scale));
+        v_store(squares + i, slide_mean(v_sqrt(difference), p->scale));
     }
     store_from_real((char *)p->out + at, sums, p->out_dtype, n);
     store_from_real((char *)p->more[0] + at, squares, p->out_dtype, n);

@@ -11,18 +11,16 @@
 #define SLIDE_STEP (SLIDE_VECTORS * LANES)
 #define SLIDE_LATER 8 /* shifts from it are no longer by v_later */
 
-#if FC_BITS == 8
-FC_INLINE vec slide_mean(vec sum, double n, const int mean) { return (void)n, (void)mean, sum; }
+#if FC_BITS < 32
+FC_INLINE vec slide_mean(vec sum, double n) { return (void)n, sum; }
 #else
 
-/* The mean of n numbers, or their sum. The quotient by a rounded 1 / n and what it lacks give the
+/* The mean of n numbers. The quotient by a rounded 1 / n and what it lacks give the
  * sum divided by n, rounded once (Markstein, 1990); a division takes far longer. */
-FC_INLINE vec slide_mean(vec sum, double n, const int mean)
+FC_INLINE vec slide_mean(vec sum, double n)
 {
     const vec inverse = v_set1((real)(1 / n)), q = v_mul(sum, inverse);
     const vec rest = v_fma(v_sub(v_set1(0), q), v_set1((real)n), sum);
-    if (!mean)
-        return sum;
     return v_if_less(v_abs(rest), v_set1((real)INFINITY), v_fma(rest, inverse, q), q);
 }
 #endif
@@ -78,7 +76,7 @@ FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], cons
 #endif
     }
     slide_mark(wild, first, join);
-#if V_LATER && FC_BITS == 8
+#if V_LATER && FC_BITS < 32
     if (c == 1) {
         first[SLIDE_VECTORS] = v_load(x + SLIDE_STEP);
         FC_UNROLL for (; s < SLIDE_LATER; s++) {
@@ -104,7 +102,7 @@ FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], cons
 }
 
 /* Did numbers meet what may be a NaN? Their results are wrong then. */
-FC_INLINE int slide_down(const struct slide_strip *strip, const int join, const int mean)
+FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
 {
     const struct slide_strip t = *strip;
     const struct fc_filter2d p = *t.p; /* which no store can change */
@@ -148,8 +146,11 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join, const 
                 acc[v] = window_join(acc[v], along[v], join);
         char *const out = t.out + (i - (p.kh - 1)) * pitch;
         real *const to = direct ? (real *)(void *)out : last;
+        if (join == FC_SUM && p.scale != 1)
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+                acc[v] = slide_mean(acc[v], p.scale);
         FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
-            v_store(to + v * LANES, slide_mean(acc[v], p.scale, mean));
+            v_store(to + v * LANES, acc[v]);
         if (!direct)
             store_from_real(out, last, p.out_dtype, t.count);
     }
@@ -162,14 +163,13 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join, const 
 static int slide(const struct slide_strip *t, int numbers)
 {
     switch (t->p->reduction | (numbers ? WINDOW_NUMBERS : 0)) {
-#if FC_BITS != 8
-    case FC_MAXIMUM: return slide_down(t, FC_MAXIMUM, 0);
-    case FC_MINIMUM: return slide_down(t, FC_MINIMUM, 0);
-    case FC_SUM | WINDOW_NUMBERS:
-        return t->p->scale != 1 ? slide_down(t, FC_SUM, 1) : slide_down(t, FC_SUM, 0);
+#if FC_BITS >= 32
+    case FC_MAXIMUM: return slide_down(t, FC_MAXIMUM);
+    case FC_MINIMUM: return slide_down(t, FC_MINIMUM);
+    case FC_SUM | WINDOW_NUMBERS: return slide_down(t, FC_SUM);
 #endif
-    case FC_MAXIMUM | WINDOW_NUMBERS: return slide_down(t, FC_MAXIMUM | WINDOW_NUMBERS, 0);
-    default: return slide_down(t, FC_MINIMUM | WINDOW_NUMBERS, 0);
+    case FC_MAXIMUM | WINDOW_NUMBERS: return slide_down(t, FC_MAXIMUM | WINDOW_NUMBERS);
+    default: return slide_down(t, FC_MINIMUM | WINDOW_NUMBERS);
     }
 }
 

@@ -20,7 +20,7 @@ enum { WINDOW_NUMBERS = 4 };
 FC_INLINE vec window_join(vec a, vec b, const int join)
 {
     switch (join) {
-#if FC_BITS != 8
+#if FC_BITS >= 32 /* of integers there are maxima and minima alone, and all are numbers */
     case FC_SUM: return v_add(a, b);
     case FC_MAXIMUM: return v_max(a, b);
     case FC_MINIMUM: return v_min(a, b);
@@ -53,7 +53,7 @@ static void window_terms(real *dst, const real *const *x, ptrdiff_t k, ptrdiff_t
 #define WINDOW_CASE(join) \
     case join: k == 2 ? window_terms_of(dst, x, 2, n, join) : window_terms_of(dst, x, k, n, join); break;
     switch (join) {
-#if FC_BITS != 8
+#if FC_BITS >= 32
         WINDOW_CASE(FC_SUM)
         WINDOW_CASE(FC_MAXIMUM)
         WINDOW_CASE(FC_MINIMUM)
@@ -132,7 +132,7 @@ struct window_work {
 /* How to join rows from s on. Only maxima and minima that meet a NaN take more than one operation. */
 FC_INLINE int window_how(const struct window_work *w, ptrdiff_t s)
 {
-    const int numbers = w->p->reduction != FC_SUM && (FC_BITS == 8 || s > w->wild);
+    const int numbers = w->p->reduction != FC_SUM && (FC_BITS < 32 || s > w->wild);
     return w->p->reduction | (numbers ? WINDOW_NUMBERS : 0);
 }
 
@@ -179,7 +179,7 @@ static void window_store(const struct window_work *w, ptrdiff_t y, const real *c
     for (ptrdiff_t j = 0; j < k; j++)
         rest[j] = row[j] + direct;
     window_terms(w->out, rest, k, w->n - direct, window_how(w, y));
-#if FC_BITS != 8
+#if FC_BITS >= 32
     if (p->scale != 1)
         for (ptrdiff_t i = 0; i < w->n; i += LANES)
             v_store(w->out + i, v_div(v_load(w->out + i), v_set1((real)p->scale)));

@@ -25,7 +25,7 @@ FC_INLINE void *take(char **scratch, ptrdiff_t count, size_t size)
 /* Does x replace acc as the maximum? A NaN does. (v_max, for one element) */
 FC_INLINE int exceeds(real x, real acc)
 {
-#if FC_BITS == 8
+#if FC_BITS < 32 /* integers */
     return x > acc;
 #else
     return x > acc || isnan(x);
@@ -63,6 +63,7 @@ FC_INLINE ptrdiff_t output_slice(const struct fc_conv2d *p, const struct steps *
     return n / p->od * to->sample + n % p->od * to->slice;
 }
 
+#if FC_BITS != 16 /* its kernels need none of these */
 /* Elements [i, i + LANES) of a row of n; zeros past its end. */
 FC_INLINE vec load_up_to(const real *row, ptrdiff_t i, ptrdiff_t n)
 {
@@ -101,3 +102,4 @@ FC_INLINE void split_phase(real *dst, const real *src, ptrdiff_t count, const pt
     for (; j < count; j++)
         dst[j] = src[j * step];
 }
+#endif

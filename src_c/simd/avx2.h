@@ -16,7 +16,7 @@ FC_INLINE __m256i later_bytes(__m256i a, __m256i b, const int n)
     case n: return n < 16 ? _mm256_alignr_epi8(between, a, n % 16) : _mm256_alignr_epi8(b, between, n % 16)
     switch (n) {
         LATER(1); LATER(2); LATER(3); LATER(4); LATER(5); LATER(6); LATER(7);
-        LATER(8); LATER(12); LATER(16); LATER(20); LATER(24);
+        LATER(8); LATER(10); LATER(12); LATER(14); LATER(16); LATER(20); LATER(24);
     default:
         LATER(28);
     }
@@ -36,7 +36,7 @@ FC_INLINE uint32_t within_16(const uint16_t *p, uint16_t from, uint16_t n)
     return ~(uint32_t)_mm_movemask_epi8(bytes) & 0xffff;
 }
 
-#if FC_BITS != 8
+#if FC_BITS >= 32
 /* All ones in the first n lanes: a window into ones followed by zeros. */
 FC_INLINE __m256i v_first(ptrdiff_t n)
 {
@@ -222,13 +222,29 @@ FC_INLINE vec v_shift_in(vec before, vec v)
 
 #else
 
+#if FC_BITS == 8
 typedef uint8_t real;
+#else
+typedef uint16_t real;
+#endif
 typedef __m256i vec;
-#define LANES 32
+#define LANES (256 / FC_BITS)
 
-FC_INLINE vec v_set1(real x) { return _mm256_set1_epi8((char)x); }
 FC_INLINE vec v_load(const real *p) { return _mm256_loadu_si256((const __m256i *)p); }
 FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_si256((__m256i *)p, v); }
+FC_INLINE vec v_later(vec a, vec b, const int n) { return later_bytes(a, b, n * (FC_BITS / 8)); }
+
+#endif
+
+#if FC_BITS == 16
+
+FC_INLINE vec v_set1(real x) { return _mm256_set1_epi16((short)x); }
+FC_INLINE vec v_larger(vec acc, vec x) { return _mm256_max_epu16(acc, x); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return _mm256_min_epu16(acc, x); }
+
+#elif FC_BITS == 8
+
+FC_INLINE vec v_set1(real x) { return _mm256_set1_epi8((char)x); }
 FC_INLINE vec v_load_n(const real *p, ptrdiff_t n)
 {
     real lanes[LANES] = {0};
@@ -241,7 +257,6 @@ FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n)
     v_store(lanes, v);
     memcpy(p, lanes, (size_t)n);
 }
-FC_INLINE vec v_later(vec a, vec b, const int n) { return later_bytes(a, b, n); }
 FC_INLINE vec v_max(vec acc, vec x) { return _mm256_max_epu8(acc, x); }
 FC_INLINE vec v_min(vec acc, vec x) { return _mm256_min_epu8(acc, x); }
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }

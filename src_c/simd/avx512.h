@@ -4,8 +4,8 @@
 #include "../platform.h"
 
 #define VEC_REGS 32
-#define V_LATER (FC_BITS == 8)
-#define V_PART (FC_BITS != 8)
+#define V_LATER (FC_BITS < 32)
+#define V_PART (FC_BITS >= 32)
 typedef __m512i v_places;
 
 FC_INLINE void v_stream_end(void) { _mm_sfence(); }
@@ -129,22 +129,21 @@ FC_INLINE vec v_shift_in(vec before, vec v)
 
 #else
 
+#if FC_BITS == 8
 typedef uint8_t real;
+#else
+typedef uint16_t real;
+#endif
 typedef __m512i vec;
-#define LANES 64
+#define LANES (512 / FC_BITS)
 
-FC_INLINE __mmask64 v_first(ptrdiff_t n) { return ((__mmask64)1 << n) - 1; }
-
-FC_INLINE vec v_set1(real x) { return _mm512_set1_epi8((char)x); }
 FC_INLINE vec v_load(const real *p) { return _mm512_loadu_si512(p); }
 FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_si512(p, v); }
-FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_epi8(v_first(n), p); }
-FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_epi8(p, v_first(n), v); }
 FC_INLINE vec v_later(vec a, vec b, const int n)
 {
     const __m512i after = _mm512_alignr_epi32(b, a, 4); /* alignr_epi8 works within 128-bit lanes */
 #define LATER(n) \
-    case n: return _mm512_alignr_epi8(after, a, n)
+    case n: return _mm512_alignr_epi8(after, a, n * (FC_BITS / 8))
     switch (n) {
         LATER(1); LATER(2); LATER(3); LATER(4); LATER(5); LATER(6);
     default:
@@ -152,6 +151,22 @@ FC_INLINE vec v_later(vec a, vec b, const int n)
     }
 #undef LATER
 }
+
+#endif
+
+#if FC_BITS == 16
+
+FC_INLINE vec v_set1(real x) { return _mm512_set1_epi16((short)x); }
+FC_INLINE vec v_larger(vec acc, vec x) { return _mm512_max_epu16(acc, x); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return _mm512_min_epu16(acc, x); }
+
+#elif FC_BITS == 8
+
+FC_INLINE __mmask64 v_first(ptrdiff_t n) { return ((__mmask64)1 << n) - 1; }
+
+FC_INLINE vec v_set1(real x) { return _mm512_set1_epi8((char)x); }
+FC_INLINE vec v_load_n(const real *p, ptrdiff_t n) { return _mm512_maskz_loadu_epi8(v_first(n), p); }
+FC_INLINE void v_store_n(real *p, vec v, ptrdiff_t n) { _mm512_mask_storeu_epi8(p, v_first(n), v); }
 FC_INLINE vec v_max(vec acc, vec x) { return _mm512_max_epu8(acc, x); }
 FC_INLINE vec v_min(vec acc, vec x) { return _mm512_min_epu8(acc, x); }
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }

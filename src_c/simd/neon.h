@@ -151,6 +151,18 @@ FC_INLINE vec v_zip_low(vec a, vec b) { return vzip1q_f64(a, b); }
 FC_INLINE vec v_zip_high(vec a, vec b) { return vzip2q_f64(a, b); }
 FC_INLINE vec v_shift_in(vec before, vec v) { return vextq_f64(before, v, 1); }
 
+#elif FC_BITS == 16
+
+typedef uint16_t real;
+typedef uint16x8_t vec;
+#define LANES 8
+
+FC_INLINE vec v_set1(real x) { return vdupq_n_u16(x); }
+FC_INLINE vec v_load(const real *p) { return vld1q_u16(p); }
+FC_INLINE void v_store(real *p, vec v) { vst1q_u16(p, v); }
+FC_INLINE vec v_larger(vec acc, vec x) { return vmaxq_u16(acc, x); }
+FC_INLINE vec v_smaller(vec acc, vec x) { return vminq_u16(acc, x); }
+
 #else
 
 typedef uint8_t real;

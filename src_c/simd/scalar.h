@@ -1,6 +1,7 @@
 /* One lane: the fallback on any processor, and the definition that every other ISA must match.
  *
- * The names that each simd header gives, for FC_BITS 32, 64 and (those marked *) 8:
+ * The names that each simd header gives, for FC_BITS 32, 64 and (those marked *) 8; for 16 what its
+ * few kernels take, from real to v_store, v_larger, v_smaller, v_later and within_16:
  *   real*, vec*, LANES*, VEC_REGS*       element, vector, its length, how many registers there are
  *   v_set1* v_load* v_store*             broadcast, unaligned load and store
  *   v_load_n* v_store_n*                 the first n lanes, 0 < n < LANES; the rest loads as 0
@@ -121,12 +122,14 @@ FC_INLINE real v_pow2(real n)
     memcpy(&x, &bits, sizeof bits);
     return x;
 }
+#elif FC_BITS == 16
+typedef uint16_t real;
 #else
 typedef uint8_t real;
 #endif
 typedef real vec;
 
-#if FC_BITS != 8
+#if FC_BITS >= 32
 #include "half.h"
 FC_INLINE vec v_load_half(const uint16_t *p) { return real_from_half(*p); }
 FC_INLINE void v_store_half(uint16_t *p, vec v) { *p = half_from_real(v); }
@@ -140,6 +143,8 @@ FC_INLINE void v_store_8(uint8_t *p, const vec v[4])
 #endif
 
 FC_INLINE vec v_set1(real x) { return x; }
+FC_INLINE vec v_larger(vec acc, vec x) { return x > acc ? x : acc; }
+FC_INLINE vec v_smaller(vec acc, vec x) { return x < acc ? x : acc; }
 FC_INLINE vec v_load(const real *p) { return *p; }
 FC_INLINE void v_store(real *p, vec v) { *p = v; }
 FC_INLINE vec v_even(vec a, vec b) { (void)b; return a; }
@@ -203,13 +208,9 @@ FC_INLINE sum sum_round(sum v, sum scale, float low, float high)
     const float x = sum_scaled(v, scale);
     return (sum)(int32_t)lrintf(x < low ? low : x > high ? high : x);
 }
-FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }
-FC_INLINE vec v_smaller(vec acc, vec x) { return v_min(acc, x); }
-#else
+#elif FC_BITS >= 32
 FC_INLINE vec v_max(vec acc, vec x) { return x > acc || isnan(x) ? x : acc; }
 FC_INLINE vec v_min(vec acc, vec x) { return x < acc || isnan(x) ? x : acc; }
-FC_INLINE vec v_larger(vec acc, vec x) { return x > acc ? x : acc; }
-FC_INLINE vec v_smaller(vec acc, vec x) { return x < acc ? x : acc; }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; }
 FC_INLINE vec v_add(vec a, vec b) { return a + b; }
 FC_INLINE vec v_sub(vec a, vec b) { return a - b; }
