@@ -21,7 +21,7 @@ def explain_plan(*call, **options):
 
     ``explain_plan(x, weight, ...)`` is about `conv2d`, ``explain_plan("conv3d", x, weight, ...)``
     about that one or `conv1d`, ``explain_plan("gaussian", image, 3, ...)`` about the function of
-    `fastconv.filters` that has this name. Nothing is computed, and x or the image is neither read
+    `fastconv.filters` that has this name, or is given in its place. Nothing is computed, and x or the image is neither read
     nor copied. To ask about a shape without the memory for it, pass arrays that repeat one number:
     ``np.broadcast_to(np.float32(0), shape)``.
 
@@ -79,8 +79,9 @@ def explain_plan(*call, **options):
     one thread  at least ..., limited by ...
     """
     name = "conv2d"
-    if call and isinstance(call[0], str):
+    if call and (isinstance(call[0], str) or callable(call[0])):
         name, *call = call
+        name = getattr(name, "__name__", name)
     return (_explain_conv if name in CONVOLUTIONS else _explain_filter)(name, call, options)
 
 

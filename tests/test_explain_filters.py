@@ -187,3 +187,8 @@ def test_errors(call, options, error, words):
         explain_plan(*call, **options)
     assert words in str(caught.value) and "\n" not in str(caught.value)
     assert np.all(filters.box(np.ones((9, 9)), 3) == 1)  # nobody asks any more
+
+
+def test_a_function_in_the_place_of_its_name():
+    image = np.zeros((40, 50), np.uint8)
+    assert explain_plan(filters.median, image, 5) == explain_plan("median", image, 5)

@@ -239,7 +239,7 @@ def test_evaluation_takes_lists(digits):
     assert nn.evaluate(model, x, labels.tolist()) == nn.evaluate(model, x, labels)
     for arguments, message in (
         ((x, labels[:5]), "evaluate: x has 300 samples and y 5, expected as many"),
-        ((x, labels - 1), "evaluate: labels has -1, expected 0 to 9"),
+        ((x, labels - 1), "evaluate: y has -1, expected 0 to 9"),
         ((x.astype("f8"), labels), "evaluate: x has dtype float64, expected float32, uint8"),
     ):
         with pytest.raises((TypeError, ValueError), match=message):
@@ -339,7 +339,7 @@ def test_a_gradient_that_is_not_a_number():
             {"x": np.zeros((2, 3, 8, 8), np.float32)},
             "layer 0 (Conv2d): x has shape (2, 3, 8, 8), expected (N, 1, H, W)",
         ),
-        ({"y": np.array([0, 10])}, "fit: labels has 10, expected 0 to 9 (10 classes)"),
+        ({"y": np.array([0, 10])}, "fit: y has 10, expected 0 to 9 (10 classes)"),
         ({"x": np.zeros((2, 1, 8, 8))}, "fit: x has dtype float64, expected float32, uint8"),
         ({"epochs": 0}, "fit: epochs is 0, expected at least 1"),
         ({"batch_size": 2.0}, "fit: batch_size is 2.0, expected an integer"),

@@ -104,19 +104,19 @@ def _pair(function, y, target):
     return y, target
 
 
-def checked_labels(function, labels, n, classes):
+def checked_labels(function, labels, n, classes, name="labels"):
     """Labels of n samples, as an array; refuses others than integers of so many classes."""
-    labels = _arrays.as_array(function, "labels", labels)
+    labels = _arrays.as_array(function, name, labels)
     if labels.dtype.kind not in "iu":
-        raise TypeError(f"{function}: labels has dtype {labels.dtype}, expected integers")
+        raise TypeError(f"{function}: {name} has dtype {labels.dtype}, expected integers")
     if labels.shape != (n,):
-        raise ValueError(f"{function}: labels has shape {labels.shape}, expected {(n,)}")
+        raise ValueError(f"{function}: {name} has shape {labels.shape}, expected {(n,)}")
     if n == 0:
         raise ValueError(f"{function}: logits has no samples, expected at least one")
     if labels.min() < 0 or labels.max() >= classes:
         wrong = labels[(labels < 0) | (labels >= classes)][0]
         raise ValueError(
-            f"{function}: labels has {shown(int(wrong))}, expected 0 to {classes - 1} "
+            f"{function}: {name} has {shown(int(wrong))}, expected 0 to {classes - 1} "
             f"({classes} classes)"
         )
     return labels

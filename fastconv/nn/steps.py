@@ -112,13 +112,15 @@ def checked_data(function, model, name, x, y, loss):
     x = _arrays.readable(function, name, x, (dtype_of(model).name, "uint8"))
     y = _arrays.as_array(function, "y", y)
     counts = [len(np.atleast_1d(each)) for each in (x, y)]
-    if not counts[0] or counts[0] != counts[1]:
+    if not counts[0]:
+        raise ValueError(f"{function}: {name} has 0 samples, expected at least one")
+    if counts[0] != counts[1]:
         raise ValueError(
             f"{function}: {name} has {counts[0]} samples and y {counts[1]}, expected as many"
         )
     results = model.output_shape((min(2, counts[0]), *x.shape[1:]))
     if loss is losses.cross_entropy:
-        losses.checked_labels(function, y, counts[0], results[-1])
+        losses.checked_labels(function, y, counts[0], results[-1], "y")
     return x, y
 
 
