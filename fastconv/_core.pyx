@@ -14,7 +14,8 @@ from libc.stdint cimport uintptr_t
 
 
 cdef extern from "Python.h":
-    # Its error is only that a call takes the long way: no try, which costs as much as the call.
+    # Its error, be it of memory, is only that a call takes the long way, which says what is wrong:
+    # no try, which costs as much as the call.
     int get_buffer "PyObject_GetBuffer"(object array, Py_buffer *view, int flags) noexcept
 
 

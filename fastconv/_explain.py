@@ -21,9 +21,9 @@ def explain_plan(*call, **options):
 
     ``explain_plan(x, weight, ...)`` is about `conv2d`, ``explain_plan("conv3d", x, weight, ...)``
     about that one or `conv1d`, ``explain_plan("gaussian", image, 3, ...)`` about the function of
-    `fastconv.filters` that has this name, or is given in its place. Nothing is computed, and x or the image is neither read
-    nor copied. To ask about a shape without the memory for it, pass arrays that repeat one number:
-    ``np.broadcast_to(np.float32(0), shape)``.
+    `fastconv.filters` that has this name, or is given in its place. Nothing is computed, and x or
+    the image is neither read nor copied. To ask about a shape without the memory for it, pass
+    arrays that repeat one number: ``np.broadcast_to(np.float32(0), shape)``.
 
     Parameters
     ----------

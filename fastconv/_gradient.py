@@ -151,6 +151,8 @@ def weight_plan(function, geometry, threads, algorithm):
     """The plan of `by_weight`, whose memory is refused here, before anything is written."""
     task, parts, threads = _plan.weight_gradient(geometry, algorithm != "direct", threads)
     _arrays.check_scratch(function, task, threads)
+    if task.algorithm == _plan.WINOGRAD_WEIGHT_GRADIENT:  # which may have to be taken instead
+        weight_plan(function, geometry, threads, "direct")
     return task, parts, threads
 
 
@@ -168,7 +170,7 @@ def by_weight(function, geometry, x, dy, result, threads, algorithm):
             np.add(total, each, out=total)
     if total is not result:
         result[...] = total.swapaxes(1, 2)
-    if task.algorithm == _plan.WINOGRAD_WEIGHT_GRADIENT and not np.isfinite(result.sum()):
+    if task.algorithm == _plan.WINOGRAD_WEIGHT_GRADIENT and not np.isfinite(result).all():
         # The transforms take what is not finite, or overflows, to taps that do not see it.
         by_weight(function, g, x, dy, result, threads, "direct")
 

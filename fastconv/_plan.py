@@ -95,7 +95,8 @@ GRADIENT_PIXELS, GRADIENT_PARTS = 512, 8
 GRADIENT_PART_WEIGHTS, GRADIENT_PART_TERMS = 2**19, 2**20
 # What its unit keeps at most in an L2 cache: lines of input, sums.
 GRADIENT_LINE_BYTES, GRADIENT_SUM_BYTES = 256 * 1024, 320 * 1024
-# Channels on their own, whose planes are units: from so many on, if one row's input is not more.
+# Channels on their own, whose planes are units: from so many on, if one row's input, and its sums,
+# are not more.
 GRADIENT_PLANES, GRADIENT_PLANE_BYTES = 8, 2**20
 # By Winograd's transforms it is of this scheme, and as accurate as plain sums from so many tiles
 # on. Bits follow from a block of them, so that knows nothing of this machine: transformed input and
@@ -587,7 +588,9 @@ def _winograd_gradient(g, isa):
 def _gradient_of_planes(g):
     """Is a gradient by weights one of planes, with pixels in the lanes?"""
     alone = g.layout == "NCHW" and g.c == g.k == 1 and g.groups >= GRADIENT_PLANES
-    return alone and g.cols.stride == 1 and _input(g, 1, g.cols.o) <= GRADIENT_PLANE_BYTES
+    taps = g.rows.k * (g.cols.k + 2)
+    fits = max(_input(g, 1, g.cols.o), 16 * taps * g.bits // 8) <= GRADIENT_PLANE_BYTES
+    return alone and g.cols.stride == 1 and fits
 
 
 def _gradient_parts(g, blocks):

@@ -14,11 +14,13 @@
 
 #if defined(_MSC_VER) && !defined(__clang__)
 #define FC_INLINE static __forceinline
+#define FC_INLINE_OR_NOT static __inline
 #define FC_NOINLINE static __declspec(noinline)
 #define FC_SMALL FC_NOINLINE
 #define FC_UNROLL
 #else
 #define FC_INLINE static inline __attribute__((always_inline, unused))
+#define FC_INLINE_OR_NOT static inline __attribute__((unused))
 #define FC_NOINLINE static __attribute__((noinline, unused))
 /* Compiled for size, and so is what calls it whatever happens. */
 #define FC_SMALL static __attribute__((noinline, unused, cold))

@@ -640,6 +640,10 @@ OPERATIONS = {
     "max_pool2d of pairs": Operation(
         max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 6, 2 * w)}, {"kernel_size": 2},
     ),
+    "max_pool2d of low planes": Operation(  # many rows of outputs at the end of the array
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (3, 20, 1, 2 * w)},
+        {"kernel_size": 2, "stride": (1, 2), "padding": ((9, 9), (0, 0))},
+    ),
     "max_pool2d of triples": Operation(
         max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, 2 * w)},
         {"kernel_size": 3, "stride": 2, "padding": 1},

@@ -360,3 +360,27 @@ def test_scratch_memory_of_transformed_gradients(c):
     task, _, _ = _plan.weight_gradient(geometry, True, 1)
     assert (task.algorithm == "winograd_weight_grad") == (c <= 341)
     assert task.scratch_bytes <= MOST_BYTES
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_depthwise_gradients_of_what_is_not_finite(isa, layout, value, padding):
+    """A pixel in the last column is seen by the taps of the last column, if nothing is padded."""
+    x = np.ones((2, 9, 16, 16), np.float32)
+    dy = np.ones((2, 9, 14 + 2 * padding, 14 + 2 * padding), np.float32)
+    x[1, 4, 0, 15] = value
+    dweight = conv2d_backward(
+        to_layout(dy, layout), to_layout(x, layout), np.zeros((9, 1, 3, 3), np.float32),
+        padding=padding, groups=9, layout=layout, output_mask=(False, True, False),
+    )[1]  # fmt: skip
+    seen = np.zeros((9, 1, 3, 3), bool)
+    seen[4, 0, : 1 + padding, 2 - padding :] = True
+    assert_array_equal(~np.isfinite(dweight), seen)
+
+
+def test_sums_that_overflow_give_no_warning():
+    """Each weight's gradient is finite, their sum is not."""
+    x, weight = np.full((4, 16, 24, 24), 3e16, np.float32), np.zeros((16, 16, 3, 3), np.float32)
+    with np.errstate(all="raise"):
+        dweight = conv2d_backward(x, x, weight, padding=1, output_mask=(False, True, False))[1]
+    assert np.isfinite(dweight).all()

@@ -448,6 +448,7 @@ def test_a_damaged_checkpoint(digits, tmp_path):
     lacking = {key: array for key, array in arrays.items() if key != "model/6.bias"}
     for broken in (
         (lacking, text),
+        ({key: arrays[key] for key in arrays if not key.startswith("optimizer/")}, text),
         (arrays | {"a/b": RNG.random(2)}, text),
         (arrays, text | {"history": {"losses": []}}),
         (arrays, {key: text[key] for key in text if key != "lr"}),

@@ -186,10 +186,11 @@ class GELU(_Gated):
         if self.fused:
             return super()._compute(x, y, threads)
         inner = self._buffer("slopes", x.shape, x.dtype)
-        np.multiply(x, x, out=inner)
-        np.multiply(inner, 0.044715 * TANH_SCALE, out=inner)
-        np.add(inner, TANH_SCALE, out=inner)
-        np.multiply(inner, x, out=inner)
+        with np.errstate(over="ignore"):  # an infinity has the tangent of large numbers
+            np.multiply(x, x, out=inner)
+            np.multiply(inner, 0.044715 * TANH_SCALE, out=inner)
+            np.add(inner, TANH_SCALE, out=inner)
+            np.multiply(inner, x, out=inner)
         apply("tanh", inner, y, threads)
         np.add(y, 1, out=y)
         np.multiply(y, x, out=y)

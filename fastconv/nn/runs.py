@@ -104,6 +104,7 @@ class Run:
                     f"fit: {path} has {key} {_arrays.shown(said.get(key))}, expected "
                     f"{_arrays.shown(mine)}: it is a checkpoint of another training"
                 )
+        before = {name: array.copy() for name, array in self.model.state_dict().items()}
         try:
             parts = {"model": {}, "optimizer": {}, "best": {}}
             for key, array in arrays.items():
@@ -113,6 +114,7 @@ class Run:
             self.model.load_state_dict(parts["model"])
             self.optimizer.load_state_dict(parts["optimizer"])
         except (KeyError, TypeError, ValueError) as error:
+            self.model.load_state_dict(before)
             raise ValueError(f"fit: {path} is damaged: {error}") from None
         self.optimizer.lr, self.best, self.history = lr, parts["best"] or None, history
 

@@ -72,17 +72,28 @@ FC_INLINE void gradient_panel_taps_of(const struct fc_conv2d *p, const real *x, 
         FC_UNROLL for (int t = 0; t < PANEL_TAP_COLUMNS; t++)
             FC_UNROLL for (int v = 0; v < VECTORS; v++)
                 acc[r][t][v] = v_load(sums + r * pitch_sums + t * PANEL_SUMS + v * LANES);
-    for (ptrdiff_t y = 0; y < rows; y++, dy += ow, x += p->stride_h * pitch)
-        for (ptrdiff_t i = 0; i < ow; i += PANEL_SUMS)
+    for (ptrdiff_t y = 0; y < rows; y++, dy += ow, x += p->stride_h * pitch) {
+        for (ptrdiff_t i = 0; i < whole; i += PANEL_SUMS)
             FC_UNROLL for (int v = 0; v < VECTORS; v++) {
                 const ptrdiff_t at = i + v * LANES;
-                vec each = i < whole ? v_load(dy + at) : load_up_to(dy, at, ow);
+                vec each = v_load(dy + at);
                 FC_KEEP(each);
                 FC_UNROLL for (int r = 0; r < nr; r++)
                     FC_UNROLL for (int t = 0; t < PANEL_TAP_COLUMNS; t++)
                         acc[r][t][v] =
                             v_fma(v_load(x + r * apart + at + t * step), each, acc[r][t][v]);
             }
+        /* Zeros by zeros past the end of dy: pixels there may be infinite. */
+        if (whole < ow)
+            FC_UNROLL for (int v = 0; v < VECTORS; v++) {
+                const ptrdiff_t at = whole + v * LANES;
+                const vec each = load_up_to(dy, at, ow);
+                FC_UNROLL for (int r = 0; r < nr; r++)
+                    FC_UNROLL for (int t = 0; t < PANEL_TAP_COLUMNS; t++)
+                        acc[r][t][v] = v_fma(load_up_to(x + r * apart + t * step, at, ow), each,
+                                             acc[r][t][v]);
+            }
+    }
     FC_UNROLL for (int r = 0; r < nr; r++)
         FC_UNROLL for (int t = 0; t < PANEL_TAP_COLUMNS; t++)
             FC_UNROLL for (int v = 0; v < VECTORS; v++)

@@ -7,7 +7,7 @@
  * the ends of a line is copied, beside the border. */
 
 #define FILTER_AHEAD 4 /* rows between a line and the one that is fetched for later */
-#define FILTER_PAST (V_LATER * LANES) /* numbers past its own that a step reads at least */
+#define FILTER_PAST (V_LATER * LANES) /* numbers past its own that a step may read, taps or not */
 
 #if V_LATER
 /* Vector v of the numbers that are `shift` after x. A load that crosses a cache line, as every other

@@ -339,7 +339,7 @@ FC_INLINE int pool_is_of_planes(const struct fc_pool *p, const struct pool_block
 {
     const ptrdiff_t k = p->w.k;
     return p->c == 1 && !pool_prepares(p) && p->d.o == 1 && p->d.n == 1 && p->d.k == 1 &&
-           p->d.before == 0 && (k == 2 || (FC_BITS == 32 && k == 3)) && p->h.k == k &&
+           p->d.before == 0 && p->h.before + p->h.after < k && (k == 2 || (FC_BITS == 32 && k == 3)) && p->h.k == k &&
            p->h.dilation == 1 && p->w.dilation == 1 && p->w.stride == 2 && b->inside <= k - 2 &&
            b->end - b->begin == p->w.o && b->whole.end - b->whole.begin == p->w.o &&
            b->inside + b->count == b->span;

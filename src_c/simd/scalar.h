@@ -24,8 +24,8 @@
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_part(a, b, v_places_from(n))       elements n, n + 1, ... of a followed by b, n <= LANES: where V_PART
  *                                        is 1, and that is faster than a load across two cache lines
- *   v_later(a, b, n)                     elements n, n + 1, ... of a followed by b, for an n from 1 to 7 that
- *                                        is known when compiled: where V_LATER is 1, and so for 8
+ *   v_later*(a, b, n)                    elements n, n + 1, ... of a followed by b, for an n from 1 to 7 that
+ *                                        is known when compiled: where V_LATER is 1
  *   v_shift_in(before, v)                the last element of before, then all but the last of v
  *   within_16*(p, from, n)               bit i of 16: is p[i] - from, modulo 2**16, less than n?
  *   v_add v_sub v_mul v_div              as the operators
@@ -51,9 +51,9 @@
  * taken for. */
 #undef FC_UNROLL
 #define FC_UNROLL
-#if defined(__GNUC__) && (defined(FC_X86) || defined(FC_ARM64)) /* where others are the fast ones */
+#if defined(FC_X86) || defined(FC_ARM64) /* where others are the fast ones */
 #undef FC_INLINE
-#define FC_INLINE static inline __attribute__((unused))
+#define FC_INLINE FC_INLINE_OR_NOT
 #endif
 #undef FC_KEEP
 #define FC_KEEP(number) ((void)(number))
