@@ -29,6 +29,9 @@ def replacing(path):
                 _lock(file)
             yield file
         os.replace(partial, path)
+    except OSError as error:  # a full disk's has no name, and the temporary one says little
+        error.filename, error.filename2 = str(path), None
+        raise
     finally:
         partial.unlink(missing_ok=True)
         _partial.discard(partial)

@@ -4,6 +4,7 @@ import argparse
 import math
 
 from fastconv import __version__
+from fastconv._progress import visible
 
 _FILTER_EPILOG = """\
 KERNEL is
@@ -34,7 +35,7 @@ _BORDERS = ("reflect", "edge", "symmetric", "wrap", "constant")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{visible(f'{self.prog}: {message}')} (see {self.prog} --help)\n")
 
 
 def build_parsers():
