@@ -285,7 +285,7 @@ def _run_train(options):
               file=sys.stderr)
         return 128 + signal.SIGINT
     for name, series in (("training", history.loss), ("test", history.validation_loss)):
-        print(f"{name} loss: {series[0]:.3f} {_train.curve(series)} {series[-1]:.3f}")
+        print(f"{name} loss: {series[0]:.3g} {_train.curve(series)} {series[-1]:.3g}")
     print(f"test accuracy: {accuracy:.1%} of {counts.sum()} images, "
           f"after {clock(time.monotonic() - start)}"
           + (f"; images left out: {failures.count()}" if failures else ""))

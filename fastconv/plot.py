@@ -107,8 +107,11 @@ def training(history):
         axes.set(xlabel="epoch", ylabel=name, yscale="log" if name == "loss" else "linear")
         axes.grid(alpha=0.3)
         if history.best_epoch >= 0 and history.validation_loss:
-            best = history.best_epoch + 1
-            axes.axvline(best, color=SOFT, lw=0.8, ls=":", label=f"least loss, epoch {best}")
+            best, kept = history.best_epoch + 1, history.kept_epoch + 1
+            label = f"least loss, epoch {best}"
+            if kept:
+                label += ", kept" if kept == best else f"; kept is epoch {kept}"
+            axes.axvline(best, color=SOFT, lw=0.8, ls=":", label=label)
         axes.legend(frameon=False, fontsize=8)
     return figure
 
@@ -142,8 +145,9 @@ def confusion(labels, results, classes=None):
             j, i, counts[i, j], ha="center", va="center", fontsize=8,
             color=SOFT if i == j else "black",
         )  # fmt: skip
-    axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0)
-    axes.set_yticks(range(len(names)), names)
+    plain = {"parse_math": False}
+    axes.set_xticks(range(len(names)), names, rotation=90 * (max(map(len, names)) > 2), **plain)
+    axes.set_yticks(range(len(names)), names, **plain)
     right = np.trace(counts) / max(1, counts.sum())
     axes.set(xlabel="taken for", ylabel="is", title=f"{right:.1%} of {counts.sum()} right")
     return figure

@@ -1,8 +1,10 @@
 """`fastconv train` and `fastconv predict`, and the pictures of networks."""
 
+import io
 import re
 import signal
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -282,6 +284,20 @@ def test_without_matplotlib(fastconv, tmp_path, monkeypatch):
         plot.training(nn.History())
 
 
+def test_a_rate_that_is_too_high_is_one_line(fastconv, tmp_path):
+    """On the way to what is not finite nothing warns."""
+    write_images(tmp_path / "data", {"a": 5, "b": 5})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for lr in ("1e9", "1e30"):
+            arguments = ("--lr", lr, "--size", 8, "--epochs", 4, "--batch-size", 2)
+            code, _, err = fastconv("train", "data", "-o", f"out{lr}", *arguments)
+            *epochs, last = err.splitlines()
+            assert all(line.startswith("epoch ") for line in epochs)
+            if lr == "1e30":
+                assert (code, last[:34]) == (2, "fastconv: train_step: the loss is ")
+
+
 def test_curve():
     assert _train.curve([1, 1e-1, 1e-2]) == "█▅▁"
     assert _train.curve([1, 1]) == "▁▁"
@@ -300,7 +316,12 @@ def test_pictures():
     history = nn.History([2.0, 1], [0.5, 0.6], [2.0, 1.5], [0.4, 0.5], [], 1)
     labels = [text.get_text() for text in plot.training(history).axes[0].get_legend().texts]
     assert labels == ["training, 1 at last", "validation, 1.5 at last", "least loss, epoch 2"]
-    figure = plot.confusion([0, 1, 1], np.eye(3)[[0, 1, 2]], ["a", "b", "c"])
+    for kept, label in ((1, "epoch 2, kept"), (0, "epoch 2; kept is epoch 1")):
+        history.kept_epoch = kept
+        legend = plot.training(history).axes[0].get_legend()
+        assert legend.texts[-1].get_text() == f"least loss, {label}"
+    figure = plot.confusion([0, 1, 1], np.eye(3)[[0, 1, 2]], ["a", "b", "$x_$"])
+    figure.savefig(io.BytesIO())
     assert figure.axes[0].get_title() == "66.7% of 3 right"
     right = plot.saliency(model, image, label=2).axes[1]
     gradient = model[3].weight.value[2].reshape(4, 4, 4) * (model[0](image[None])[0] > 0)

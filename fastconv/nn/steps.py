@@ -70,7 +70,8 @@ def take_step(model, optimizer, x, y, loss, threads):
         for module, before in statistics:
             module._statistics = before
         raise
-    optimizer.step()
+    with np.errstate(all="ignore"):
+        optimizer.step()
     return value, result
 
 
@@ -99,8 +100,9 @@ def _where_gradients_end(model):
 def evaluate(model, x, y, loss=losses.cross_entropy, batch_size=256, threads=None):
     """Give the loss on all samples, and the share of them whose largest result is at y's label."""
     x, y = checked_data("evaluate", model, "x", x, y, loss)
-    result = model.predict(floats(x, dtype_of(model)), batch_size, threads)
-    return loss(result, y)[0], right(result, y) / len(x)
+    with np.errstate(all="ignore"):  # a NaN says enough
+        result = model.predict(floats(x, dtype_of(model)), batch_size, threads)
+        return loss(result, y)[0], right(result, y) / len(x)
 
 
 def dtype_of(model):
@@ -119,7 +121,7 @@ def checked_data(function, model, name, x, y, loss):
             f"{function}: {name} has {counts[0]} samples and y {counts[1]}, expected as many"
         )
     results = model.output_shape((min(2, counts[0]), *x.shape[1:]))
-    if loss is losses.cross_entropy:
+    if getattr(loss, "func", loss) is losses.cross_entropy:  # weighted, say, by a partial
         losses.checked_labels(function, y, counts[0], results[-1], "y")
     return x, y
 

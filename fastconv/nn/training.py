@@ -178,7 +178,9 @@ def fit(
         vars(optimizer).update(before)
     if status is not None:
         status.clear()
+    history.kept_epoch = history.epochs - 1
     if run.best is not None:
+        history.kept_epoch = history.best_epoch
         model.load_state_dict(run.best)
     model.eval()
     return history
