@@ -39,16 +39,16 @@ def takes_bool(function):
         array = image if type(image) is np.ndarray else _arrays.as_array(name, "image", image)
         if array.dtype != bool:
             return function(image, *arguments, **options)
-        pixels = array.view(np.uint8)
+        pixels, cval = array.view(np.uint8), options.get("cval", 0)
+        if isinstance(cval, bool | np.bool_):
+            cval = options["cval"] = int(cval)
         asked_for = options.get("out_dtype")
         out_dtype = checked_out_dtype(name, bool if asked_for is None else asked_for, call.dtypes)
         if out_dtype.kind != "b":
             return function(pixels, *arguments, **options)
         if options.get("structure") is not None:
             raise ValueError(f"{name}: structure has heights, expected none for a bool image")
-        cval, out = options.get("cval", 0), options.get("out")
-        if isinstance(cval, bool | np.bool_):
-            cval = options["cval"] = int(cval)
+        out = options.get("out")
         if _arrays.number(name, "cval", cval) not in (0, 1):
             raise ValueError(f"{name}: cval is {cval}, expected 0 or 1 for a bool image")
         if out is not None:
