@@ -30,7 +30,7 @@ def replacing(path):
             yield file
         os.replace(partial, path)
     except OSError as error:  # a full disk's has no name, and the temporary one says little
-        error.filename, error.filename2 = str(path), None
+        error.filename = str(path)
         raise
     finally:
         partial.unlink(missing_ok=True)

@@ -110,7 +110,7 @@ def _add_predict(commands):
         "predict", help="say what a trained network takes images for",
         description="Print the most probable classes of each image.",
     )
-    parser.add_argument("model", metavar="MODEL", help="model.safetensors of fastconv train")
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors or OUTDIR of train")
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="file, folder or quoted glob")
     parser.add_argument("--invert", action="store_true",
                         help="black for white: digits are learned white on black")

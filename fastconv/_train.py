@@ -92,6 +92,8 @@ def curve(values):
 
 def predictor(path, invert=False, threads=None):
     """Give a function from the path of an image to (class, probability) pairs, best first."""
+    path = Path(path)
+    path = path / MODEL if path.is_dir() else path  # where `train` wrote it
     model = nn.load(path).to("float32")
     try:
         classes, size, channels = (model.metadata[key] for key in ("classes", "size", "channels"))

@@ -204,6 +204,7 @@ def _find_all(inputs, recursive, outdir, tasks):
     What is hidden is counted in `tasks`.
     """
     for given in inputs:
+        given = given or "''"  # which is not this folder
         path = Path(given)
         if path.is_dir():
             yield from _walk(path, recursive, outdir, tasks)

@@ -161,6 +161,7 @@ def test_a_file_that_is_no_image_by_name(fastconv, here):
     (["sharpn", "photos"], "did you mean sharpen"),
     (["nan.txt", "photos"], "nan in row 1, column 1"),
     (["sharpen", "nowhere.png"], "no such file or folder: nowhere.png"),
+    (["sharpen", ""], "no such file or folder: ''"),
     (["sharpen", "empty"], "no images found in empty (-r looks into subfolders)"),
     (["sharpen", "*.gif"], "no images match *.gif"),
     (["sharpen", "photos/coffee.png", "other/coffee.png"], "both become"),

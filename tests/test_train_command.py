@@ -96,7 +96,7 @@ def test_train_on_a_folder(fastconv, tmp_path, monkeypatch):
     assert out.startswith("data/red/3.png: red ")
     assert err == ("fastconv predict: broken.png: not a PNG, JPEG, TIFF, WebP or BMP image\n")
     for given in ("data/red", "data/red/*.png"):
-        code, out, err = fastconv("predict", "out/model.safetensors", given)
+        code, out, err = fastconv("predict", "out", given)
         assert (code, err, out.count("\n")) == (0, "", 15)
     code, out, err = fastconv("predict", "out/model.safetensors", "*.gif", "none.png", "data")
     assert (code, out) == (2, "")
@@ -245,7 +245,7 @@ def test_an_interrupted_training_is_not_overwritten(fastconv, tmp_path, monkeypa
         (["predict", "odd.npz", "x.png"], "odd.npz says nothing of classes"),
         (["predict", "text.npz", "x.png"], "text.npz is damaged or no model: it is no zip archive"),
         (["predict", "text", "x.png"], "text is damaged or no model"),
-        (["predict", "empty", "x.png"], "Is a directory: 'empty'"),
+        (["predict", "empty", "x.png"], "No such file or directory: 'empty/model.safetensors'"),
         (["train", "--seed", "-1"], "seed is -1, expected an integer of at least 0"),
         (["train", "--lr", "-1"], "lr is -1.0, expected at least 0"),
         (["train", "full", "--size", "3"], "image_classifier: size is 3, expected at least 4"),
@@ -296,6 +296,22 @@ def test_a_rate_that_is_too_high_is_one_line(fastconv, tmp_path):
             assert all(line.startswith("epoch ") for line in epochs)
             if lr == "1e30":
                 assert (code, last[:34]) == (2, "fastconv: train_step: the loss is ")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX limits")
+def test_a_full_disk_is_one_line(tmp_path):
+    write_images(tmp_path / "data", {"a": 3, "b": 3})
+    run_python(f"""
+        import contextlib, io, os, resource
+        from fastconv import cli, nn
+        os.chdir({str(tmp_path)!r})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9999, 9999))
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            code = cli.main(["train", "data", "-o", "out", "--epochs", "1", "--size", "8"])
+        expected = "fastconv: File too large: 'out/checkpoint.safetensors'\\n"
+        assert (code, err.getvalue()) == (2, expected)
+        assert os.listdir("out") == []
+    """)
 
 
 def test_curve():
