@@ -112,7 +112,8 @@ def training(history):
             if kept:
                 label += ", kept" if kept == best else f"; kept is epoch {kept}"
             axes.axvline(best, color=SOFT, lw=0.8, ls=":", label=label)
-        axes.legend(frameon=False, fontsize=8)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
     return figure
 
 
@@ -134,6 +135,8 @@ def confusion(labels, results, classes=None):
     """
     counts = counted(labels, results)
     names = [str(each) for each in (range(len(counts)) if classes is None else classes)]
+    if len(names) != len(counts):
+        raise ValueError(f"confusion: classes has {len(names)} names, expected {len(counts)}")
     side = 2.2 + 0.42 * len(names)
     figure = _figure(side, side)
     axes = figure.subplots()

@@ -4,6 +4,7 @@ import numpy as np
 
 from fastconv import _arrays
 from fastconv.nn import losses
+from fastconv.nn.module import Module
 from fastconv.nn.optimizers import Optimizer
 
 
@@ -111,6 +112,8 @@ def dtype_of(model):
 
 def checked_data(function, model, name, x, y, loss):
     """The samples as arrays; refuses what does not fit the model."""
+    if not isinstance(model, Module):
+        raise TypeError(f"{function}: model is {_arrays.shown(model)}, expected a Module")
     x = _arrays.readable(function, name, x, (dtype_of(model).name, "uint8"))
     y = _arrays.as_array(function, "y", y)
     counts = [len(np.atleast_1d(each)) for each in (x, y)]

@@ -201,6 +201,8 @@ def _optimizer(model, optimizer, lr):
         return kind(model.parameters(), **({} if lr is None else {"lr": lr}))
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer is {optimizer!r}, expected one, or its name")
+    if not {*map(id, optimizer.parameters)} <= {*map(id, model.parameters())}:
+        raise ValueError("fit: optimizer has another model's parameters, expected this one's")
     if lr is not None:
         raise ValueError(f"fit: lr is {lr}, expected None: the optimiser has one")
     return optimizer
