@@ -138,9 +138,9 @@ def test_scratch_memory():
 @pytest.mark.parametrize(("stride", "error", "words"), [
     (0, ValueError, "stride is 0, expected at least 1"),
     ((2, -1), ValueError, "stride is -1, expected at least 1"),
-    (1.0, TypeError, "stride is 1.0, expected an integer"),
+    (1.0, TypeError, "stride is 1.0, expected an integer or a pair"),
     ((1, 2, 3), ValueError, "stride is (1, 2, 3), expected an integer or a pair"),
-    ("2", TypeError, "stride is '2', expected an integer"),
+    ("2", TypeError, "stride is '2', expected an integer or a pair"),
 ])  # fmt: skip
 def test_errors(stride, error, words):
     out = poisoned((9, 9), np.float32)
