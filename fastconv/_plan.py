@@ -33,7 +33,7 @@ LINE_BYTES = 16 * 1024
 # Windows of at most so many rows and columns are joined term by term.
 SLIDE_LARGEST = 9
 # What holds all source rows of a block.
-WHOLE_BLOCKS = ("filter_slide", "filter_median", "filter_rolling", "filter_gradient")
+WHOLE_BLOCKS = ("filter_slide", "filter_median", "filter_rolling")
 # What keeps three lines for each row of its window.
 CORNERS = ("filter_harris", "filter_shi_tomasi")
 # Whose many lines are as long as a block, and no longer.
@@ -205,6 +205,7 @@ FILTERS = {
         "a large window of uint8: histograms that move with it",
     ),
 }
+SLOPE = "rows are summed and subtracted first: the slope of equal pixels is 0"
 DENSE = "3x3, a column times a row: faster as one kernel, without lines between the two"
 # Why a call got its number of threads.
 GIVEN = "as the call says"
@@ -742,7 +743,7 @@ _FILTER_TERMS = {
     "filter_integer_separable": lambda g: g.rows.k + g.cols.k,
     "filter_recursive": lambda g: 50,
     "filter_moments": lambda g: 8 + g.cols.k.bit_length(),
-    "filter_gradient": lambda g: 36,
+    "filter_gradient": lambda g: 16,
     **dict.fromkeys(CORNERS, lambda g: 3 * (g.rows.k + g.cols.k)),
     "filter_box": lambda g: 2 + g.cols.k.bit_length(),
     "filter_slide": lambda g: g.rows.k + g.cols.k,

@@ -51,7 +51,7 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
                                              ptrdiff_t step)
 {
     const ptrdiff_t before = FC_MAX(p->left - b->x0, 0) * p->c;
-    const ptrdiff_t beside = round_up((p->kw - 1) * p->c, V_LATER ? LANES : 1);
+    const ptrdiff_t beside = round_up((p->kw - 1) * p->c, V_LATER || V_PART ? LANES : 1);
     const ptrdiff_t past = FC_MAX(beside, FILTER_PAST);
     const ptrdiff_t after = (p->w + p->left - b->x0) * p->c - past;
     struct filter_inside in = {round_up(before, step), FC_MIN(after, b->cols * p->c) / step * step};

@@ -20,8 +20,8 @@ FC_INLINE vec slide_mean(vec sum, double n) { return (void)n, sum; }
 FC_INLINE vec slide_mean(vec sum, double n)
 {
     const vec inverse = v_set1((real)(1 / n)), q = v_mul(sum, inverse);
-    const vec rest = v_fma(v_sub(v_set1(0), q), v_set1((real)n), sum);
-    return v_if_less(v_abs(rest), v_set1((real)INFINITY), v_fma(rest, inverse, q), q);
+    const vec rest = v_fma(q, v_set1((real)-n), sum); /* a NaN where the sum is not finite */
+    return v_fma(v_smaller(v_set1(REAL_MOST), rest), inverse, q);
 }
 #endif
 
@@ -101,6 +101,54 @@ FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], cons
     }
 }
 
+#if FC_BITS >= 32
+/* kw vectors of numbers, c apart, summed: three of them first, then the sums of three, then what is
+ * left. Sums of three further on are those of other numbers, and in registers already. */
+FC_INLINE void slide_sum(vec acc[SLIDE_VECTORS], const real *x, ptrdiff_t kw, ptrdiff_t c)
+{
+    vec first[SLIDE_VECTORS + 1];
+    ptrdiff_t s = 0;
+    FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
+        FC_PREFETCH(x + SLIDE_STEP + v * LANES); /* the next strip's */
+        acc[v] = first[v] = v_load(x + v * LANES);
+#if V_PART
+        FC_KEEP(first[v]);
+#endif
+    }
+#if V_PART
+    if (kw >= 6 && (kw - 1) * c <= LANES) {
+        const v_places one = v_places_from((int)c), two = v_places_from((int)(2 * c));
+        vec three[SLIDE_VECTORS + 1];
+        first[SLIDE_VECTORS] = v_load(x + SLIDE_STEP);
+        FC_UNROLL for (int v = 0; v <= SLIDE_VECTORS; v++) {
+            const vec later = first[FC_MIN(v + 1, SLIDE_VECTORS)]; /* the last one's end is not used */
+            const vec both = v_add(first[v], v_part(first[v], later, one));
+            three[v] = v_add(both, v_part(first[v], later, two));
+        }
+        FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+            acc[v] = three[v];
+        for (s = 3; s + 3 <= kw; s += 3) {
+            const v_places places = v_places_from((int)(s * c));
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+                acc[v] = v_add(acc[v], v_part(three[v], three[v + 1], places));
+        }
+    }
+#endif
+    for (ptrdiff_t end; s < kw; s = end) {
+        const int begin = s == 0;
+        vec sum[SLIDE_VECTORS], next[SLIDE_VECTORS];
+        slide_next(sum, first, x + s * c, s * c);
+        for (end = s + 1; end < s + 3 && kw - s >= 3; end++) {
+            slide_next(next, first, x + end * c, end * c);
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+                sum[v] = v_add(sum[v], next[v]);
+        }
+        FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+            acc[v] = begin ? sum[v] : v_add(acc[v], sum[v]);
+    }
+}
+#endif
+
 /* Did numbers meet what may be a NaN? Their results are wrong then. */
 FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
 {
@@ -118,7 +166,12 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
         wild[v] = before[0][v] = before[1][v] = v_set1(0);
     for (ptrdiff_t i = 0; i < t.rows + p.kh - 1; i++, joined += SLIDE_STEP) {
-        slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, join);
+#if FC_BITS >= 32
+        if (join == FC_SUM)
+            slide_sum(along, t.row[i] + t.x, p.kw, p.c);
+        else
+#endif
+            slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, join);
         if (twos)
             FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
                 const vec now = along[v];

@@ -333,63 +333,89 @@ static void filter_fetch_phases(const struct fc_filter2d *p, struct filter_strip
     }
 }
 
-/* One strip. Separable kernels are kh weights down the rows, then kw along them: the ring then
- * holds lines that are correlated along the row already. */
+/* The source rows of a strip, as they come. */
+struct filter_strip_rows {
+    struct filter_strip s;
+    struct filter_inside in;
+    const real **around, **inside, **found; /* found, by slot: the line inside */
+    real *ring, *line, *piece;
+    ptrdiff_t fetched;
+};
+
+FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d *p,
+                                                       const struct filter_block *b, char *scratch,
+                                                       int separable)
+{
+    const struct filter_inside none = {0, 0};
+    struct filter_strip_rows r = {.s = filter_strip(p, separable)};
+    const struct filter_strip s = r.s;
+    r.in = s.piece ? none : filter_inside(p, b, FILTER_TILE);
+    r.around = take(&scratch, s.slots, sizeof *r.around);
+    r.inside = take(&scratch, s.slots, sizeof *r.inside);
+    r.found = take(&scratch, s.slots, sizeof *r.found);
+    r.ring = take(&scratch, s.slots * s.ring_pitch + s.pitch, sizeof(real));
+    r.line = take(&scratch, FILTER_ROWS * s.line_pitch, sizeof(real));
+    r.piece = take(&scratch, s.piece, sizeof(real));
+    return r;
+}
+
+/* The lines that `step` output rows from y on see. Of separable kernels, kh weights down the rows,
+ * then kw along them, the ring holds lines that are correlated along the row already. */
+FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
+                                                  const struct filter_block *b,
+                                                  struct filter_strip_rows *r, ptrdiff_t y, int step,
+                                                  int separable)
+{
+    const struct filter_strip s = r->s;
+    const struct filter_inside none = {0, 0};
+    const ptrdiff_t first = (y - b->y0) * p->stride_h;
+    const struct filter_taps along = {
+        (const real *)p->kernel + p->kh, 1, p->kw, p->c, s.phases, s.phase, 1, 0};
+    for (r->fetched = FC_MAX(r->fetched, first); r->fetched < first + p->kh - 1 + step; r->fetched++) {
+        real *const slot = r->ring + r->fetched % s.slots * s.ring_pitch;
+        real *const source = separable ? r->ring + s.slots * s.ring_pitch : slot;
+        const ptrdiff_t at = b->y0 * p->stride_h - p->top + r->fetched;
+        const real *image = source;
+        if (s.piece)
+            filter_fetch_phases(p, s, source, b, at, r->piece);
+        else
+            image = filter_fetch_around(p, source, b, at, r->in, 1);
+        r->found[r->fetched % s.slots] = image;
+        if (separable) {
+            const real *source_line = source;
+            const struct filter_lines lines = {&image, &source_line, r->in};
+            if (s.phases > 1)
+                filter_tiles_phases(&source_line, 0, b->cols * p->c, &along, slot, 0);
+            else
+                filter_columns(filter_tiles_flat, &lines, 0, b->cols * p->c, &along, slot, 0);
+        }
+    }
+    for (ptrdiff_t i = 0; i < p->kh - 1 + step; i++) {
+        r->around[i] = r->ring + (first + i) % s.slots * s.ring_pitch;
+        r->inside[i] = r->found[(first + i) % s.slots];
+    }
+    return (struct filter_lines){r->inside, r->around, separable ? none : r->in};
+}
+
+/* One strip. */
 FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_block *b, char *scratch,
                            const int separable)
 {
-    const ptrdiff_t y0 = b->y0, y1 = b->y1, cols = b->cols;
-    const struct filter_strip s = filter_strip(p, separable);
-    const struct filter_inside none = {0, 0};
-    const struct filter_inside in = s.piece ? none : filter_inside(p, b, FILTER_TILE);
-    const real **const around = take(&scratch, s.slots, sizeof *around);
-    const real **const inside = take(&scratch, s.slots, sizeof *inside);
-    const real **const found = take(&scratch, s.slots, sizeof *found); /* by slot: the line inside */
-    real *const ring = take(&scratch, s.slots * s.ring_pitch + s.pitch, sizeof(real));
-    real *const line = take(&scratch, FILTER_ROWS * s.line_pitch, sizeof(real));
-    real *const piece = take(&scratch, s.piece, sizeof(real));
-    real *const fetched_line = ring + s.slots * s.ring_pitch;
-    const struct filter_lines from = {inside, around, separable ? none : in};
-    const struct filter_taps along = {
-        (const real *)p->kernel + p->kh, 1, p->kw, p->c, s.phases, s.phase, 1, 0};
+    struct filter_strip_rows rows = filter_strip_rows(p, b, scratch, separable);
+    const struct filter_strip s = rows.s;
     struct filter_taps taps = {
         p->kernel, p->kh, separable ? 1 : p->kw, p->c, separable ? 1 : s.phases, s.phase,
         (real)p->scale, (real)p->delta};
-    ptrdiff_t fetched = 0;
     int step;
-
-    for (ptrdiff_t y = y0; y < y1; y += step) {
-        const ptrdiff_t first = (y - y0) * p->stride_h; /* of the lines that it sees */
-        step = filter_tile_rows(p, &taps, y1 - y);
-        for (fetched = FC_MAX(fetched, first); fetched < first + p->kh - 1 + step; fetched++) {
-            real *const slot = ring + fetched % s.slots * s.ring_pitch;
-            real *const source = separable ? fetched_line : slot;
-            const ptrdiff_t at = y0 * p->stride_h - p->top + fetched;
-            const real *image = source;
-            if (s.piece)
-                filter_fetch_phases(p, s, source, b, at, piece);
-            else
-                image = filter_fetch_around(p, source, b, at, in, 1);
-            found[fetched % s.slots] = image;
-            if (separable) {
-                const real *source_line = source;
-                const struct filter_lines lines = {&image, &source_line, in};
-                if (s.phases > 1)
-                    filter_tiles_phases(&source_line, 0, cols * p->c, &along, slot, 0);
-                else
-                    filter_columns(filter_tiles_flat, &lines, 0, cols * p->c, &along, slot, 0);
-            }
-        }
-        for (ptrdiff_t i = 0; i < p->kh - 1 + step; i++) {
-            around[i] = ring + (first + i) % s.slots * s.ring_pitch;
-            inside[i] = found[(first + i) % s.slots];
-        }
+    for (ptrdiff_t y = b->y0; y < b->y1; y += step) {
+        step = filter_tile_rows(p, &taps, b->y1 - y);
+        const struct filter_lines from = filter_strip_seen(p, b, &rows, y, step, separable);
         for (ptrdiff_t m = 0; m < p->m; m++) {
             const ptrdiff_t at = ((b->plane * p->m + m) * p->oh + y) * p->ow + b->x0;
             taps.weight = (const real *)p->kernel + m * p->kh * p->kw;
-            filter_outputs(p, &taps, &from, step, cols * p->c,
-                           (char *)p->out + at * p->c * (ptrdiff_t)dtype_size(p->out_dtype), line,
-                           s.line_pitch);
+            filter_outputs(p, &taps, &from, step, b->cols * p->c,
+                           (char *)p->out + at * p->c * (ptrdiff_t)dtype_size(p->out_dtype),
+                           rows.line, s.line_pitch);
         }
     }
 }
