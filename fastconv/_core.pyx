@@ -74,7 +74,7 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left, stride_h, stride_w
         ptrdiff_t block_rows, block_cols
         double cval, scale, delta
-        int border_h, border_w, dtype, out_dtype, reduction
+        int border_h, border_w, dtype, out_dtype, stream, reduction
         ptrdiff_t rank, span_rows, block_c, ksize
 
     ctypedef long long int64_t

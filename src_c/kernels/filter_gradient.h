@@ -67,9 +67,9 @@ FC_INLINE void slopes_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
         FC_UNROLL for (int o = 0; o < rows; o++)
             FC_UNROLL for (int v = 0; v < GRADIENT_VECTORS; v++) {
                 if (wanted & SLOPES_X)
-                    v_store(out + o * pitch + x + v * LANES, dx[o][v]);
+                    filter_put(out + o * pitch + x + v * LANES, dx[o][v], wanted != SLOPES && t.stream);
                 if (wanted & SLOPES_Y)
-                    v_store(dy_out + o * pitch + x + v * LANES, dy[o][v]);
+                    filter_put(dy_out + o * pitch + x + v * LANES, dy[o][v], wanted != SLOPES && t.stream);
             }
     }
 }
@@ -135,40 +135,43 @@ FC_INLINE int slopes_wanted(const struct fc_filter2d *p)
 static void filter_gradient(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const struct filter_taps taps = {.weight = p->kernel, .step = p->c, .scale = (real)p->scale,
-                                     .delta = (real)p->delta};
+    const struct filter_taps by_line = {.weight = p->kernel, .step = p->c, .scale = (real)p->scale,
+                                        .delta = (real)p->delta};
+    struct filter_taps straight = by_line;
     const int wanted = slopes_wanted(p);
+    real *const only = wanted == SLOPES_X ? p->out : wanted == SLOPES_Y ? p->more[0] : NULL;
     filter_tiles_function *const whole = wanted == SLOPES ? slopes_tiles_both
                                        : wanted == SLOPES_X ? slopes_tiles_x : slopes_tiles_y;
     const ptrdiff_t pitch = p->ow * p->c;
     char *area = scratch;
     real *const dx = take(&area, GRADIENT_PART, sizeof(real));
     real *const dy = dx + GRADIENT_ROWS * GRADIENT_PITCH;
+    straight.stream = filter_streams(p);
     assert(p->kh == 3 && p->kw == 3);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
-        const ptrdiff_t count = b.cols * p->c;
-        struct filter_strip_rows source = filter_strip_rows(p, &b, area, 0);
-        int rows;
+        const ptrdiff_t count = b.cols * p->c, head = only ? filter_head(p, &b, only) : 0;
+        struct filter_strip_rows source = filter_strip_rows(p, &b, head, area, 0);
+        int rows, direct;
         for (ptrdiff_t y = b.y0; y < b.y1; y += rows) {
             rows = b.y1 - y >= GRADIENT_ROWS ? GRADIENT_ROWS : 1;
             const struct filter_lines from = filter_strip_seen(p, &b, &source, y, rows, 0);
             const ptrdiff_t at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
             filter_tiles_function *const tiles = rows > 1 ? whole : slopes_tiles_flat;
             real *const part = tiles == slopes_tiles_y ? dy : dx;
-            ptrdiff_t x = 0;
-            if (rows > 1 && wanted != SLOPES && p->out_dtype == REAL_DTYPE) {
-                real *const out = wanted == SLOPES_X ? p->out : p->more[0];
-                x = count - count % FILTER_TILE;
-                filter_columns(tiles, &from, 0, x, &taps, out + at, pitch);
-            }
-            for (ptrdiff_t n; x < count; x += n) {
-                n = FC_MIN(count - x, FILTER_PART);
-                filter_columns(tiles, &from, x, x + n, &taps, part - x, GRADIENT_PITCH);
+            for (ptrdiff_t x = 0, n; x < count; x += n) {
+                n = filter_part(p, x, head, count, &direct);
+                if (direct && only && rows > 1) {
+                    filter_columns(tiles, &from, x, x + n, &straight, only + at, pitch);
+                    continue;
+                }
+                n = FC_MIN(n, FILTER_PART);
+                filter_columns(tiles, &from, x, x + n, &by_line, part - x, GRADIENT_PITCH);
                 for (int o = 0; o < rows; o++)
                     slopes_store(p, dx + o * GRADIENT_PITCH, dy + o * GRADIENT_PITCH, n,
                                  at + o * pitch + x);
             }
         }
     }
+    filter_put_end();
 }

@@ -156,6 +156,7 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
     const struct fc_filter2d p = *t.p; /* which no store can change */
     const ptrdiff_t pitch = p.ow * p.c * (ptrdiff_t)dtype_size(p.out_dtype);
     const int direct = p.out_dtype == REAL_DTYPE && t.count == SLIDE_STEP;
+    const int stream = direct && filter_streams(&p);
     /* Rows are joined as they come: by twos where they are compared, which may happen twice to one,
      * by threes where they are summed and it comes out even. */
     const int twos = join != FC_SUM && p.kh > 1, threes = join == FC_SUM && p.kh % 3 == 0;
@@ -203,7 +204,7 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
             FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
                 acc[v] = slide_mean(acc[v], p.scale);
         FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
-            v_store(to + v * LANES, acc[v]);
+            filter_put(to + v * LANES, acc[v], stream);
         if (!direct)
             store_from_real(out, last, p.out_dtype, t.count);
     }
@@ -239,17 +240,20 @@ static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
         char *area = scratch;
-        const struct filter_rows rows = filter_rows(p, &b, SLIDE_STEP, &area);
+        const ptrdiff_t head = filter_head(p, &b, p->out);
+        const struct filter_rows rows = filter_rows(p, &b, SLIDE_STEP, head, &area);
         real *const joined = take(&area, (p->block_rows + p->kh - 1) * SLIDE_STEP, sizeof(real));
         const ptrdiff_t n = b.cols * p->c, at = ((b.plane * p->oh + b.y0) * p->ow + b.x0) * p->c;
-        for (ptrdiff_t x = 0; x < n; x += SLIDE_STEP) {
+        for (ptrdiff_t x = 0, step; x < n; x += step) {
+            step = x < head ? FC_MIN(head - x, SLIDE_STEP) : SLIDE_STEP;
             const int inside = x >= rows.in.first && x < rows.in.end;
             const struct slide_strip strip = {
                 p, inside ? rows.inside : (const real **)rows.around,
-                x, b.y1 - b.y0, FC_MIN(n - x, SLIDE_STEP),
+                x, b.y1 - b.y0, FC_MIN(n - x, step),
                 (char *)p->out + (at + x) * (ptrdiff_t)dtype_size(p->out_dtype), joined};
             if (slide(&strip, 1))
                 slide(&strip, 0);
         }
     }
+    filter_put_end();
 }

@@ -25,6 +25,7 @@ struct filter_taps {
     ptrdiff_t kh, kw, step; /* step: elements between taps of a row, or of a phase of it */
     ptrdiff_t phases, phase; /* phase: elements from one to the next */
     real scale, delta;
+    int stream; /* are results written past the caches? */
 };
 
 /* Add a tap of an input row to the output rows [from, to) of a tile: weight of the first output
@@ -160,8 +161,9 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
         }
         FC_UNROLL for (int o = 0; o < rows; o++)
             FC_UNROLL for (int v = 0; v < nv; v++)
-                v_store(out + o * pitch + x + v * LANES,
-                        v_fma(acc[o][v], v_set1(t->scale), v_set1(t->delta)));
+                filter_put(out + o * pitch + x + v * LANES,
+                           v_fma(acc[o][v], v_set1(t->scale), v_set1(t->delta)),
+                           rows > 1 && t->stream);
     }
 }
 
@@ -232,19 +234,33 @@ FC_INLINE void filter_columns(filter_tiles_function *tiles, const struct filter_
     tiles(from->around, FC_MAX(in.end, x), end, t, out, pitch);
 }
 
+/* How many numbers of a row, from x on, are made at once, and whether straight in the results: in
+ * whole tiles, from `head` on. Others go through a line, a part at a time. */
+FC_INLINE ptrdiff_t filter_part(const struct fc_filter2d *p, ptrdiff_t x, ptrdiff_t head,
+                                ptrdiff_t count, int *direct)
+{
+    const ptrdiff_t whole = (count - x) / FILTER_TILE * FILTER_TILE;
+    *direct = p->out_dtype == REAL_DTYPE && x == head && whole > 0;
+    return *direct ? whole : FC_MIN((x < head ? FC_MIN(head, count) : count) - x, FILTER_PART);
+}
+
 /* Correlate `rows` output rows (of filter_tile_rows) of `count` numbers; out points at the first. */
 static void filter_outputs(const struct fc_filter2d *p, const struct filter_taps *t,
-                           const struct filter_lines *from, int rows, ptrdiff_t count, char *out,
-                           real *line, ptrdiff_t line_pitch)
+                           const struct filter_lines *from, int rows, ptrdiff_t head,
+                           ptrdiff_t count, char *out, real *line, ptrdiff_t line_pitch)
 {
     filter_tiles_function *const tiles = filter_tiles_of(t, rows);
     const ptrdiff_t size = (ptrdiff_t)dtype_size(p->out_dtype), pitch = p->ow * p->c;
-    const ptrdiff_t direct = p->out_dtype == REAL_DTYPE ? count - count % FILTER_TILE : 0;
-
-    filter_columns(tiles, from, 0, direct, t, (real *)(void *)out, pitch);
-    for (ptrdiff_t x = direct, n; x < count; x += n) {
-        n = FC_MIN(count - x, FILTER_PART);
-        filter_columns(tiles, from, x, x + n, t, line - x, line_pitch);
+    struct filter_taps by_line = *t;
+    int direct;
+    by_line.stream = 0;
+    for (ptrdiff_t x = 0, n; x < count; x += n) {
+        n = filter_part(p, x, head, count, &direct);
+        if (direct) {
+            filter_columns(tiles, from, x, x + n, t, (real *)(void *)out, pitch);
+            continue;
+        }
+        filter_columns(tiles, from, x, x + n, &by_line, line - x, line_pitch);
         for (int o = 0; o < rows; o++)
             store_from_real(out + (o * pitch + x) * size, line + o * line_pitch, p->out_dtype, n);
     }
@@ -343,13 +359,14 @@ struct filter_strip_rows {
 };
 
 FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d *p,
-                                                       const struct filter_block *b, char *scratch,
+                                                       const struct filter_block *b,
+                                                       ptrdiff_t head, char *scratch,
                                                        int separable)
 {
     const struct filter_inside none = {0, 0};
     struct filter_strip_rows r = {.s = filter_strip(p, separable)};
     const struct filter_strip s = r.s;
-    r.in = s.piece ? none : filter_inside(p, b, FILTER_TILE);
+    r.in = s.piece ? none : filter_inside(p, b, FILTER_TILE, separable ? 0 : head);
     r.around = take(&scratch, s.slots, sizeof *r.around);
     r.inside = take(&scratch, s.slots, sizeof *r.inside);
     r.found = take(&scratch, s.slots, sizeof *r.found);
@@ -401,11 +418,12 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
 FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_block *b, char *scratch,
                            const int separable)
 {
-    struct filter_strip_rows rows = filter_strip_rows(p, b, scratch, separable);
+    const ptrdiff_t head = filter_head(p, b, p->out);
+    struct filter_strip_rows rows = filter_strip_rows(p, b, head, scratch, separable);
     const struct filter_strip s = rows.s;
     struct filter_taps taps = {
         p->kernel, p->kh, separable ? 1 : p->kw, p->c, separable ? 1 : s.phases, s.phase,
-        (real)p->scale, (real)p->delta};
+        (real)p->scale, (real)p->delta, filter_streams(p)};
     int step;
     for (ptrdiff_t y = b->y0; y < b->y1; y += step) {
         step = filter_tile_rows(p, &taps, b->y1 - y);
@@ -413,7 +431,7 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
         for (ptrdiff_t m = 0; m < p->m; m++) {
             const ptrdiff_t at = ((b->plane * p->m + m) * p->oh + y) * p->ow + b->x0;
             taps.weight = (const real *)p->kernel + m * p->kh * p->kw;
-            filter_outputs(p, &taps, &from, step, b->cols * p->c,
+            filter_outputs(p, &taps, &from, step, head, b->cols * p->c,
                            (char *)p->out + at * p->c * (ptrdiff_t)dtype_size(p->out_dtype),
                            rows.line, s.line_pitch);
         }
@@ -427,4 +445,5 @@ FC_INLINE void filter_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff_
         const struct filter_block b = filter_block(p, unit);
         filter_unit(p, &b, scratch, separable);
     }
+    filter_put_end();
 }
