@@ -56,7 +56,7 @@ struct pool_block {
 };
 
 /* Those of 2 or 3 columns, 2 apart, where one of 3 alone may begin in the padding. */
-FC_SMALL int pool_is_direct(const struct fc_pool *p, const struct pool_block *b)
+FC_INLINE int pool_is_direct(const struct fc_pool *p, const struct pool_block *b)
 {
     const ptrdiff_t k = p->w.k;
     return LANES > 1 && p->c == 1 && !pool_prepares(p) && p->w.stride == 2 && p->w.dilation == 1 &&
