@@ -4,10 +4,10 @@ from functools import cache
 
 import numpy as np
 import pytest
-from helpers import CALLS, OPERATIONS, assert_same_bits, clear_plans
+from helpers import CALLS, OPERATIONS, assert_same_bits, change_plans, clear_plans
 from test_arrays import output_of
 
-from fastconv import _config, _plan, conv2d, plan_conv2d
+from fastconv import _config, conv2d, plan_conv2d
 
 WIDTH = 37  # no multiple of any vector
 
@@ -82,8 +82,7 @@ def test_past_the_caches(isa, dtype, threads, monkeypatch):
     x = rng.standard_normal((2, 3, 6, 48)).astype(dtype)
     weight = rng.standard_normal((16, 3, 3, 3)).astype(dtype)
     expected = conv2d(x, weight, padding=1)
-    monkeypatch.setattr(_plan, "STREAM_BYTES", 0)
-    clear_plans()
+    change_plans(monkeypatch, STREAM_BYTES=0)
     for offset in (0, 1, 4, 8):
         out = at_offset(expected, offset)
         out.fill(0)
