@@ -5,10 +5,10 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
-from helpers import CALLS, OPERATIONS, assert_same_bits, clear_plans, guarded
+from helpers import CALLS, OPERATIONS, assert_same_bits, change_plans, clear_plans, guarded
 from test_arrays import output_of
 
-from fastconv import _config, _plan, conv2d, filters, plan_conv2d
+from fastconv import _config, conv2d, filters, plan_conv2d
 
 WIDTH = 37  # no multiple of any vector
 
@@ -83,8 +83,7 @@ def test_past_the_caches(isa, dtype, threads, monkeypatch):
     x = rng.standard_normal((2, 3, 6, 48)).astype(dtype)
     weight = rng.standard_normal((16, 3, 3, 3)).astype(dtype)
     expected = conv2d(x, weight, padding=1)
-    monkeypatch.setattr(_plan, "STREAM_BYTES", 0)
-    clear_plans()
+    change_plans(monkeypatch, STREAM_BYTES=0)
     for offset in (0, 1, 4, 8):
         out = at_offset(expected, offset)
         out.fill(0)
@@ -109,10 +108,8 @@ def test_filters_past_the_caches(isa, shape, threads, monkeypatch):
         filters.sobel, partial(filters.sobel, dx=0, dy=1), filters.laplacian,
     ]  # fmt: skip
     expected = [call(image, **axis) for call in calls]
-    monkeypatch.setattr(_plan, "STREAM_BYTES", 0)
-    for block in (_plan.BLOCK_BYTES, 2**14):
-        monkeypatch.setattr(_plan, "BLOCK_BYTES", block)
-        clear_plans()
+    for block in (2**19, 2**14):
+        change_plans(monkeypatch, STREAM_BYTES=0, BLOCK_BYTES=block)
         for call, result in zip(calls, expected, strict=True):
             for offset in (0, 1, 4, 15):
                 out = at_offset(result, offset)

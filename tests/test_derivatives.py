@@ -15,6 +15,7 @@ from helpers import (
     PIXELS,
     anything,
     assert_same_bits,
+    change_plans,
     clear_plans,
     integers,
     poisoned,
@@ -27,7 +28,7 @@ from skimage import filters as skimage_filters
 from test_filters import BORDER_CHOICES, assert_close
 from test_reference import SCIPY_BORDERS
 
-from fastconv import _geometry, _plan, filters, reference
+from fastconv import _geometry, filters, reference
 from fastconv.filters import (
     _blocks,
     difference_of_gaussians,
@@ -566,9 +567,7 @@ def test_blocks_of_the_kernels(isa, monkeypatch, dtype, channels, name, options,
     options = {**options, "border": border, "cval": 0.3, "channel_axis": -1}
     image = anything(np.random.default_rng(12), (2, 43, 90, channels), dtype)
     expected = getattr(filters, name)(image, threads=1, **options)
-    for size in ("BLOCK_BYTES", "LINE_BYTES"):
-        monkeypatch.setattr(_plan, size, 5000)
-    clear_plans()
+    change_plans(monkeypatch, BLOCK_BYTES=5000, LINE_BYTES=5000)
     assert_same_bits(getattr(filters, name)(image, threads=2, **options), expected)
     if name != "gradient" and dtype == expected.dtype and border != "valid":
         out = image.copy()

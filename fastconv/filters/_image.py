@@ -2,7 +2,6 @@
 
 import contextvars
 import functools
-import itertools
 import math
 
 import numpy as np
@@ -168,9 +167,7 @@ def outs(function, out, n):
         raise TypeError(f"{function}: out is {shown}, expected a tuple or list of {n} arrays")
     if len(out) != n:
         raise ValueError(f"{function}: out has {len(out)} arrays, expected {n}, one for a result")
-    arrays = [each for each in out if isinstance(each, np.ndarray)]
-    if any(np.shares_memory(*pair) for pair in itertools.combinations(arrays, 2)):
-        raise ValueError(f"{function}: out has arrays that share memory, expected distinct ones")
+    _arrays.check_apart(function, out)
     return out
 
 
