@@ -143,7 +143,7 @@ def shown(value):
 def number(function, name, value, finite=True):
     """A real number; a finite one, unless any will do."""
     try:
-        if isinstance(value, str | bytes) or np.ndim(value) != 0:
+        if isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value) != 0:
             raise TypeError
         result = float(value)
     except (TypeError, ValueError, OverflowError):

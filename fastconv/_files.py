@@ -29,6 +29,9 @@ def replacing(path):
                 _lock(file)
             yield file
         os.replace(partial, path)
+    except OSError as error:  # a full disk's has no name, and the temporary one says little
+        error.filename = str(path)
+        raise
     finally:
         partial.unlink(missing_ok=True)
         _partial.discard(partial)

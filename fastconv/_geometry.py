@@ -65,6 +65,8 @@ POINT = Window(1, 1, 1, 1, 0, 0, 1)
 def integer(function, name, value, least, most=2**62):
     """An integer from `least` to `most`."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         result = operator.index(value)
     except TypeError:
         raise TypeError(f"{function}: {name} is {shown(value)}, expected an integer") from None
@@ -75,14 +77,22 @@ def integer(function, name, value, least, most=2**62):
     return result
 
 
-def pair(function, name, value, least, dims=2):
-    """One integer for both axes, or (rows, columns); so for one axis, or for three."""
-    values = tuple(value) if _is_sequence(value) else (value,) * dims
-    if len(values) != dims:
-        raise ValueError(
-            f"{function}: {name} is {shown(value)}, expected an integer or {SEVERAL[dims]}"
-        )
-    return tuple(integer(function, name, each, least) for each in values)
+def pair(function, name, value, least, dims=2, one="an integer", check=integer):
+    """One integer for both axes, or (rows, columns); so for one axis, or for three.
+
+    `one` says what else is expected, `check` takes (function, name, each, least).
+    """
+    several = _is_sequence(value)
+    values = tuple(value) if several else (value,) * dims
+    try:
+        if len(values) == dims:
+            return tuple(check(function, name, each, least) for each in values)
+        error = ValueError
+    except TypeError:
+        if several:
+            raise
+        error = TypeError
+    raise error(f"{function}: {name} is {shown(value)}, expected {one} or {SEVERAL[dims]}")
 
 
 def triple(function, name, value):

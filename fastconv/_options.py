@@ -4,6 +4,7 @@ import argparse
 import math
 
 from fastconv import __version__
+from fastconv._progress import visible
 
 _FILTER_EPILOG = """\
 KERNEL is
@@ -34,7 +35,7 @@ _BORDERS = ("reflect", "edge", "symmetric", "wrap", "constant")
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
-        self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
+        self.exit(2, f"{visible(f'{self.prog}: {message}')} (see {self.prog} --help)\n")
 
 
 def build_parsers():
@@ -78,11 +79,12 @@ def _add_train(commands):
     parser = commands.add_parser(
         "train", help="train a small CNN, on digits that come along or on a folder of images",
         description="Train a small convolutional network, and write model.safetensors and pictures "
-        "of it: filters, feature maps, the training, mistakes, saliency. Without FOLDER it learns "
-        "1,797 handwritten digits (UCI, CC BY 4.0).",
+        "of it: filters, feature maps, the training, the confusion matrix, saliency. Without "
+        "FOLDER it learns 1,797 handwritten digits (UCI, CC BY 4.0).",
     )
     parser.add_argument("folder", metavar="FOLDER", nargs="?",
-                        help="has a subfolder of images for each class; a fifth is for the test")
+                        help="has a subfolder of images for each class; a fifth is for the test; "
+                        "what cannot be read is left out")
     parser.add_argument("-o", "--output", metavar="OUTDIR", default="fastconv-train",
                         help="folder to write into (default fastconv-train)")
     parser.add_argument("--epochs", type=_from_1_to(2**31), default=30, metavar="N",
@@ -108,8 +110,8 @@ def _add_predict(commands):
         "predict", help="say what a trained network takes images for",
         description="Print the most probable classes of each image.",
     )
-    parser.add_argument("model", metavar="MODEL", help="model.safetensors of fastconv train")
-    parser.add_argument("images", metavar="IMAGE", nargs="+")
+    parser.add_argument("model", metavar="MODEL", help="model.safetensors or OUTDIR of train")
+    parser.add_argument("images", metavar="IMAGE", nargs="+", help="file, folder or quoted glob")
     parser.add_argument("--invert", action="store_true",
                         help="black for white: digits are learned white on black")
     parser.add_argument("--threads", type=_from_1_to(4096), metavar="N")
@@ -122,7 +124,7 @@ def _add_response(parser):
     group.add_argument("--magnitude", dest="response", action="store_const", const="magnitude",
                        help="write sqrt(gx^2 + gy^2) of a gradient: sobel, prewitt, ...")
     parser.add_argument("--scale", type=_finite, default=1, metavar="S",
-                        help="multiply the response by S (default 1)")
+                        help="multiply the response, after --abs or --magnitude, by S (default 1)")
     parser.add_argument("--delta", type=_finite, default=0, metavar="D",
                         help="then add D: 128 shows negative responses of 8-bit images")
     parser.add_argument("--border", default="reflect", choices=_BORDERS, metavar="NAME",

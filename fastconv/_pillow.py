@@ -10,6 +10,7 @@ import numpy as np
 from fastconv._picture import ImageError, Picture, check_size, upright
 
 _ORIENTATION = 0x0112
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # the usual first: Pillow loads plugins as it tries
 
 
@@ -26,8 +27,9 @@ def read(file, header, formats=_FORMATS):
             image.load()
             return _picture(image, lossless)
     except UnidentifiedImageError as error:
-        kind = "PNG, JPEG, TIFF, WebP or BMP image" if formats is _FORMATS else "TIFF of known kind"
-        raise ImageError(f"not a {kind}") from error
+        if formats is not _FORMATS or header.startswith(_MAGIC):
+            raise
+        raise ImageError("not a PNG, JPEG, TIFF, WebP or BMP image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError("may be a decompression bomb; --max-pixels raises the limit") from error
 

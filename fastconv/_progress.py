@@ -1,5 +1,6 @@
 """What a long run shows while it goes on."""
 
+import re
 import shutil
 import sys
 
@@ -21,6 +22,15 @@ class Line:
         if self.width:
             self.write("")
             print(end="\r", file=sys.stderr, flush=True)
+
+
+def visible(text):
+    """Text, such as a file's name, in one line that does nothing to a terminal."""
+    # control characters, ends of lines, changes of direction, bytes that are no text
+    return re.sub(
+        "[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]",
+        lambda match: match[0].encode("unicode_escape").decode(), text,
+    )  # fmt: skip
 
 
 def clock(seconds):

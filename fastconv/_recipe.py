@@ -206,7 +206,7 @@ def _parse(text, response, options):
             raise ValueError(f"--magnitude needs a gradient of the library, {text!r} is a file")
         return Recipe(Path(text).stem, load_kernel(text), response, **options)
     try:
-        arguments = dict(_parameter(each) for each in parameters.split(",") if each)
+        arguments = _arguments(parameters)
         kernel = kernels.get(key, **arguments)
     except TypeError as error:  # a parameter this kernel does not have, or not of its kind
         raise ValueError(str(error)) from error
@@ -222,9 +222,8 @@ def _parse_filter(label, name, parameters, response, *, scale=1, delta=0, **opti
         raise ValueError(
             f"--abs, --magnitude, --scale and --delta are for kernels; {name} has none"
         )
-    arguments = dict(_parameter(each) for each in parameters.split(",") if each)
-    if "size" in arguments and "footprint" in FILTERS[name]:  # a rectangle's, as of the others
-        arguments["footprint"] = arguments.pop("size")
+    # The size of a footprint is a rectangle's, as of the others.
+    arguments = _arguments(parameters, "footprint" if "footprint" in FILTERS[name] else "size")
     known = ["size" if each == "footprint" else each for each in FILTERS[name]]
     for key in arguments:
         if key not in FILTERS[name]:
@@ -236,6 +235,17 @@ def _parse_filter(label, name, parameters, response, *, scale=1, delta=0, **opti
 
 def _is_file(text):
     return Path(text).suffix.lower() in (".npy", ".txt", ".csv") or Path(text).is_file()
+
+
+def _arguments(text, size="size"):
+    """Parameters by name; `size` is the one to call so."""
+    arguments = {}
+    for key, value in map(_parameter, filter(None, text.split(","))):
+        name = size if key == "size" else key
+        if name in arguments:
+            raise ValueError(f"{key} is given twice in {text!r}")
+        arguments[name] = value
+    return arguments
 
 
 def _parameter(text):

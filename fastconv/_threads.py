@@ -53,6 +53,8 @@ def get_num_threads():
 def checked(function, argument, n):
     """The number of threads that an argument gives; at least 1."""
     try:
+        if isinstance(n, bool):
+            raise TypeError
         number = operator.index(n)
     except TypeError:
         raise TypeError(

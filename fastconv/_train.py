@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fastconv import nn, plot
+from fastconv import batch, nn, plot
 from fastconv.nn.data import read_image
 
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
@@ -13,20 +13,22 @@ BARS = "▁▂▃▄▅▆▇█"
 TEST_PART = 5  # one image of so many, of each class
 
 
-def train(folder, output, *, epochs, batch_size, lr, size, grey, seed, threads, overwrite, resume):
+def train(
+    folder, output, *, epochs, batch_size, lr, size, grey, seed, threads, overwrite, resume, failed
+):
     """Train, and write what became of it into `output`; give (history, accuracy, classes, counts).
 
-    Without matplotlib there are no pictures; `draws` tells.
+    Without matplotlib there are no pictures; `draws` tells. `failed` is image_folder's.
     """
-    data, classes = _digits() if folder is None else _folder(folder, size, grey)
-    (x, labels), test = data
     output = Path(output)
     for path in (output / MODEL, output / CHECKPOINT):
         if path.exists() and not (overwrite or resume):
             raise ValueError(f"{path} exists already; --overwrite replaces it, --resume goes on")
-    output.mkdir(parents=True, exist_ok=True)
+    data, classes = _digits() if folder is None else _folder(folder, size, grey, failed)
+    (x, labels), test = data
     channels, side = x.shape[1:3]
     model = nn.image_classifier(channels, side, len(classes)).initialize(seed)
+    batch.prepare((), output)
     history = nn.fit(
         model, x, labels, epochs=epochs, batch_size=batch_size, lr=lr, schedule="one_cycle",
         augment=nn.Augment(shift=max(1, side // 16), rotate=10), seed=seed, validation=test,
@@ -56,9 +58,9 @@ def _digits():
     return nn.digits(), [str(digit) for digit in range(10)]
 
 
-def _folder(folder, size, grey):
+def _folder(folder, size, grey, failed=None):
     """The images of a folder, a part of each class to test with, chosen once at random."""
-    x, labels, classes = nn.image_folder(folder, size, 1 if grey else 3)
+    x, labels, classes = nn.image_folder(folder, size, 1 if grey else 3, failed)
     random, tested = np.random.default_rng(0), np.zeros(len(x), bool)
     for label in range(len(classes)):
         members = np.flatnonzero(labels == label)
@@ -90,6 +92,8 @@ def curve(values):
 
 def predictor(path, invert=False, threads=None):
     """Give a function from the path of an image to (class, probability) pairs, best first."""
+    path = Path(path)
+    path = path / MODEL if path.is_dir() else path  # where `train` wrote it
     model = nn.load(path).to("float32")
     try:
         classes, size, channels = (model.metadata[key] for key in ("classes", "size", "channels"))

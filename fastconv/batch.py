@@ -29,8 +29,8 @@ from fastconv._recipe import RESPONSES, FilterRecipe, Recipe, parse_recipes
 from fastconv._threads import get_num_threads
 
 __all__ = [
-    "RESPONSES", "FilterRecipe", "Plan", "PlanError", "Recipe", "Result", "Task", "is_running",
-    "parse_recipes", "plan", "prepare", "run",
+    "RESPONSES", "FilterRecipe", "Plan", "PlanError", "Recipe", "Result", "Task", "find",
+    "is_running", "parse_recipes", "plan", "prepare", "run",
 ]  # fmt: skip
 
 _WORKERS = "fastconv-batch"  # what the names of their threads begin with
@@ -113,7 +113,7 @@ def prepare(tasks, outdir):
     try:
         Path(outdir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PlanError(f"cannot make the folder {outdir}: {_one_line(error)}") from error
+        raise PlanError(f"cannot make the folder {outdir}: {images.reason(error)}") from error
     if not os.access(outdir, os.W_OK | os.X_OK):
         raise PlanError(f"cannot write into the folder {outdir}: permission denied")
     for folder in {path.parent for task in tasks for _, path in task.outputs}:
@@ -178,15 +178,8 @@ def _work(task, threads, quality, stop):
             path.parent.mkdir(parents=True, exist_ok=True)
             images.write(result, path, quality)
     except Exception as error:  # whatever a decoder raises is about this file alone
-        return Result(task.source, step + _one_line(error))
+        return Result(task.source, step + images.reason(error))
     return Result(task.source)
-
-
-def _one_line(error):
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(text.split())
 
 
 def _with_suffix(path, suffix):
@@ -195,12 +188,23 @@ def _with_suffix(path, suffix):
     return path.with_name(path.name + suffix)  # "scan.2026-11-22" has no suffix to replace
 
 
+def find(given):
+    """The images of a file, a folder or a pattern, in sorted order; a PlanError if there are none.
+    """
+    # No outputs are among them to pass over.
+    paths = [source for source, _ in _find_all([given], False, Path(given), Plan())]
+    if not paths:
+        raise PlanError(f"no images found in {given}")
+    return paths
+
+
 def _find_all(inputs, recursive, outdir, tasks):
     """Yield (source, path relative to its input) of every image, each input in sorted order.
 
     What is hidden is counted in `tasks`.
     """
     for given in inputs:
+        given = given or "''"  # which is not this folder
         path = Path(given)
         if path.is_dir():
             yield from _walk(path, recursive, outdir, tasks)

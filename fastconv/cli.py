@@ -12,11 +12,11 @@ import threading
 import time
 import warnings
 from collections import defaultdict
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from fastconv import _files, batch, get_num_threads, images, kernels, show_config
 from fastconv._options import build_parsers
-from fastconv._progress import Line, clock
+from fastconv._progress import Line, clock, visible
 
 __all__ = ["main"]
 
@@ -26,22 +26,38 @@ _PATIENCE = 0.5  # seconds that an interrupted run waits for images that are nea
 
 def main(arguments=None):
     """Run the command with these arguments (sys.argv's by default) and give its exit code."""
-    for stream in (sys.stdout, sys.stderr):  # a file name that is no text must not end the run
-        if hasattr(stream, "reconfigure"):
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        elif hasattr(stream, "reconfigure"):  # a letter that it lacks must not end the run
             stream.reconfigure(errors="backslashreplace")
     try:
-        code = _dispatch(sys.argv[1:] if arguments is None else arguments)
+        try:
+            code = _dispatch(sys.argv[1:] if arguments is None else arguments)
+        except SystemExit as stop:  # argparse's
+            code = stop.code
         sys.stdout.flush()
         return code
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:  # `fastconv kernels | head`: nobody reads on
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 0
-    except (FloatingPointError, ImportError, OSError, ValueError) as error:
-        return _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            _drop_output()
+            return _fail(f"cannot write the output: {images.reason(error)}")
+        return _fail(re.sub(r"^\[Errno \d+\] ", "", str(error)))
+    except (FloatingPointError, ImportError, MemoryError, ValueError) as error:
+        return _fail(str(error) or images.reason(error))
     except Exception as error:  # a mistake of ours: still one line
         return _fail(f"unexpected {type(error).__name__}: {error}")
+
+
+def _drop_output():
+    """Let what could not be written go, which Python would try again at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments):
@@ -57,8 +73,37 @@ def _dispatch(arguments):
 
 
 def _fail(message):
-    print("fastconv:", " ".join(message.split()), file=sys.stderr)
+    _say(f"fastconv: {message}", sys.stderr)
     return 2
+
+
+def _say(line, file=None):
+    print(visible(line), file=file)
+
+
+class _Failures(defaultdict):
+    """Files that could not be done, by the reason, which are named; of many alike the first."""
+
+    def __init__(self, command, hint=""):
+        super().__init__(list)
+        self.command, self.hint = command, hint
+
+    def add(self, source, error):
+        # Without the path and the numbers of this file.
+        alike = self[re.sub(r"\d+", "", error.rpartition(": ")[2])]
+        alike.append(source or error)
+        if len(alike) <= _MOST_ALIKE:
+            place = f"{source}: " if source else ""
+            _say(f"fastconv {self.command}: {place}{error}", sys.stderr)
+
+    def count(self):
+        return sum(map(len, self.values()))
+
+    def end(self):
+        for alike in self.values():
+            if alike[_MOST_ALIKE:]:
+                _say(f"fastconv {self.command}: {len(alike) - _MOST_ALIKE} more like {alike[0]}"
+                     + self.hint, sys.stderr)
 
 
 def _run_filter(options):
@@ -73,7 +118,7 @@ def _run_filter(options):
     if options.dry_run:
         for task in tasks:
             for _, path in task.outputs:
-                print(f"{task.source} -> {path}")
+                _say(f"{task.source} -> {path}")
         return 0
     _prepare_readers(options)
     batch.prepare(tasks, options.output)
@@ -82,26 +127,20 @@ def _run_filter(options):
 
 
 def _filter_all(tasks, options, stopped):
-    progress, alike = _Progress(len(tasks)), defaultdict(list)
+    progress = _Progress(len(tasks))
+    failures = _Failures("filter", "; --skip-existing --dry-run lists all that is left")
     results = batch.run(tasks, jobs=options.jobs, threads=options.threads,
                         quality=options.quality, stop=stopped.event, patience=_PATIENCE)
     for result in results:
         if result.error is not None:
-            # Without the path and the numbers of this file.
-            sources = alike[re.sub(r"\d+", "", result.error.rpartition(": ")[2])]
-            sources.append(result.source)
-            if len(sources) <= _MOST_ALIKE:
-                progress.clear()
-                print(f"fastconv filter: {result.source}: {result.error}", file=sys.stderr)
+            progress.clear()
+            failures.add(result.source, result.error)
         progress.advance(failed=result.error is not None)
     progress.clear()
-    for sources in alike.values():
-        if sources[_MOST_ALIKE:]:
-            print(f"fastconv filter: {len(sources) - _MOST_ALIKE} more like {sources[0]}; "
-                  "--skip-existing --dry-run lists all that is left", file=sys.stderr)
+    failures.end()
     existing = f"; done before: {tasks.existing}" if tasks.existing else ""
     hidden = f"; hidden files and folders passed over: {tasks.hidden}" if tasks.hidden else ""
-    print(f"{options.output}: {progress.summary()}{existing}{hidden}")
+    _say(f"{options.output}: {progress.summary()}{existing}{hidden}")
     if stopped.signal is not None:
         print("fastconv filter: interrupted; the same command with --skip-existing goes on",
               file=sys.stderr)
@@ -134,6 +173,10 @@ def _prepare_readers(options):
 def _quiet_readers():
     images.require_readers()
     # Every problem is one line of ours, without warnings and logs of the readers in between.
+    with suppress(OSError):  # no file: a test's
+        if sys.stderr.fileno() == 2:  # where libtiff writes what it finds
+            sys.stderr = open(os.dup(2), "w", 1, errors="backslashreplace")  # noqa: SIM115
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     warnings.simplefilter("ignore")
     logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 
@@ -220,7 +263,7 @@ def _run_demo(options):
         for step in steps
     ]
     _print_table(rows, right=(1, 2, 3))
-    print(f"contact sheet: {path.resolve()}")
+    _say(f"contact sheet: {path.resolve()}")
     return 0
 
 
@@ -229,46 +272,57 @@ def _run_train(options):
 
     if options.folder is not None:
         _quiet_readers()
-    start = time.monotonic()
+    start, failures = time.monotonic(), _Failures("train")
     history, accuracy, classes, counts = _train.train(
         options.folder, options.output, epochs=options.epochs, batch_size=options.batch_size,
         lr=options.lr, size=options.size, grey=options.grey, seed=options.seed,
         threads=options.threads, overwrite=options.overwrite, resume=options.resume,
+        failed=failures.add,
     )
+    failures.end()
     if history.stopped == "interrupted":
         print("fastconv train: interrupted; the same command with --resume goes on",
               file=sys.stderr)
         return 128 + signal.SIGINT
     for name, series in (("training", history.loss), ("test", history.validation_loss)):
-        print(f"{name} loss: {series[0]:.3f} {_train.curve(series)} {series[-1]:.3f}")
+        print(f"{name} loss: {series[0]:.3g} {_train.curve(series)} {series[-1]:.3g}")
     print(f"test accuracy: {accuracy:.1%} of {counts.sum()} images, "
-          f"after {clock(time.monotonic() - start)}")
+          f"after {clock(time.monotonic() - start)}"
+          + (f"; images left out: {failures.count()}" if failures else ""))
     cells = [[str(count or ".") for count in row] for row in counts]
     _print_table([["is \\ taken for", *classes],
                   *([name, *row] for name, row in zip(classes, cells, strict=True))],
                  right=range(1, len(classes) + 1))
     written = "model and pictures" if _train.draws() else "model"
-    print(f"{written}: {os.path.abspath(options.output)}")
+    _say(f"{written}: {os.path.abspath(options.output)}")
     if not _train.draws():
         print('fastconv train: no pictures: matplotlib comes with: python -m pip install '
               '"fastconv[plot]"', file=sys.stderr)
-    return 0
+    return int(bool(failures))
 
 
 def _run_predict(options):
     from fastconv import _train
 
     _quiet_readers()
-    predict, failed = _train.predictor(options.model, options.invert, options.threads), False
-    for path in options.images:
+    predict = _train.predictor(options.model, options.invert, options.threads)
+    failures, done = _Failures("predict"), 0
+    for given in options.images:
         try:
-            best = predict(path)
-        except (OSError, ValueError) as error:
-            failed = True
-            print(f"fastconv predict: {' '.join(str(error).split())}", file=sys.stderr)
-        else:
-            print(f"{path}: " + ", ".join(f"{name} {part:.1%}" for name, part in best[:3]))
-    return int(failed)
+            paths = batch.find(given)
+        except batch.PlanError as error:
+            failures.add(None, str(error))
+            continue
+        for path in paths:
+            try:
+                best = predict(path)
+            except ValueError as error:
+                failures.add(path, str(error))
+            else:
+                done += 1
+                _say(f"{path}: " + ", ".join(f"{name} {part:.1%}" for name, part in best[:3]))
+    failures.end()
+    return 0 if not failures else 1 if done else 2
 
 
 def _run_info(_options):
@@ -285,7 +339,7 @@ def _print_table(rows, right=()):
     for row in rows:
         cells = [cell.rjust(width) if i in right else cell.ljust(width)
                  for i, (cell, width) in enumerate(zip(row, widths, strict=True))]
-        print("  ".join(cells).rstrip())
+        _say("  ".join(cells).rstrip())
 
 
 _COMMANDS = {

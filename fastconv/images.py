@@ -15,7 +15,7 @@ from fastconv import _pillow, _tiff
 from fastconv._files import replacing
 from fastconv._picture import ImageError, Picture
 
-__all__ = ["SUFFIXES", "ImageError", "Picture", "read", "require_readers", "write"]
+__all__ = ["SUFFIXES", "ImageError", "Picture", "read", "reason", "require_readers", "write"]
 
 SUFFIXES = {
     ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".tif": "TIFF", ".tiff": "TIFF",
@@ -42,15 +42,32 @@ def read(path):
 
     16-bit grey PNG and 16-bit and floating TIFF keep their type, EXIF orientation is applied,
     palettes become RGB or RGBA, and CMYK becomes sRGB, by its colour profile if it has one. Raises
-    ImageError for what cannot be kept exactly (16-bit colour PNG, several pages) and whatever
-    Pillow or tifffile raise for a broken file.
+    ImageError for what cannot be kept exactly (16-bit colour PNG, several pages) and for a damaged
+    file, OSError for one that cannot be opened.
     """
     with open(path, "rb") as file:
         header = file.read(64)
         file.seek(0)
-        if header.startswith(_TIFF_MAGIC):
-            return _tiff.read(file)
-        return _pillow.read(file, header)
+        if not header:
+            raise ImageError("the file is empty")
+        try:
+            if header.startswith(_TIFF_MAGIC):
+                return _tiff.read(file)
+            return _pillow.read(file, header)
+        except (ImageError, MemoryError):
+            raise
+        except Exception as error:  # decoders raise anything, in words of their own
+            if getattr(error, "errno", None):  # the disk's
+                raise
+            raise ImageError("damaged, truncated or not supported") from error
+
+
+def reason(error):
+    """Why a file could not be read or written, in one line."""
+    if isinstance(error, MemoryError):
+        return "not enough memory"
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(text.split())
 
 
 def write(picture, path, quality=95):

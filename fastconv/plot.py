@@ -107,9 +107,13 @@ def training(history):
         axes.set(xlabel="epoch", ylabel=name, yscale="log" if name == "loss" else "linear")
         axes.grid(alpha=0.3)
         if history.best_epoch >= 0 and history.validation_loss:
-            best = history.best_epoch + 1
-            axes.axvline(best, color=SOFT, lw=0.8, ls=":", label=f"least loss, epoch {best}")
-        axes.legend(frameon=False, fontsize=8)
+            best, kept = history.best_epoch + 1, history.kept_epoch + 1
+            label = f"least loss, epoch {best}"
+            if kept:
+                label += ", kept" if kept == best else f"; kept is epoch {kept}"
+            axes.axvline(best, color=SOFT, lw=0.8, ls=":", label=label)
+        if axes.lines:
+            axes.legend(frameon=False, fontsize=8)
     return figure
 
 
@@ -131,6 +135,8 @@ def confusion(labels, results, classes=None):
     """
     counts = counted(labels, results)
     names = [str(each) for each in (range(len(counts)) if classes is None else classes)]
+    if len(names) != len(counts):
+        raise ValueError(f"confusion: classes has {len(names)} names, expected {len(counts)}")
     side = 2.2 + 0.42 * len(names)
     figure = _figure(side, side)
     axes = figure.subplots()
@@ -142,8 +148,9 @@ def confusion(labels, results, classes=None):
             j, i, counts[i, j], ha="center", va="center", fontsize=8,
             color=SOFT if i == j else "black",
         )  # fmt: skip
-    axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 2 else 0)
-    axes.set_yticks(range(len(names)), names)
+    plain = {"parse_math": False}
+    axes.set_xticks(range(len(names)), names, rotation=90 * (max(map(len, names)) > 2), **plain)
+    axes.set_yticks(range(len(names)), names, **plain)
     right = np.trace(counts) / max(1, counts.sum())
     axes.set(xlabel="taken for", ylabel="is", title=f"{right:.1%} of {counts.sum()} right")
     return figure

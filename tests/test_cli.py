@@ -161,6 +161,7 @@ def test_a_file_that_is_no_image_by_name(fastconv, here):
     (["sharpn", "photos"], "did you mean sharpen"),
     (["nan.txt", "photos"], "nan in row 1, column 1"),
     (["sharpen", "nowhere.png"], "no such file or folder: nowhere.png"),
+    (["sharpen", ""], "no such file or folder: ''"),
     (["sharpen", "empty"], "no images found in empty (-r looks into subfolders)"),
     (["sharpen", "*.gif"], "no images match *.gif"),
     (["sharpen", "photos/coffee.png", "other/coffee.png"], "both become"),
@@ -223,6 +224,67 @@ def test_dry_run(fastconv, here):
         "photos/deep/camera.png -> out/sharpen/deep/camera.png",
         "photos/deep/camera.png -> out/box/deep/camera.png",
     ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its file names have no such letters")
+def test_names_do_nothing_to_the_terminal(fastconv, here):
+    for name in ("two\nlines.png", "\x1b[31mred.png", "\u202egnp.png"):
+        (here / "photos" / name).write_text("hello")
+    code, out, err = fastconv("filter", "sharpen", "photos", "-o", "out")
+    assert (code, out.count("\n")) == (1, 1)
+    assert sorted(err.splitlines()) == [
+        f"fastconv filter: photos/{name}.png: not a PNG, JPEG, TIFF, WebP or BMP image"
+        for name in (r"\u202egnp", r"\x1b[31mred", r"two\nlines")
+    ]
+    out = fastconv("filter", "sharpen", "photos", "-o", "other", "--dry-run")[1]
+    assert r"photos/two\nlines.png -> other/two\nlines.png" in out.splitlines()
+    code, _, err = fastconv("filter", "sharpen", "none\nsuch", "-o", "other")
+    assert (code, err) == (2, "fastconv: no such file or folder: none\\nsuch\n")
+    assert fastconv("filter", "sharpen", "--\x1b")[2].startswith(r"fastconv filter: ")
+
+
+def test_damaged_tiffs_are_one_line(here):
+    for compression in ("tiff_lzw", "tiff_adobe_deflate"):
+        path = here / f"photos/{compression}.tif"
+        Image.fromarray(data.coffee()).save(path, compression=compression)
+        content = bytearray(path.read_bytes())
+        content[9000:9400] = bytes(400)
+        path.write_bytes(content)
+    process = shell("filter", "sharpen", "photos", "-o", "out", cwd=here)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert sorted(err.splitlines()) == [
+        f"fastconv filter: photos/{name}.tif: damaged, truncated or not supported"
+        for name in ("tiff_adobe_deflate", "tiff_lzw")
+    ]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("arguments", [
+    ["kernels"], ["--help"], ["info"], ["filter", "sharpen", "photos", "-o", "out"],
+])
+def test_output_that_cannot_be_written(here, arguments):
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "fastconv", *arguments], stdout=full, stderr=subprocess.PIPE,
+            text=True, env={**os.environ, "PYTHONUNBUFFERED": ""})
+    assert process.returncode == 2
+    assert process.stderr == "fastconv: cannot write the output: No space left on device\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells")
+@pytest.mark.parametrize("closed", ["stdout", "stderr"])
+def test_closed_streams(here, closed):
+    code = f"""
+import sys
+sys.{closed} = None
+from fastconv.cli import main
+sys.exit(main())
+"""
+    process = shell("filter", "sharpen", "photos", "-o", "out", code=code, cwd=here)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert out.count("\n") == (closed == "stderr")
 
 
 def test_too_large_images(fastconv, here):

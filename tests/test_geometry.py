@@ -196,9 +196,11 @@ def test_dtypes_that_layers_do_not_take(name, dtype):
 @pytest.mark.parametrize("dtype", ["bool", "int8", "int32", "uint64", "longdouble"])
 def test_dtypes_that_filters_do_not_take(name, dtype):
     expected = "uint8, uint16, int16, float16, float32, float64"
-    if dtype not in getattr(GOOD[name].function, "dtypes", ()):  # bool where pixels are picked
+    dtypes = getattr(GOOD[name].function, "dtypes", ())  # bool, too, where pixels are picked
+    if dtype not in dtypes:
         message = spoil(name, TypeError, image=IMAGE.astype(dtype))
-        assert f"image has dtype {np.dtype(dtype)}, expected {expected}" in message
+        taken = ", ".join(dtypes) or expected
+        assert f"image has dtype {np.dtype(dtype)}, expected {taken}" in message
     if "out_dtype" in inspect.signature(GOOD[name].function).parameters:
         expected = "float16, float32, float64" if name in FLOAT_RESULTS else expected
         message = spoil(name, TypeError, out_dtype=dtype)
@@ -590,3 +592,31 @@ def test_same_gives_a_stride_of_outputs(n, k, stride, dilation, before, after, o
         "conv2d", (n, n), (k, k), (stride, stride), "same", (dilation, dilation)
     )
     assert (rows.before, rows.after, rows.o) == (before, after, outputs)
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_true_is_no_number(name):
+    call = GOOD[name]
+    parameters = inspect.signature(call.function).parameters
+    values = {key: parameter.default for key, parameter in parameters.items()} | call.more
+    numbers = {key for key, value in values.items() if type(value) in (int, float)}
+    for key in numbers | {"threads"} & values.keys():
+        assert f"{key} is True, expected a" in spoil(name, TypeError, **{key: True})
+    if "size" in numbers:
+        assert "size is True" in spoil(name, TypeError, size=(True, 3))
+
+
+def test_what_else_an_argument_may_be():
+    footprint = "expected a (kh, kw) array, an integer or a pair"
+    assert spoil("erode", TypeError, footprint="3").endswith(f"footprint is '3', {footprint}")
+    assert spoil("erode", ValueError, footprint=(1, 2, 3)).endswith(footprint)
+    assert "(2, 2, 2)" in spoil("erode", ValueError, footprint=np.ones((2, 2, 2)))
+    assert spoil("median", TypeError, size=1.5).endswith("1.5, expected an integer or a pair")
+    assert spoil("gaussian", TypeError, sigma="3").endswith("'3', expected a number or a pair")
+    assert spoil("gaussian", TypeError, sigma=(1, "3")).endswith("'3', expected a number")
+
+
+def test_cval_of_a_bool_image_may_be_bool():
+    image = np.zeros((3, 3), bool)
+    assert filters.dilate(image, border="constant", cval=True).sum() == 8
+    assert filters.dilate(image, border="constant", cval=np.True_).sum() == 8

@@ -1,5 +1,6 @@
 """Layers, losses and optimisers: gradients in float64, PyTorch's numbers, bits, messages."""
 
+import functools
 import re
 
 import numpy as np
@@ -216,11 +217,39 @@ def test_dropout():
     assert_same_bits(layer.forward(x), y)
 
 
+@pytest.mark.parametrize("weight", [None, (0.5, 3, 2, 0, 1)])
 @pytest.mark.parametrize("smoothing", [0, 0.1])
-def test_gradient_of_cross_entropy(smoothing):
-    logits, labels = RNG.standard_normal((4, 5)), np.array([0, 4, 2, 2])
-    _, gradient = nn.cross_entropy(logits, labels, smoothing)
-    assert_gradient(lambda: nn.cross_entropy(logits, labels, smoothing)[0], logits, gradient)
+def test_gradient_of_cross_entropy(smoothing, weight):
+    logits, labels = np.random.default_rng(1).standard_normal((4, 5)), np.array([0, 4, 2, 2])
+    _, gradient = nn.cross_entropy(logits, labels, smoothing, weight)
+    assert_gradient(
+        lambda: nn.cross_entropy(logits, labels, smoothing, weight)[0], logits, gradient
+    )
+
+
+def test_weights_of_classes():
+    """By hand: probabilities of 1/2; class 1 counts three times as much as class 0."""
+    loss, gradient = nn.cross_entropy(np.zeros((2, 2)), np.array([0, 1]), weight=[1, 3])
+    assert np.isclose(loss, np.log(2))
+    assert_allclose(gradient, [[-1 / 8, 1 / 8], [3 / 8, -3 / 8]])
+    assert nn.cross_entropy(np.array([[0, -np.inf]]), [0])[0] == 0
+    assert np.copysign(1, nn.cross_entropy(np.array([[999.0, 0]]), [0])[0]) == 1
+    with np.errstate(all="raise"):
+        model = nn.Linear(2, 2).initialize(seed=0)
+        loss = functools.partial(nn.cross_entropy, weight=(1, 3))
+        x, labels = np.eye(2, dtype=np.float32), np.array([0, 1])
+        history = nn.fit(model, x, labels, epochs=2, loss=loss, progress=False)
+    assert history.loss[1] < history.loss[0]
+    with pytest.raises(ValueError, match=r"fit: y has 2, expected 0 to 1"):
+        nn.fit(model, x, labels + 1, loss=loss)
+
+
+def test_inplace_changes_nothing():
+    for layer in (nn.ReLU(True), nn.LeakyReLU(inplace=True), nn.SiLU(inplace=True)):
+        x = np.array([[-1.0, 2]], np.float32)
+        assert_same_bits(layer(x), type(layer)()(x))
+        assert x.tolist() == [[-1, 2]] and repr(layer) == f"{type(layer).__name__}()"
+    assert repr(nn.Dropout(0.1, inplace=True)) == "Dropout(p=0.1)"
 
 
 @pytest.mark.parametrize("loss", [nn.mse, nn.binary_cross_entropy])
@@ -283,6 +312,16 @@ def test_losses_are_pytorchs():
             lambda a, b: nn.cross_entropy(a, b, 0.2),
             lambda a, b: functional.cross_entropy(a, b, label_smoothing=0.2),
             logits, labels,
+        ),
+        *(
+            (
+                lambda a, b, s=smoothing: nn.cross_entropy(a, b, s, [0.5, 0, 2, 3]),
+                lambda a, b, s=smoothing: functional.cross_entropy(
+                    a, b, torch.tensor([0.5, 0, 2, 3], dtype=torch.float64), label_smoothing=s
+                ),
+                logits, labels,
+            )
+            for smoothing in (0, 0.3)
         ),
         (nn.mse, functional.mse_loss, y, target),
         (nn.binary_cross_entropy, functional.binary_cross_entropy, y, target),
@@ -504,6 +543,16 @@ def test_all_layers_learn_ten_images_by_heart():
         (
             lambda: nn.cross_entropy(np.zeros((2, 3)), np.array([0, 3])),
             "cross_entropy: labels has 3, expected 0 to 2 (3 classes)",
+        ),
+        *(
+            (
+                lambda weight=weight: nn.cross_entropy(np.zeros((1, 2)), [0], weight=weight),
+                f"cross_entropy: weight is {shown}, expected 2 finite numbers of at least 0",
+            )
+            for weight, shown in (
+                ([1, -1], [1, -1]), ([1], [1]), ([1, np.nan], "[1.0, nan]"),
+                ("ab", "'ab'"), ([True, False], [True, False]),
+            )
         ),
         (
             lambda: nn.cross_entropy(np.zeros((2, 3)), np.array([0.0, 1])),

@@ -175,6 +175,9 @@ def test_kernel_parameters():
     ("dilate:q=2", "dilate has no parameter 'q', expected size or iterations"),
     ("percentile:size=5", "percentile needs a parameter, for example percentile:q=1"),
     ("missing.npy", "No such file"),
+    ("erode:size=5,size=3", "size is given twice in 'size=5,size=3'"),
+    ("erode:size=5,footprint=3", "footprint is given twice"),
+    ("gaussian:sigma=1,size=5,sigma=2", "sigma is given twice"),
 ])
 def test_bad_kernels(text, message):
     with pytest.raises(ValueError, match=message) as caught:

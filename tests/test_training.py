@@ -441,6 +441,19 @@ def test_any_damage_is_one_line(tmp_path, suffix):
             assert str(error).startswith(f"load: {path} ") and "\n" not in str(error)
 
 
+def test_another_models_parameters():
+    x, labels = np.eye(2, dtype=np.float32), np.array([0, 1])
+    model, other = nn.Linear(2, 2), nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="fit: optimizer has another model's parameters, expected"):
+        nn.fit(model, x, labels, optimizer=nn.SGD(other.parameters(), 0.1))
+    nn.fit(model, x, labels, optimizer=nn.SGD(model.parameters()[:1], 0.1), progress=False)
+    for wrong in (nn.Linear, [model]):
+        with pytest.raises(TypeError, match=r"fit: model is .*, expected a Module"):
+            nn.fit(wrong, x, labels)
+    with pytest.raises(TypeError, match="Linear: dtype is cuda, expected float32 or float64"):
+        model.to("cuda")
+
+
 def test_a_damaged_checkpoint(digits, tmp_path):
     path = tmp_path / "checkpoint.npz"
     training(digits, epochs=1, checkpoint=path)

@@ -391,6 +391,12 @@ def test_bool_images(name, arguments):
         result = function(each, *arguments, border="constant", cval=True)
         assert result.dtype == bool
         assert_array_equal(result.view(np.uint8), expected)
+        options = {"border": "zeros", "cval": True, "out_dtype": "uint8"}
+        assert_array_equal(function(each, *arguments, **options), expected)
+        for border in ("constant", "wrap"):
+            expected = getattr(reference, name)(each, *arguments, border=border, cval=1)
+            assert expected.dtype == bool
+            assert_array_equal(function(each, *arguments, border=border, cval=1), expected)
     out = np.zeros((20, 30), bool)
     assert function(image, *arguments, out=out, out_dtype="bool") is out
     assert_array_equal(function(image.tolist(), *arguments), out)

@@ -32,7 +32,7 @@ def compute(
     float64 where the image or a result is; kernels that read the image hold floats, so that they
     take all images alike. `size` (odd) is that of the window that a result follows from.
     """
-    image = _arrays.readable(function, "image", image, _image.DTYPES)
+    image = _image.readable(function, image)
     *lead, h, w, channels = _image.shape_of(function, image, channel_axis)
     if out_dtype is None:
         out_dtype = image.dtype if image.dtype.kind == "f" else "float32"

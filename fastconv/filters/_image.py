@@ -27,6 +27,7 @@ class Asked:
 
 
 asked = contextvars.ContextVar("asked", default=None)
+_dtypes = {}  # of images, by function, where they are more
 
 def takes_bool(function):
     """Let a filter that picks pixels, never sums them, take a bool image as uint8 and give bool."""
@@ -37,14 +38,16 @@ def takes_bool(function):
         array = image if type(image) is np.ndarray else _arrays.as_array(name, "image", image)
         if array.dtype != bool:
             return function(image, *arguments, **options)
-        pixels = array.view(np.uint8)
+        pixels, cval = array.view(np.uint8), options.get("cval", 0)
+        if isinstance(cval, bool | np.bool_):
+            cval = options["cval"] = int(cval)
         asked_for = options.get("out_dtype")
         out_dtype = checked_out_dtype(name, bool if asked_for is None else asked_for, call.dtypes)
         if out_dtype.kind != "b":
             return function(pixels, *arguments, **options)
         if options.get("structure") is not None:
             raise ValueError(f"{name}: structure has heights, expected none for a bool image")
-        cval, out = options.get("cval", 0), options.get("out")
+        out = options.get("out")
         if _arrays.number(name, "cval", cval) not in (0, 1):
             raise ValueError(f"{name}: cval is {cval}, expected 0 or 1 for a bool image")
         if out is not None:
@@ -54,8 +57,13 @@ def takes_bool(function):
         result = function(pixels, *arguments, **options | {"out_dtype": None})
         return result.view(bool) if out is None else out
 
-    call.dtypes = ("bool", *DTYPES)
+    call.dtypes = _dtypes[name] = ("bool", *DTYPES)
     return call
+
+
+def readable(function, image):
+    """The image as an array that kernels can read."""
+    return _arrays.readable(function, "image", image, _dtypes.get(function, DTYPES))
 
 
 def shape_of(function, image, channel_axis):
@@ -124,7 +132,7 @@ def prepare(
     function, image, size, border, anchor, cval, channel_axis, out_dtype, stride=(1, 1)
 ):
     """Check what every filter of a window's size takes: the image, its windows, cval, out_dtype."""
-    image = _arrays.readable(function, "image", image, DTYPES)
+    image = readable(function, image)
     h, w = shape_of(function, image, channel_axis)[-3:-1]
     out_dtype = checked_out_dtype(function, image.dtype if out_dtype is None else out_dtype)
     cval = checked_cval(function, cval, image.dtype)
@@ -145,7 +153,7 @@ def checked_cval(function, cval, dtype):
 
 def prepare_floats(function, image, size, border, cval, channel_axis, out_dtype):
     """The same for filters whose results are floats, and the width of those to compute in."""
-    image = _arrays.readable(function, "image", image, DTYPES)
+    image = readable(function, image)
     shape_of(function, image, channel_axis)
     if out_dtype is None:
         out_dtype = image.dtype if image.dtype.kind == "f" else "float32"

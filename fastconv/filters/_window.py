@@ -7,9 +7,9 @@ from fastconv.filters import _image
 from fastconv.filters._image import EXACT, LONGEST_KERNEL
 
 
-def rectangle(function, name, size):
+def rectangle(function, name, size, one="an integer"):
     """(rows, columns) from one integer or two."""
-    rows, cols = _geometry.pair(function, name, size, 1)
+    rows, cols = _geometry.pair(function, name, size, 1, one=one)
     if max(rows, cols) > LONGEST_KERNEL:
         raise ValueError(f"{function}: {name} is {size}, expected at most {LONGEST_KERNEL}")
     return rows, cols

@@ -45,8 +45,8 @@ def filter2d(
         ("circular"), "constant" ("zeros"; its value is `cval`). With "valid" the result shrinks to
         the outputs whose window lies inside.
     cval : float
-        The value outside with ``border="constant"``; for images of floats NaN or an infinity, too,
-        which reaches the outputs whose window lies partly outside.
+        The value outside with ``border="constant"``, even if that is called "zeros"; for images of
+        floats NaN or an infinity, too, which reaches the outputs whose window lies partly outside.
     anchor : (row, column), optional
         The kernel element over the output pixel; (kh // 2, kw // 2) by default.
     stride : int or (rows, columns)

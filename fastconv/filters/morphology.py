@@ -318,8 +318,10 @@ class _Element:
         self.heights = None
         if isinstance(footprint, list | tuple) and not all(np.isscalar(each) for each in footprint):
             footprint = _arrays.as_array(function, "footprint", footprint)
-        if structure is None and np.ndim(footprint) != 2:
-            self.size = rectangle(function, "footprint", footprint)
+        if structure is None and np.ndim(footprint) < 2:
+            self.size = rectangle(
+                function, "footprint", footprint, one="a (kh, kw) array, an integer"
+            )
         else:
             self.heights = self._checked(footprint, structure)
             self.size = self.heights.shape
@@ -342,15 +344,15 @@ class _Element:
                 raise ValueError(
                     f"{function}: structure holds a NaN or an infinity, expected finite heights"
                 )
-        if np.ndim(footprint) != 2 and footprint != 3:  # the default says nothing
+        if np.ndim(footprint) < 2 and footprint != 3:  # the default says nothing
             size = rectangle(function, "footprint", footprint)
             if size != heights.shape:
                 raise ValueError(
                     f"{function}: footprint is {size}, expected structure's {heights.shape}"
                 )
-        if np.ndim(footprint) == 2:
+        if np.ndim(footprint) > 1:
             part = _arrays.as_array(function, "footprint", footprint)
-            fits = heights is None or part.shape == heights.shape
+            fits = part.ndim == 2 if heights is None else part.shape == heights.shape
             if part.dtype.kind not in "biuf" or not fits:
                 expected = "(kh, kw)" if heights is None else f"structure's {heights.shape}"
                 raise ValueError(
@@ -418,7 +420,7 @@ class _Element:
             self.size = size
             self.anchor = tuple(count * a for a in self.anchor)
         elif count > 1:
-            image = _arrays.readable(function, "image", image, _image.DTYPES)
+            image = _image.readable(function, image)
             dtype = _image.checked_out_dtype(
                 function, image.dtype if out_dtype is None else out_dtype
             )
@@ -479,7 +481,7 @@ class _Element:
                 f'{self.function}: border is "valid", expected one that keeps the image\'s size'
             )
         _geometry.borders(self.function, "border", border)
-        image = _arrays.readable(self.function, "image", image, _image.DTYPES)
+        image = _image.readable(self.function, image)
         _image.shape_of(self.function, image, channel_axis)
         out_dtype = _image.checked_out_dtype(
             self.function, image.dtype if out_dtype is None else out_dtype

@@ -202,13 +202,8 @@ def gaussian_kernels(function, name, sigma, orders=(0, 0), truncate=4.0, radius=
 
 def _sigmas(function, name, sigma):
     """Two numbers that are at least 0, from one or two."""
-    many = isinstance(sigma, tuple | list) or (isinstance(sigma, np.ndarray) and sigma.ndim)
-    sigmas = tuple(sigma) if many else (sigma, sigma)
-    if len(sigmas) != 2:
-        raise ValueError(
-            f"{function}: {name} is {_arrays.shown(sigma)}, expected a number or a pair"
-        )
-    sigmas = tuple(_arrays.number(function, name, each) for each in sigmas)
+    # In the place of the least: they are finite.
+    sigmas = _geometry.pair(function, name, sigma, True, one="a number", check=_arrays.number)
     if min(sigmas) < 0:
         raise ValueError(f"{function}: {name} is {min(sigmas)}, expected at least 0")
     return sigmas

@@ -57,13 +57,16 @@ class Activation(Module):
 
 
 class ReLU(Activation):
-    """``max(x, 0)``.
+    """``max(x, 0)``; `inplace`, here and elsewhere, is PyTorch's and changes nothing.
 
     >>> ReLU()(np.array([-1.0, 2])).tolist()
     [0.0, 2.0]
     """
 
     fused = "relu"
+
+    def __init__(self, inplace=False):
+        super().__init__()
 
     def _compute(self, x, y, threads):
         np.maximum(x, 0, out=y)
@@ -83,7 +86,7 @@ class LeakyReLU(Activation):
 
     arguments = ("negative_slope",)
 
-    def __init__(self, negative_slope=0.01):
+    def __init__(self, negative_slope=0.01, inplace=False):
         super().__init__()
         self.negative_slope = float(checked_number("LeakyReLU", "negative_slope", negative_slope))
 
@@ -156,6 +159,9 @@ class SiLU(_Gated):
     """
 
     fused = "silu"
+
+    def __init__(self, inplace=False):
+        super().__init__()
 
     def _slopes(self, gate):
         slopes = self._buffer("slopes", gate.shape, gate.dtype)

@@ -37,8 +37,10 @@ class Augment:
     def __init__(self, flip=False, shift=0, crop=0, rotate=0.0, cutout=0, noise=0.0):
         self.flip, self.shift, self.crop = flip, shift, crop
         self.rotate, self.cutout, self.noise = rotate, cutout, noise
-        for name, value in vars(self).items():
-            checked_number("Augment", name, value)
+        if flip not in (False, True):
+            raise TypeError(f"Augment: flip is {_arrays.shown(flip)}, expected False or True")
+        for name in ("shift", "crop", "rotate", "cutout", "noise"):
+            checked_number("Augment", name, getattr(self, name))
         for name in ("shift", "crop", "cutout"):
             _geometry.integer("Augment", name, getattr(self, name), 0)
 

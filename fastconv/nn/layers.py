@@ -157,7 +157,7 @@ class Dropout(Module):
 
     arguments = ("p",)
 
-    def __init__(self, p=0.5):
+    def __init__(self, p=0.5, inplace=False):
         super().__init__()
         self.p = checked_number("Dropout", "p", p, below=1)
         self.seed()

@@ -7,7 +7,7 @@ from fastconv._arrays import shown
 from fastconv.nn.module import FLOATS
 
 
-def cross_entropy(logits, labels, label_smoothing=0.0):
+def cross_entropy(logits, labels, label_smoothing=0.0, weight=None):
     """Give the mean of ``-log(softmax(logits)[label])`` and its gradient by logits.
 
     Parameters
@@ -17,6 +17,9 @@ def cross_entropy(logits, labels, label_smoothing=0.0):
     labels : (N,) array of integers from 0 to K - 1
     label_smoothing : float
         So much of each label is spread over all classes (arXiv:1512.00567).
+    weight : (K,) array or sequence, optional
+        How much each class counts, at least 0: the sum of losses times weights (with smoothing
+        that of each class) is divided by the sum of the labels' weights, as in PyTorch.
 
     Returns
     -------
@@ -44,14 +47,24 @@ def cross_entropy(logits, labels, label_smoothing=0.0):
     sums = gradient.sum(1, keepdims=True)
     gradient /= sums
     scores -= np.log(sums)  # now the logarithms of the probabilities
-    rows = np.arange(n)
-    loss = -(1 - smoothing) * scores[rows, labels].sum()
-    gradient[rows, labels] -= 1 - smoothing
-    if smoothing:
-        loss -= smoothing / classes * scores.sum()
-        gradient -= smoothing / classes
+    targets = np.full(scores.shape, smoothing / classes)
+    targets[np.arange(n), labels] += 1 - smoothing
+    if weight is not None:
+        weight = _arrays.as_array(function, "weight", weight)
+        fits = weight.shape == (classes,) and weight.dtype.kind in "iuf"
+        if not (fits and ((weight >= 0) & np.isfinite(weight)).all()):
+            raise ValueError(
+                f"{function}: weight is {shown(weight.tolist())}, expected {classes} finite "
+                "numbers of at least 0"
+            )
+        targets *= weight
+        n = weight[labels].sum()
+    gradient *= targets.sum(1, keepdims=True)
+    gradient -= targets
     gradient /= n
-    return float(loss / n), gradient.astype(logits.dtype, copy=False)
+    wanted = targets != 0  # an impossible class that nobody wants is no loss: not 0 times infinity
+    loss = -(targets[wanted] * scores[wanted]).sum() / n
+    return float(loss) + 0.0, gradient.astype(logits.dtype, copy=False)
 
 
 def mse(y, target):

@@ -193,7 +193,11 @@ class Module:
 
     def to(self, dtype):
         """Compute in "float32" or "float64"."""
-        if np.dtype(dtype).name not in FLOATS:
+        try:
+            fits = np.dtype(dtype).name in FLOATS
+        except TypeError:
+            fits = False
+        if not fits:
             raise TypeError(f"{self._label()}: dtype is {dtype}, expected float32 or float64")
         for module in self.modules():
             module._y = None

@@ -15,7 +15,8 @@ from fastconv.nn.steps import dtype_of, evaluate, floats, right, take_step
 class History:
     """What `fit` saw: a number for each epoch, and `steps` the loss of each batch.
 
-    `stopped` says why it ended early: "", "patience", "callback" or "interrupted".
+    `stopped` says why it ended early: "", "patience", "callback" or "interrupted"; `best_epoch` had
+    the least loss (validation's, if there is one), the model has the weights of `kept_epoch`.
     """
 
     loss: list = field(default_factory=list)
@@ -25,6 +26,7 @@ class History:
     steps: list = field(default_factory=list)
     best_epoch: int = -1
     stopped: str = ""
+    kept_epoch: int = -1
 
     @property
     def epochs(self):
@@ -125,9 +127,11 @@ def said_of(argument):
         return argument
     numbers = {
         key: value
-        for key, value in getattr(argument, "__dict__", {}).items()
+        for part in ("__dict__", "keywords")  # those of a functools.partial
+        for key, value in getattr(argument, part, {}).items()
         if isinstance(value, int | float | tuple) and key != "steps"
     }
+    argument = getattr(argument, "func", argument)
     name = getattr(argument, "__qualname__", type(argument).__name__)
     return f"{name}({', '.join(f'{key}={value!r}' for key, value in numbers.items())})"
 

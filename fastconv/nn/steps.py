@@ -4,6 +4,7 @@ import numpy as np
 
 from fastconv import _arrays
 from fastconv.nn import losses
+from fastconv.nn.module import Module
 from fastconv.nn.optimizers import Optimizer
 
 
@@ -70,7 +71,8 @@ def take_step(model, optimizer, x, y, loss, threads):
         for module, before in statistics:
             module._statistics = before
         raise
-    optimizer.step()
+    with np.errstate(all="ignore"):
+        optimizer.step()
     return value, result
 
 
@@ -99,8 +101,9 @@ def _where_gradients_end(model):
 def evaluate(model, x, y, loss=losses.cross_entropy, batch_size=256, threads=None):
     """Give the loss on all samples, and the share of them whose largest result is at y's label."""
     x, y = checked_data("evaluate", model, "x", x, y, loss)
-    result = model.predict(floats(x, dtype_of(model)), batch_size, threads)
-    return loss(result, y)[0], right(result, y) / len(x)
+    with np.errstate(all="ignore"):  # a NaN says enough
+        result = model.predict(floats(x, dtype_of(model)), batch_size, threads)
+        return loss(result, y)[0], right(result, y) / len(x)
 
 
 def dtype_of(model):
@@ -109,6 +112,8 @@ def dtype_of(model):
 
 def checked_data(function, model, name, x, y, loss):
     """The samples as arrays; refuses what does not fit the model."""
+    if not isinstance(model, Module):
+        raise TypeError(f"{function}: model is {_arrays.shown(model)}, expected a Module")
     x = _arrays.readable(function, name, x, (dtype_of(model).name, "uint8"))
     y = _arrays.as_array(function, "y", y)
     counts = [len(np.atleast_1d(each)) for each in (x, y)]
@@ -119,7 +124,7 @@ def checked_data(function, model, name, x, y, loss):
             f"{function}: {name} has {counts[0]} samples and y {counts[1]}, expected as many"
         )
     results = model.output_shape((min(2, counts[0]), *x.shape[1:]))
-    if loss is losses.cross_entropy:
+    if getattr(loss, "func", loss) is losses.cross_entropy:  # weighted, say, by a partial
         losses.checked_labels(function, y, counts[0], results[-1], "y")
     return x, y
 

@@ -178,7 +178,9 @@ def fit(
         vars(optimizer).update(before)
     if status is not None:
         status.clear()
+    history.kept_epoch = history.epochs - 1
     if run.best is not None:
+        history.kept_epoch = history.best_epoch
         model.load_state_dict(run.best)
     model.eval()
     return history
@@ -199,6 +201,8 @@ def _optimizer(model, optimizer, lr):
         return kind(model.parameters(), **({} if lr is None else {"lr": lr}))
     if not isinstance(optimizer, Optimizer):
         raise TypeError(f"fit: optimizer is {optimizer!r}, expected one, or its name")
+    if not {*map(id, optimizer.parameters)} <= {*map(id, model.parameters())}:
+        raise ValueError("fit: optimizer has another model's parameters, expected this one's")
     if lr is not None:
         raise ValueError(f"fit: lr is {lr}, expected None: the optimiser has one")
     return optimizer

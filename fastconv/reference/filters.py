@@ -482,10 +482,11 @@ def _filter(image, passes, border="reflect", cval=0, anchor=None, stride=1, scal
 
 
 def _to_dtype(y, dtype):
-    """Round half to even and saturate for an integer dtype (NaN gives 0), else give float64."""
-    if not np.issubdtype(dtype, np.integer):
+    """Round half to even and saturate for integers and bool (NaN gives 0), else give float64."""
+    if dtype.kind not in "iub":
         return y.astype(np.float64)
-    saturated = np.clip(np.rint(y), np.iinfo(dtype).min, np.iinfo(dtype).max)
+    limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    saturated = np.clip(np.rint(y), *limits)
     return np.where(np.isnan(y), 0, saturated).astype(dtype)
 
 

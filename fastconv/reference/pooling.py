@@ -116,7 +116,7 @@ def max_pool(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False
              return_indices=False, **options):  # fmt: skip
     """Give the greatest element of each window; padding never wins.
 
-    >>> max_pool(np.array([[[1.0, 5, 2, 4]]]), 2)
+    >>> max_pool1d(np.array([[[1.0, 5, 2, 4]]]), 2)
     array([[[5., 4.]]])
     """
     x = _channels_first(x, options)
@@ -128,7 +128,7 @@ def min_pool(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False
              return_indices=False, **options):  # fmt: skip
     """Give the least element of each window; padding never wins.
 
-    >>> min_pool(np.array([[[1.0, 5, 2, 4]]]), 2)
+    >>> min_pool1d(np.array([[[1.0, 5, 2, 4]]]), 2)
     array([[[1., 2.]]])
     """
     x = _channels_first(x, options)
@@ -162,7 +162,7 @@ def avg_pool(x, kernel_size, stride=None, padding=0, ceil_mode=False, count_incl
              divisor_override=None, *, dilation=1, **options):  # fmt: skip
     """Give the mean of each window, with or without declared padding; of integers rounded.
 
-    >>> avg_pool(np.array([[[1.0, 5, 2, 4]]]), 2)
+    >>> avg_pool1d(np.array([[[1.0, 5, 2, 4]]]), 2)
     array([[[3., 3.]]])
     """
     x = _channels_first(x, options)
@@ -176,7 +176,7 @@ def lp_pool(x, norm_type, kernel_size, stride=None, ceil_mode=False, *, padding=
             **options):  # fmt: skip
     """Give (sum of |x|**norm_type)**(1 / norm_type) of each window.
 
-    >>> lp_pool(np.array([[[3.0, -4]]]), 2, 2)
+    >>> lp_pool1d(np.array([[[3.0, -4]]]), 2, 2)
     array([[[5.]]])
     """
     x = _channels_first(x, options)
@@ -207,7 +207,7 @@ def median_pool2d(x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=
 def adaptive_avg_pool(x, output_size, **options):
     """Give the means of windows from i * n // o to (i + 1) * n / o, rounded up.
 
-    >>> adaptive_avg_pool(np.array([[[1.0, 2, 3, 4, 8]]]), 2)
+    >>> adaptive_avg_pool1d(np.array([[[1.0, 2, 3, 4, 8]]]), 2)
     array([[[2., 5.]]])
     """
     x = _channels_first(x, options)
@@ -219,7 +219,7 @@ def adaptive_avg_pool(x, output_size, **options):
 def adaptive_max_pool(x, output_size, return_indices=False, **options):
     """Give the greatest elements of such windows.
 
-    >>> adaptive_max_pool(np.array([[[1.0, 2, 3, 4, 8]]]), 2)
+    >>> adaptive_max_pool1d(np.array([[[1.0, 2, 3, 4, 8]]]), 2)
     array([[[3., 8.]]])
     """
     x = _channels_first(x, options)
@@ -253,7 +253,7 @@ def fractional_max_pool(x, kernel_size, output_size=None, output_ratio=None,
     last begins at n - k; in float32 but for float64 images.
 
     >>> x = np.array([[[[1.0, 2, 3, 4]]]])
-    >>> fractional_max_pool(x, (1, 2), (1, 2), random_samples=[[[0.5, 0.5]]])
+    >>> fractional_max_pool2d(x, (1, 2), (1, 2), random_samples=[[[0.5, 0.5]]])
     array([[[[2., 4.]]]])
     """
     real = np.float64 if np.asarray(x).dtype == np.float64 else np.float32
@@ -284,7 +284,7 @@ def fractional_max_pool(x, kernel_size, output_size=None, output_ratio=None,
 def max_unpool(x, indices, kernel_size, stride=None, padding=0, output_size=None, **options):
     """Put elements where their indices say, among zeros; the last of several for one place.
 
-    >>> max_unpool(np.array([[[7.0, 8]]]), np.array([[[1, 2]]]), 2)
+    >>> max_unpool1d(np.array([[[7.0, 8]]]), np.array([[[1, 2]]]), 2)
     array([[[0., 7., 8., 0.]]])
     """
     x, indices = _channels_first(x, options), _channels_first(indices, options)
@@ -337,7 +337,7 @@ def max_pool_backward(dy, x, kernel_size, stride=None, padding=0, dilation=1, ce
                       indices=None, **options):  # fmt: skip
     """Give the gradient of max_pool: each dy goes to the element that was the maximum.
 
-    >>> max_pool_backward(np.array([[[2.0]]]), np.array([[[1.0, 3]]]), 2)
+    >>> max_pool1d_backward(np.array([[[2.0]]]), np.array([[[1.0, 3]]]), 2)
     array([[[0., 2.]]])
     """
     x = _channels_first(x, options)
@@ -350,7 +350,7 @@ def avg_pool_backward(dy, input_size, kernel_size, stride=None, padding=0, ceil_
                       **options):  # fmt: skip
     """Give the gradient of avg_pool: each dy is shared by its window.
 
-    >>> avg_pool_backward(np.array([[[2.0]]]), (1, 1, 2), 2)
+    >>> avg_pool1d_backward(np.array([[[2.0]]]), (1, 1, 2), 2)
     array([[[1., 1.]]])
     """
     shape, dy = _first(input_size, options), _channels_first(dy, options)
@@ -363,7 +363,7 @@ def lp_pool_backward(dy, x, norm_type, kernel_size, stride=None, ceil_mode=False
                      dilation=1, **options):  # fmt: skip
     """Give the gradient of lp_pool, 0 where an element or its window's norm is.
 
-    >>> lp_pool_backward(np.array([[[1.0]]]), np.array([[[3.0, -4]]]), 2, 2)
+    >>> lp_pool1d_backward(np.array([[[1.0]]]), np.array([[[3.0, -4]]]), 2, 2)
     array([[[ 0.6, -0.8]]])
     """
     x, dy = _channels_first(x, options), _channels_first(dy, options)
@@ -378,7 +378,7 @@ def lp_pool_backward(dy, x, norm_type, kernel_size, stride=None, ceil_mode=False
 def adaptive_avg_pool_backward(dy, input_size, **options):
     """Give the gradient of adaptive_avg_pool.
 
-    >>> adaptive_avg_pool_backward(np.array([[[2.0]]]), (1, 1, 2))
+    >>> adaptive_avg_pool1d_backward(np.array([[[2.0]]]), (1, 1, 2))
     array([[[1., 1.]]])
     """
     shape, dy = _first(input_size, options), _channels_first(dy, options)
@@ -390,7 +390,7 @@ def adaptive_avg_pool_backward(dy, input_size, **options):
 def adaptive_max_pool_backward(dy, x, *, indices=None, **options):
     """Give the gradient of adaptive_max_pool.
 
-    >>> adaptive_max_pool_backward(np.array([[[2.0]]]), np.array([[[1.0, 3]]]))
+    >>> adaptive_max_pool1d_backward(np.array([[[2.0]]]), np.array([[[1.0, 3]]]))
     array([[[0., 2.]]])
     """
     x = _channels_first(x, options)
