@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from Cython.Build import cythonize
+from Cython.Compiler import Options
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
@@ -125,6 +126,7 @@ class BuildExt(build_ext):
         return compile_flags, link_flags
 
 
+Options.docstrings = False  # of a private module: who reads its source has them
 core = Extension(
     "fastconv._core",
     ["fastconv/_core.pyx"],

@@ -25,9 +25,9 @@ PEERS = sorted(module.name for module in pkgutil.iter_modules(peer_package.__pat
 # peer waits until they sleep.
 PAUSE = 0.05
 
-# Groups whose rows are compared in the same layout alone: what they do takes less time than a
-# conversion. Variants of others are shown.
-SAME_LAYOUT, OTHER_LAYOUTS = ("pool",), ("ncnn packed",)
+# Groups whose rows take less time than a conversion: variants in a layout of the peer's own are
+# shown, but not compared with.
+SAME_LAYOUT = ("pool",)
 
 COPIES = {"memory": 2**27, "cache": 2**19}  # bytes
 
@@ -162,9 +162,9 @@ def _check(case, workers, folder, threads):
 def _compare(group, results, peak):
     """Give the best other peer, and fastconv's figures as multiples of it and of the peak."""
     values = {label: result["value"] for label, result in results.items() if "value" in result}
-    out = OTHER_LAYOUTS if group in SAME_LAYOUT else ()
-    others = {label: value for label, value in values.items()
-              if results[label]["peer"] != OURS and label not in out}
+    out = {label for label in values if results[label]["peer"] == OURS
+           or (group in SAME_LAYOUT and results[label].get("own_layout"))}
+    others = {label: value for label, value in values.items() if label not in out}
     best = max(others, key=others.get, default=None)
 
     def ratio(label, to):

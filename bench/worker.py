@@ -48,6 +48,8 @@ class Session:
         calls = self.peer.prepare(case, arrays, threads)
         verdicts = {label: judge(case, call(), expected, bound)
                     for label, call in calls.items()}
+        for label in verdicts.keys() & getattr(self.peer, "OWN_LAYOUT", ()):
+            verdicts[label]["own_layout"] = True
         self.calls = {label: call for label, call in calls.items() if verdicts[label]["ok"]}
         return verdicts
 

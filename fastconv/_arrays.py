@@ -4,6 +4,7 @@ Kernels take contiguous, aligned, native memory. Anything else that is an array 
 (strided, reversed, Fortran-ordered, broadcast, byte-swapped, misaligned) is copied to that form.
 """
 
+import itertools
 import math
 import os
 
@@ -11,6 +12,9 @@ import numpy as np
 
 ALIGNED_BYTES = 2**20
 CACHE_LINE = 64
+# Whether two arrays share memory is an exponential question in the worst case. Views that anybody
+# slices take a step or two to tell apart; this many, some 20 ms.
+SHARING_STEPS = 2**20
 
 
 def readable(function, name, value, dtypes, shape=None):
@@ -100,6 +104,21 @@ def check_out(function, out, shape, dtype):
         raise ValueError(f"{function}: out is read-only, expected a writeable array")
     if out.size > 1 and _repeats(out):
         raise ValueError(f"{function}: out has elements that share memory, expected distinct ones")
+
+
+def check_apart(function, out):
+    """Refuse several outputs that share memory; what is no array is left to `check_out`."""
+    arrays = [each for each in out if isinstance(each, np.ndarray)]
+    if any(_share(*pair) for pair in itertools.combinations(arrays, 2)):
+        raise ValueError(f"{function}: out has arrays that share memory, expected distinct ones")
+
+
+def _share(a, b):
+    """Do two arrays share memory? True for some that only might."""
+    try:
+        return np.shares_memory(a, b, max_work=SHARING_STEPS)
+    except np.exceptions.TooHardError:
+        return True
 
 
 def _is_plain(array):

@@ -9,10 +9,10 @@ _planned = _core.PlannedCalls(_config, _threads.get_num_threads)
 planned, _planned_calls = _planned.find, _planned.calls
 
 
-def keep(key, task, threads, shared, image, result, weights=None, places=None):
+def keep(key, task, threads, shared, image, result, weights=None, places=0):
     """Keep a call that was planned; `shared` means for as many threads as there are.
 
-    Of a call that gives several results, like `result`, `places` says which.
+    `places` says which one the result is, or a tuple which several there are, like `result`.
     """
     if len(_planned_calls) >= _plan.CACHED_PLANS:
         _planned_calls.clear()

@@ -57,7 +57,7 @@ class PlannedCall:
     def __init__(
         self, task: Task, threads: int, shared: bool, image_shape: tuple[int, ...],
         image_dtype: Any, shape: tuple[int, ...], dtype: Any, kernel: Any,
-        places: tuple[int, ...] | None, options: tuple[Any, ...],
+        places: int | tuple[int, ...], options: tuple[Any, ...],
     ) -> None: ...
     def __call__(self, image: Any, out: Any, options: tuple[Any, ...]) -> Any: ...
 

@@ -74,7 +74,7 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left, stride_h, stride_w
         ptrdiff_t block_rows, block_cols
         double cval, scale, delta
-        int border_h, border_w, dtype, out_dtype, reduction
+        int border_h, border_w, dtype, out_dtype, stream, reduction
         ptrdiff_t rank, span_rows, block_c, ksize
 
     ctypedef long long int64_t
@@ -499,9 +499,8 @@ cdef class PlannedCall:
     cdef bint several
 
     def __init__(self, Task task, int threads, bint shared, tuple image_shape, image_dtype,
-                 tuple shape, dtype, const unsigned char[::1] kernel, tuple places,
-                 tuple options):
-        # places: None of what gives one result
+                 tuple shape, dtype, const unsigned char[::1] kernel, places, tuple options):
+        # places: which of the results a call may have its one is, or a tuple of what its several are
         from numpy import empty, ndarray
 
         self.empty, self.ndarray = empty, ndarray
@@ -512,9 +511,10 @@ cdef class PlannedCall:
         self.threads, self.shared, self.out_bytes = threads, shared, dtype.itemsize
         for size in shape:
             self.out_bytes *= size
-        self.several, self.count = places is not None, len(places or (0,))
-        for i, place in enumerate(places or (0,)):
-            self.places[i] = place
+        self.several = type(places) is tuple
+        for place in places if self.several else (places,):
+            self.places[self.count] = place
+            self.count += 1
 
     cdef object call(self, image, out, tuple options):
         # Gives the result, or a tuple of several, or None.

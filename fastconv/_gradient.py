@@ -147,19 +147,10 @@ def _compute(plan, geometry, dy, result, threads):
     plan.compute(task, dy, None, result, threads)
 
 
-def weight_plan(function, geometry, threads, algorithm):
-    """The plan of `by_weight`, whose memory is refused here, before anything is written."""
-    task, parts, threads = _plan.weight_gradient(geometry, algorithm != "direct", threads)
-    _arrays.check_scratch(function, task, threads)
-    if task.algorithm == _plan.WINOGRAD_WEIGHT_GRADIENT:  # which may have to be taken instead
-        weight_plan(function, geometry, threads, "direct")
-    return task, parts, threads
-
-
 def by_weight(function, geometry, x, dy, result, threads, algorithm):
-    """The derivative by the weights."""
+    """The derivative by the weights; public calls refuse its memory before they write anything."""
     g = geometry
-    task, parts, shared = weight_plan(function, g, threads, algorithm)
+    task, parts, shared = _plan.weight_gradient(g, algorithm != "direct", threads)
     by_slices = (len(result), g.depth.k, g.channels, *result.shape[-2:])
     total = result if g.depth.k == 1 else np.empty(by_slices, result.dtype)
     sums = np.empty((parts, *total.shape), result.dtype) if parts > 1 else total[None]

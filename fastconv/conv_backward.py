@@ -1,10 +1,6 @@
 """Gradients of convolutions, in the names of PyTorch's convolution_backward."""
 
-import itertools
-
-import numpy as np
-
-from fastconv import _arrays, _geometry, _gradient, _threads
+from fastconv import _arrays, _geometry, _gradient, _plan, _threads
 from fastconv._conv_plan import DTYPES, PLANS
 from fastconv.conv_transpose import turned, turned_shape
 
@@ -446,9 +442,7 @@ def _results(function, output_mask, out, shapes, inputs):
     for name, asked, array in zip(RESULTS, mask, out, strict=True):
         if array is not None and not asked:
             raise ValueError(f"{function}: out has an array for {name}, expected None")
-    arrays = [each for each in out if isinstance(each, np.ndarray)]
-    if any(np.shares_memory(*pair) for pair in itertools.combinations(arrays, 2)):
-        raise ValueError(f"{function}: out has arrays that share memory, expected distinct ones")
+    _arrays.check_apart(function, out)
     return [
         _arrays.writable(function, array, shape, inputs[0].dtype, inputs)
         if asked
@@ -459,8 +453,12 @@ def _results(function, output_mask, out, shapes, inputs):
 
 def _check_by_weight(function, geometry, dy, dweight, threads, algorithm):
     """Refuse dweight's scratch memory before dx is written."""
-    if dweight is not None and dy.size:
-        _gradient.weight_plan(function, geometry, threads, algorithm)
+    if dweight is None or not dy.size:
+        return
+    task, _, shared = _plan.weight_gradient(geometry, algorithm != "direct", threads)
+    _arrays.check_scratch(function, task, shared)
+    if task.algorithm == _plan.WINOGRAD_WEIGHT_GRADIENT:  # direct sums may have to be taken instead
+        _check_by_weight(function, geometry, dy, dweight, threads, "direct")
 
 
 def _by_parameters(function, geometry, x, dy, dweight, dbias, threads, algorithm):

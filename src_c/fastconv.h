@@ -116,6 +116,7 @@ struct fc_filter2d {
     /* FC_FILTER_SLIDE, _WINDOW, _BOX and _MOMENTS divide by scale; of FC_FILTER_HARRIS it is k. */
     double cval, scale, delta;
     int border_h, border_w, dtype, out_dtype;
+    int stream; /* results of float32, as they are computed, are larger than the caches: past them */
     int reduction;  /* of FC_FILTER_SLIDE, FC_FILTER_WINDOW and FC_FILTER_FOOTPRINT */
     ptrdiff_t rank; /* of FC_FILTER_NETWORK and FC_FILTER_RANK: 0 is the smallest */
     ptrdiff_t span_rows, block_c; /* of FC_FILTER_RECURSIVE: rows from run-in to run-in; channels */

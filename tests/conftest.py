@@ -10,11 +10,11 @@ from typing import NamedTuple
 os.environ["OMP_WAIT_POLICY"] = "passive"
 
 import pytest
-from helpers import clear_plans
+from helpers import change_plans, clear_plans
 from hypothesis import HealthCheck, settings
 
 import fastconv
-from fastconv import _config, _core, _plan
+from fastconv import _config, _core
 
 FORCED = os.environ.get("FASTCONV_ISA")
 
@@ -54,15 +54,13 @@ def threads(request):
 @pytest.fixture(params=[600, 20_000], ids="{}B-blocks".format)
 def small_blocks(request, monkeypatch):
     """Blocks so small that small images are computed in many of them."""
-    for name in (
+    sizes = (
         "BLOCK_BYTES", "NEAR_BYTES", "WEIGHT_BYTES", "COPY_BYTES", "SUMS_BYTES", "PLANE_BYTES",
         "LINE_BYTES", "RANK_BYTES", "WINOGRAD_BLOCK_BYTES", "GRADIENT_LINE_BYTES",
         "GRADIENT_SUM_BYTES", "FRAME_BYTES", "INTEGER_BYTES",
-    ):  # fmt: skip
-        monkeypatch.setattr(_plan, name, request.param)
-    for name in ("WINOGRAD_LEAST_TILES", "WINOGRAD_BLOCK_COLUMNS"):
-        monkeypatch.setattr(_plan, name, 3)
-    clear_plans()
+    )  # fmt: skip
+    change_plans(monkeypatch, **dict.fromkeys(sizes, request.param))
+    change_plans(monkeypatch, WINOGRAD_LEAST_TILES=3, WINOGRAD_BLOCK_COLUMNS=3)
     yield request.param
     clear_plans()
 

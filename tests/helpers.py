@@ -1,6 +1,7 @@
 """What the test files share: inputs, poisoned and guarded memory, and a call of every operation."""
 
 import ctypes
+import inspect
 import mmap
 import os
 import subprocess
@@ -35,6 +36,8 @@ from fastconv import (
     plan_conv2d,
 )
 
+# Whose constants are the plan's.
+PLAN = [_plan, *filter(inspect.ismodule, vars(_plan).values())]
 FLOATS = ("float32", "float64")
 PIXELS = ("uint8", "uint16", "int16", "float16", "float32", "float64")
 BORDERS = ("constant", "edge", "reflect", "symmetric", "wrap")
@@ -102,11 +105,22 @@ def _bits(array):
     return np.ascontiguousarray(array).view(f"u{array.itemsize}")
 
 
+def change_plans(monkeypatch, **constants):
+    """Set constants of the plan wherever they are used, for calls that are planned anew."""
+    for name, value in constants.items():
+        users = [module for module in PLAN if hasattr(module, name)]
+        assert users, name
+        for module in users:
+            monkeypatch.setattr(module, name, value)
+    clear_plans()
+
+
 def clear_plans():
     """Forget the cached plans, after something that they follow from has changed."""
-    for each in vars(_plan).values():
-        if hasattr(each, "cache_clear"):
-            each.cache_clear()
+    for module in PLAN:
+        for each in vars(module).values():
+            if hasattr(each, "cache_clear"):
+                each.cache_clear()
     conv._small_calls.clear()
     _calls._planned_calls.clear()
 

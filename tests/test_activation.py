@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits, poisoned, to_layout
+from helpers import assert_same_bits, change_plans, poisoned, to_layout
 from numpy.testing import assert_array_equal
 
-from fastconv import _geometry, _plan, conv2d, plan_conv2d, reference
+from fastconv import _geometry, conv2d, plan_conv2d, reference
 
 nan, inf = np.nan, np.inf
 
@@ -152,7 +152,7 @@ def test_the_result_may_replace_the_residual(isa, dtype, algorithm):
     {"activation": "gelu"}, {"activation": "relu", "residual": 1}, {"residual": 1},
 ])  # fmt: skip
 def test_large_results_stay_in_the_caches_until_they_are_finished(tasks, monkeypatch, options):
-    monkeypatch.setattr(_plan, "STREAM_BYTES", 0)
+    change_plans(monkeypatch, STREAM_BYTES=0)
     x, weight = np.ones((1, 3, 6, 48), np.float32), np.ones((16, 3, 3, 3), np.float32)
     plain = conv2d(x, weight, padding=1)
     assert tasks[-1].sizes["stream"]

@@ -9,8 +9,9 @@ import pytest
 from helpers import CALLS, LANES, OPERATIONS, assert_same_bits, guarded, poisoned, run_python
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.lib.stride_tricks import as_strided
 
-from fastconv import avg_pool2d, conv2d, filters, max_pool2d
+from fastconv import _arrays, avg_pool2d, conv2d, filters, max_pool2d
 
 
 def read_only(array):
@@ -35,6 +36,18 @@ def misaligned(array):
 
 class Subclass(np.ndarray):
     pass
+
+
+@st.composite
+def views(draw, sizes):
+    """A slice for each axis that takes a given number of elements, by any step from -3 to 3."""
+    slices = []
+    for n in sizes:
+        step, start = draw(st.integers(1, 3)), draw(st.integers(0, 5))
+        forwards = slice(start, start + (n - 1) * step + 1, step)
+        backwards = slice(start + (n - 1) * step, start - 1 if start else None, -step)
+        slices.append(draw(st.sampled_from([forwards, backwards])))
+    return tuple(slices)
 
 
 # What makes a copy of an array in each form of memory.
@@ -95,6 +108,33 @@ def test_outputs_of_every_form(name, dtype):
             assert_same_bits(untouched, poisoned(untouched.shape, y.dtype))
 
 
+@given(st.data(), st.tuples(st.integers(1, 3), st.integers(1, 6)))
+def test_several_outputs_in_one_array(data, size):
+    """Those that lie between each other's elements are distinct, those that meet in one are not."""
+    image = np.arange(size[0] * size[1], dtype=np.float32).reshape(size)
+    base, places = np.zeros((24, 66), np.float32), np.arange(24 * 66).reshape(24, 66)
+    first, second = data.draw(views(size), "first"), data.draw(views(size), "second")
+    out = base[first], base[second]
+    if set(places[first].flat) & set(places[second].flat):
+        with pytest.raises(ValueError, match="out has arrays that share memory, expected distinct"):
+            filters.gradient(image, outputs=("dx", "dy"), out=out)
+        assert not base.any()
+    else:
+        filters.gradient(image, outputs=("dx", "dy"), out=out)
+        expected = filters.gradient(image, outputs=("dx", "dy"))
+        assert_same_bits(np.stack(out), np.stack(expected))
+
+
+def test_outputs_too_entangled_to_tell():
+    """Distinct or not, they are refused: to know takes a time that is exponential in their axes."""
+    memory = np.empty(192163377, np.int8)  # this pair is one of NumPy's own tests
+    a = as_strided(memory, (1049, 1049, 1049), (36674, 61119, 85569))
+    b = as_strided(memory[64023025:], (1049, 1049, 1), (12223, 12224, 1))
+    with pytest.raises(ValueError, match="f: out has arrays that share memory"):
+        _arrays.check_apart("f", (a, None, b))
+    _arrays.check_apart("f", (a[:1, :1], None, b[1:2]))
+
+
 def test_memory_maps(tmp_path):
     x = np.random.default_rng(1).standard_normal((2, 3, 8, 9))
     np.save(tmp_path / "x.npy", x)
@@ -129,18 +169,6 @@ def test_output_over_an_input(name, dtype):
             result = operation({**arrays, key: inside}, out=out)
             assert output_of(result) is out
             assert_same_bits(result, expected, f"out begins {begin} bytes into {key}")
-
-
-@st.composite
-def views(draw, sizes):
-    """A slice for each axis that takes a given number of elements, by any step from -3 to 3."""
-    slices = []
-    for n in sizes:
-        step, start = draw(st.integers(1, 3)), draw(st.integers(0, 5))
-        forwards = slice(start, start + (n - 1) * step + 1, step)
-        backwards = slice(start + (n - 1) * step, start - 1 if start else None, -step)
-        slices.append(draw(st.sampled_from([forwards, backwards])))
-    return tuple(slices)
 
 
 @given(st.data(), st.tuples(st.integers(1, 6), st.integers(1, 20)))

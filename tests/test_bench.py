@@ -43,6 +43,12 @@ STRANGE_PEERS = {
               "    print('a remark')\n"
               "    return {}\n",
     "absent": "import a_module_that_nobody_has\n",
+    "packed": "OWN_LAYOUT = ('packed', 'nobody')\n"
+              "def prepare(case, arrays, threads):\n"
+              "    if case.group != 'pool':\n"
+              "        return {}\n"
+              "    windows = arrays['x'].reshape(1, 2, 3, 2, 3, 2)\n"
+              "    return {'packed': lambda: windows.max((3, 5))}\n",
 }
 
 
@@ -184,6 +190,14 @@ def test_right_peers_are_timed(filter_row):
     assert filter_row["best"] == "scipy"
     assert filter_row["ratio"] == pytest.approx(
         results["fastconv"]["value"] / results["scipy"]["value"])
+
+
+def test_poolings_are_compared_in_the_same_layout(run):
+    """What a peer computes in a layout of its own is shown; in other groups it counts, too."""
+    row = run["rows"][2]
+    assert row["results"]["packed"]["value"] > 0
+    assert row["best"] is None
+    assert runner._compare("conv", row["results"], None)["best"] == "packed"
 
 
 def test_wrong_answers_are_refused(filter_row):

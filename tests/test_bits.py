@@ -1,13 +1,14 @@
 """The bits of a result follow from the values that go in and the arguments, and nothing else."""
 
-from functools import cache
+import mmap
+from functools import cache, partial
 
 import numpy as np
 import pytest
-from helpers import CALLS, OPERATIONS, assert_same_bits, clear_plans
+from helpers import CALLS, OPERATIONS, assert_same_bits, change_plans, clear_plans, guarded
 from test_arrays import output_of
 
-from fastconv import _config, _plan, conv2d, plan_conv2d
+from fastconv import _config, conv2d, filters, plan_conv2d
 
 WIDTH = 37  # no multiple of any vector
 
@@ -82,12 +83,40 @@ def test_past_the_caches(isa, dtype, threads, monkeypatch):
     x = rng.standard_normal((2, 3, 6, 48)).astype(dtype)
     weight = rng.standard_normal((16, 3, 3, 3)).astype(dtype)
     expected = conv2d(x, weight, padding=1)
-    monkeypatch.setattr(_plan, "STREAM_BYTES", 0)
-    clear_plans()
+    change_plans(monkeypatch, STREAM_BYTES=0)
     for offset in (0, 1, 4, 8):
         out = at_offset(expected, offset)
         out.fill(0)
         assert_same_bits(conv2d(x, weight, padding=1, out=out, threads=threads), expected)
+    clear_plans()
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 6, 16), (1, 9, 64), (2, 14, 208), (2, 7, 160, 3), (1, 5, 50)]
+)
+def test_filters_past_the_caches(isa, shape, threads, monkeypatch):
+    """The same of image filters, whose rows begin anywhere in a cache line; in blocks, too."""
+    rng = np.random.default_rng(2)
+    image = guarded(rng.standard_normal(shape).astype(np.float32), "end")
+    axis = {"channel_axis": -1} if len(shape) == 4 else {}
+    calls = [
+        *(partial(filters.filter2d, kernel=rng.standard_normal((k, k))) for k in (3, 4, 5, 7, 9)),
+        partial(filters.filter2d, kernel=rng.standard_normal((2, 3, 3))),
+        partial(filters.gaussian, sigma=1), partial(filters.gaussian, sigma=3, border="wrap"),
+        partial(filters.box, size=9), partial(filters.box, size=3, border="constant"),
+        partial(filters.dilate, footprint=5), partial(filters.median, size=3),
+        filters.sobel, partial(filters.sobel, dx=0, dy=1), filters.laplacian,
+    ]  # fmt: skip
+    expected = [call(image, **axis) for call in calls]
+    for block in (2**19, 2**14):
+        change_plans(monkeypatch, STREAM_BYTES=0, BLOCK_BYTES=block)
+        for call, result in zip(calls, expected, strict=True):
+            for offset in (0, 1, 4, 15):
+                out = at_offset(result, offset)
+                out.fill(np.nan)
+                assert_same_bits(call(image, out=out, threads=threads, **axis), result)
+            out = guarded(result, "start", mmap.PROT_READ | mmap.PROT_WRITE)
+            assert_same_bits(call(image, out=out, threads=threads, **axis), result)
     clear_plans()
 
 

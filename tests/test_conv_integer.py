@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 from conftest import FORCED
-from helpers import CHANNELS, anything, assert_same_bits, guarded, poisoned, to_layout
+from helpers import CHANNELS, anything, assert_same_bits, change_plans, guarded, poisoned, to_layout
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
@@ -13,8 +13,8 @@ from numpy.testing import assert_array_equal
 import fastconv
 from fastconv import (
     _config,
+    _core,
     _geometry,
-    _plan,
     conv_integer,
     conv_quantized,
     plan_conv_quantized,
@@ -28,14 +28,14 @@ BYTES = ("uint8", "int8")
 KERNELS = [
     (isa, vnni)
     for isa in ([FORCED] if FORCED else fastconv.available_isas())
-    for vnni in ((True, False) if isa == "avx512" and _plan.VNNI else (False,))
+    for vnni in ((True, False) if isa == "avx512" and _core.has_vnni() else (False,))
 ]
 
 
 @pytest.fixture(params=KERNELS, ids=lambda each: each[0] + ("-vnni" if each[1] else ""))
 def kernels(request, monkeypatch):
     isa, vnni = request.param
-    monkeypatch.setattr(_plan, "VNNI", vnni)
+    change_plans(monkeypatch, VNNI=vnni)
     with _config.use_isa(isa):
         yield
 

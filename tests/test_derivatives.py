@@ -15,6 +15,7 @@ from helpers import (
     PIXELS,
     anything,
     assert_same_bits,
+    change_plans,
     clear_plans,
     integers,
     poisoned,
@@ -27,7 +28,7 @@ from skimage import filters as skimage_filters
 from test_filters import BORDER_CHOICES, assert_close
 from test_reference import SCIPY_BORDERS
 
-from fastconv import _geometry, _plan, filters, reference
+from fastconv import _geometry, filters, reference
 from fastconv.filters import (
     _blocks,
     difference_of_gaussians,
@@ -118,12 +119,29 @@ def test_gradient(isa, dtype, operator):
             assert_close(y, exact, LIBRARY * eps_of(image) * abs(exact))
 
 
-def test_the_slopes_of_gradient_are_those_of_the_operators(isa):
-    image = anything(np.random.default_rng(3), (9, 40), np.float32)
+def test_the_slopes_of_gradient_are_those_of_the_operators(isa, dtype):
+    """Also of rows and columns that whole tiles store where they belong, and of what is left."""
+    image = anything(np.random.default_rng(3), (11, 213), dtype)
     for function in (sobel, scharr, prewitt):
         dx, dy = gradient(image, function.__name__, outputs=("dx", "dy"))
         assert_same_bits(dx, function(image, 1, 0))
         assert_same_bits(dy, function(image, 0, 1))
+        exact = reference.gradient(image, function.__name__)
+        assert_close(dx, exact[0], 8 * eps_of(image) * 32 * abs(image).max())
+        assert_close(dy, exact[1], 8 * eps_of(image) * 32 * abs(image).max())
+
+
+def test_a_flat_image_has_no_slope(isa, dtype):
+    """Not even a small one, of any direction: 0.1 + 0.1 + 0.1 is rounded."""
+    image = np.full((7, 150), 0.1, dtype)
+    for function in (sobel, scharr, prewitt):
+        for slope in (function(image, 1, 0), function(image, 0, 1)):
+            assert_same_bits(slope, np.zeros_like(image))
+        for result in gradient(image, function.__name__):
+            assert_same_bits(result, np.zeros_like(image))
+    rows = np.repeat(np.linspace(0.1, 0.9, 7, dtype=dtype)[:, None], 9, 1)
+    assert not sobel(rows).any()
+    assert not sobel(rows.T, 0, 1).any()
 
 
 def test_outputs_of_gradient():
@@ -549,9 +567,7 @@ def test_blocks_of_the_kernels(isa, monkeypatch, dtype, channels, name, options,
     options = {**options, "border": border, "cval": 0.3, "channel_axis": -1}
     image = anything(np.random.default_rng(12), (2, 43, 90, channels), dtype)
     expected = getattr(filters, name)(image, threads=1, **options)
-    for size in ("BLOCK_BYTES", "LINE_BYTES"):
-        monkeypatch.setattr(_plan, size, 5000)
-    clear_plans()
+    change_plans(monkeypatch, BLOCK_BYTES=5000, LINE_BYTES=5000)
     assert_same_bits(getattr(filters, name)(image, threads=2, **options), expected)
     if name != "gradient" and dtype == expected.dtype and border != "valid":
         out = image.copy()

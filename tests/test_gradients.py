@@ -17,6 +17,7 @@ from fastconv import (
     conv2d_backward,
     conv_transpose2d,
     conv_transpose2d_backward,
+    nn,
     reference,
 )
 
@@ -329,6 +330,18 @@ def test_transformed_gradients(isa, layout, weight_tasks, case, dtype):
     for threads in (1, 2, 3):
         again = conv2d_backward(dy, x, weight, threads=threads, **options)[1]
         assert_array_equal(again, result)
+
+
+def test_direct_sums_are_looked_up_where_they_may_be_refused(weight_tasks):
+    """They may follow the transforms, so public calls refuse their memory early; layers do not."""
+    layer = nn.Conv2d(16, 16, 3, padding=1)
+    x = dy = np.ones((2, 16, 32, 32), np.float32)
+    layer.forward(x)
+    layer.backward(dy, input_gradient=False)
+    assert weight_tasks == ["winograd_weight_grad"]
+    weight_tasks.clear()
+    conv2d_backward(dy, x, layer.weight.value, padding=1, output_mask=(False, True, False))
+    assert weight_tasks == ["winograd_weight_grad", "weight_grad", "winograd_weight_grad"]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 1e38])

@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from helpers import OPERATIONS, assert_same_bits, clear_plans
+from helpers import OPERATIONS, assert_same_bits, change_plans
 
 import fastconv
 from fastconv import _config, _geometry, _plan, conv2d, filters, plan_conv2d
@@ -132,8 +132,7 @@ def test_blocks_shrink_to_their_size(tasks, monkeypatch):
     x, weight = np.zeros((1, 8, 40, 300), np.float32), np.zeros((4, 8, 3, 3), np.float32)
     blocks = []
     for size in (2**20, 2**16, 2**14, 2**10):
-        monkeypatch.setattr(_plan, "BLOCK_BYTES", size)
-        clear_plans()
+        change_plans(monkeypatch, BLOCK_BYTES=size)
         conv2d(x, weight, padding=1, threads=1)
         blocks.append([tasks[-1].sizes[f"block_{name}"] for name in ("rows", "cols", "c", "k")])
     whole = [40, 300, 8, 4]
@@ -141,8 +140,7 @@ def test_blocks_shrink_to_their_size(tasks, monkeypatch):
     assert [[a < b for a, b in zip(each, whole, strict=True)] for each in blocks[1:]] == [
         [True, False, False, False], [True, True, False, False], [True, True, True, False]
     ]  # fmt: skip
-    monkeypatch.setattr(_plan, "BLOCK_BYTES", 2**12)
-    clear_plans()
+    change_plans(monkeypatch, BLOCK_BYTES=2**12)
     filters.filter2d(x[0, 0], np.ones((3, 3)))
     assert tasks[-1].sizes["block_cols"] < 300
 

@@ -8,7 +8,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers import BORDERS, PIXELS, anything, assert_same_bits, clear_plans, poisoned
+from helpers import BORDERS, PIXELS, anything, assert_same_bits, change_plans, clear_plans, poisoned
 from numpy.testing import assert_array_equal
 from scipy import ndimage
 from test_filters import assert_close
@@ -191,9 +191,8 @@ def patched(monkeypatch):
     """Set constants of the plan, for calls that are planned anew."""
 
     def patch(**constants):
-        for name, value in constants.items():
-            monkeypatch.setattr(_plan, f"RECURSIVE_{name}", value)
-        clear_plans()
+        named = {f"RECURSIVE_{name}": value for name, value in constants.items()}
+        change_plans(monkeypatch, **named)
 
     clear_plans()
     yield patch

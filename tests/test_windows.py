@@ -9,6 +9,7 @@ from helpers import (
     PIXELS,
     anything,
     assert_same_bits,
+    change_plans,
     clear_plans,
     poisoned,
     rounded,
@@ -549,9 +550,8 @@ def test_edges_of_tiles(isa, monkeypatch, side, memory):
                              ((21, 20), "constant"))
     ]  # fmt: skip
     expected = [filters.median(image, size, border=border) for image, size, border in calls]
-    monkeypatch.setattr(_plan, "NETWORK_PIXELS", dict.fromkeys((8, 16, 32, 64), 0))
-    monkeypatch.setattr(_plan, "RANK_SIDE", side)
-    monkeypatch.setattr(_plan, "RANK_BYTES", memory)
+    none = dict.fromkeys((8, 16, 32, 64), 0)
+    change_plans(monkeypatch, NETWORK_PIXELS=none, RANK_SIDE=side, RANK_BYTES=memory)
     for threads in (1, 2, 3):
         clear_plans()
         for (image, size, border), each in zip(calls, expected, strict=True):

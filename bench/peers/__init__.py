@@ -3,6 +3,8 @@
 `prepare` makes everything ready that can be ready before the first call (weights, sessions,
 result arrays) and gives a dict of variants: a label, and a function without arguments that
 computes the row and returns the result in the row's layout. No variants: the peer cannot do it.
+Labels in `OWN_LAYOUT`, if there is one, are of variants whose arrays are in a layout that this peer
+alone has.
 """
 
 import numpy as np

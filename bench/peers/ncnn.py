@@ -12,6 +12,7 @@ import ncnn
 import numpy as np
 
 VERSION = ncnn.__version__
+OWN_LAYOUT = ("ncnn packed", "ncnn direct")
 
 _LAYERS = {"conv2d": "Convolution", "max_pool2d": "Pooling", "avg_pool2d": "Pooling"}
 _PACKED = 1  # how Extractor.extract is told to leave a result in the packed layout

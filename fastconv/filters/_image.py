@@ -2,7 +2,6 @@
 
 import contextvars
 import functools
-import itertools
 import math
 
 import numpy as np
@@ -176,9 +175,7 @@ def outs(function, out, n):
         raise TypeError(f"{function}: out is {shown}, expected a tuple or list of {n} arrays")
     if len(out) != n:
         raise ValueError(f"{function}: out has {len(out)} arrays, expected {n}, one for a result")
-    arrays = [each for each in out if isinstance(each, np.ndarray)]
-    if any(np.shares_memory(*pair) for pair in itertools.combinations(arrays, 2)):
-        raise ValueError(f"{function}: out has arrays that share memory, expected distinct ones")
+    _arrays.check_apart(function, out)
     return out
 
 
@@ -196,17 +193,19 @@ def check_holds(function, name, value, bits):
 
 def run(
     function, image, windows, algorithm, bits, weights=None, *, numbers, channel_axis, out_dtype,
-    out, threads, bank=(), reduction="sum", rank=0, sources=(), key=None, why=None, places=None,
+    out, threads, bank=(), reduction="sum", rank=0, sources=(), key=None, why=None, places=0,
     ksize=0,
 ):  # fmt: skip
     """Check what is left, `out` and `threads`, and compute.
 
     `windows` is (border, rows, cols), `numbers` (scale, delta, cval); `sources` are other arrays
     that are read, which `out` may overlap. The call is kept under its `key`, if it has one. `why`
-    it has its algorithm is for explain_plan, where the plan does not know. Of a filter that gives
-    several results `out` is a sequence, `places` says which one each is, and they are a tuple.
+    it has its algorithm is for explain_plan, where the plan does not know. `places` says which of
+    the algorithm's results is wanted, or a tuple which several: `out` is a sequence then, and
+    they are a tuple.
     """
     border, rows, cols = windows
+    several = isinstance(places, tuple)
     *lead, _, _, channels = shape_of(function, image, channel_axis)
     given = threads
     if threads is not None:
@@ -214,7 +213,7 @@ def run(
     shape = (*lead, *bank, rows.o, cols.o) + ((channels,) if channel_axis is not None else ())
     targets = [
         _arrays.writable(function, each, shape, out_dtype, (image, *sources))
-        for each in ((out,) if places is None else out)
+        for each in (out if several else (out,))
     ]
     result = targets[0][0]
     question = asked.get()
@@ -233,11 +232,11 @@ def run(
         _arrays.check_scratch(function, task, threads)
         weights = None if weights is None else _arrays.as_bytes(weights)
         outs = [None] * (_core.MORE + 1)
-        for place, (each, _) in zip(places or (0,), targets, strict=True):
+        for place, (each, _) in zip(places if several else (places,), targets, strict=True):
             outs[place] = _arrays.as_bytes(each)
         task(_arrays.as_bytes(image), weights, tuple(outs), threads)
         if key is not None:
             shared = given is None and not _plan.is_small(geometry)
             _calls.keep(key, task, threads, shared, image, result, weights, places)
     results = tuple(finish() for _, finish in targets)
-    return results[0] if places is None else results
+    return results if several else results[0]

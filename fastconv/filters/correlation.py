@@ -199,12 +199,12 @@ def correlate(
     for name, value in zip(("scale", "delta", "cval"), numbers, strict=True):
         _image.check_holds(function, name, value, bits)
     why = _plan.ASKED_DIRECT if algorithm == "direct" else None
+    place, in_place = 0, image.dtype == f"float{bits}"
     if separable:
         algorithm = "filter_separable"
     else:
         may_round = algorithm == "auto" and not _are_integers(image.dtype, kernels)
         may_round = may_round and _are_spread(kernels[0])
-        in_place = image.dtype == f"float{bits}"
         channels = image.shape[-1] if channel_axis is not None else 1
         algorithm = _plan.dense_filter(
             size, stride, math.prod(bank), channels * bits // 8, may_round, in_place
@@ -212,12 +212,15 @@ def correlate(
     if stride == (1, 1) and _in_16_bits(image.dtype, out_dtype, kernels, *numbers):
         algorithm = "filter_integer_separable" if separable else "filter_integer"
         bits, weights = 8, np.concatenate([k.ravel() for k in kernels]).astype(np.int16)
+    elif separable and stride == (1, 1) and in_place and (slope := _slope(kernels)):
+        place, weights = slope
+        algorithm, weights, why = "filter_gradient", weights.astype(f"float{bits}"), _plan.SLOPE
     elif separable and _plan.is_faster_dense(size) and (dense := _dense(kernels, bits)) is not None:
         algorithm, weights, why = "filter2d", dense, _plan.DENSE
     return _image.run(
         function, image, windows, algorithm, bits, weights, numbers=numbers,
         bank=bank, channel_axis=channel_axis, out_dtype=out_dtype, out=out, threads=threads,
-        sources=kernels, key=key, why=why,
+        sources=kernels, key=key, why=why, places=place,
     )  # fmt: skip
 
 
@@ -298,6 +301,17 @@ def _weights(function, kernels, bits):
             f"float{bits} can hold"
         )
     return weights
+
+
+def _slope(kernels):
+    """Which slope of a gradient the kernels give, along rows (0) or down columns (1), and the
+    weights of its smoothing, beside the middle and in it; None where they give none.
+    """
+    for place, (smoothing, difference) in enumerate((kernels, kernels[::-1])):
+        is_slope = len(smoothing) == 3 and np.array_equal(difference, (-1, 0, 1))
+        if is_slope and smoothing[0] == smoothing[-1]:
+            return place, smoothing[:2]
+    return None
 
 
 def _dense(kernels, bits):

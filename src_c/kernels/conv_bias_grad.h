@@ -22,17 +22,18 @@ static real bias_grad_plane(const real *dy, ptrdiff_t pixels)
 {
     vec acc[BIAS_SUMS / LANES];
     real sums[BIAS_SUMS];
+    ptrdiff_t i = 0;
     FC_UNROLL for (int v = 0; v < BIAS_SUMS / LANES; v++)
         acc[v] = v_set1(0);
-    for (ptrdiff_t i = 0; i < pixels; i += BIAS_SUMS)
+    for (; i + BIAS_SUMS <= pixels; i += BIAS_SUMS)
+        FC_UNROLL for (int v = 0; v < BIAS_SUMS / LANES; v++)
+            acc[v] = v_add(acc[v], v_load(dy + i + v * LANES));
+    if (i < pixels)
         FC_UNROLL for (int v = 0; v < BIAS_SUMS / LANES; v++)
             acc[v] = v_add(acc[v], load_up_to(dy, i + v * LANES, pixels));
     FC_UNROLL for (int v = 0; v < BIAS_SUMS / LANES; v++)
         v_store(sums + v * LANES, acc[v]);
-    for (int half = BIAS_SUMS / 2; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            sums[i] += sums[i + half];
-    return sums[0];
+    return sum_by_halves(sums, BIAS_SUMS);
 }
 
 static vec bias_grad_pixels(const real *dy, ptrdiff_t pixels, ptrdiff_t step, ptrdiff_t channels)

@@ -126,19 +126,12 @@ FC_INLINE void gradient_fetch_plane(const real *plane, ptrdiff_t pixels)
         FC_PREFETCH_L2(plane + i);
 }
 
-/* Add a sample's sums to the result. */
-static void gradient_panel_add(const struct fc_conv2d *p, const real *sums, real *out)
+/* Add a sample's sums, which are used up, to the result. */
+static void gradient_panel_add(const struct fc_conv2d *p, real *sums, real *out)
 {
     const ptrdiff_t cols = round_up(p->kw, PANEL_TAP_COLUMNS);
-    for (ptrdiff_t i = 0; i < p->kh * p->kw; i++) {
-        const real *const from = sums + (i / p->kw * cols + i % p->kw) * PANEL_SUMS;
-        real lanes[PANEL_SUMS];
-        memcpy(lanes, from, sizeof lanes);
-        for (int half = PANEL_SUMS / 2; half > 0; half /= 2)
-            for (int j = 0; j < half; j++)
-                lanes[j] += lanes[j + half];
-        out[i] += lanes[0];
-    }
+    for (ptrdiff_t i = 0; i < p->kh * p->kw; i++)
+        out[i] += sum_by_halves(sums + (i / p->kw * cols + i % p->kw) * PANEL_SUMS, PANEL_SUMS);
 }
 
 static void conv_weight_grad_planes(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)

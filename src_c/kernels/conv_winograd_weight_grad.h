@@ -86,17 +86,9 @@ FC_INLINE void winograd_dy_tile(const struct winograd_block *b, const real *from
     const int side = WINOGRAD_GRADIENT_SIDE, m = winograd_m(WINOGRAD_GRADIENT_SIDE);
     real half[WINOGRAD_POINTS * LANES];
     vec d[WINOGRAD_SIDE];
-    for (int j = 0; j < m; j++) {
-        FC_UNROLL for (int i = 0; i < m; i++)
-            d[i] = v_load(from + i * b->pixels + j * LANES);
-        winograd_dy_side(d);
-        FC_UNROLL for (int i = 0; i < side; i++)
-            v_store(half + (i * m + j) * LANES, d[i]);
-    }
+    winograd_columns(winograd_dy_side, from, b->pixels, LANES, m, side, half, side);
     for (int i = 0; i < side; i++, dst += side * b->product) {
-        FC_UNROLL for (int j = 0; j < m; j++)
-            d[j] = v_load(half + (i * m + j) * LANES);
-        winograd_dy_side(d);
+        winograd_row(winograd_dy_side, half + i * m * LANES, m, d, side);
         FC_UNROLL for (int j = 0; j < side; j++)
             v_store(dst + j * b->product, d[j]);
     }
@@ -151,17 +143,9 @@ FC_INLINE void winograd_gradient_taps(const real *sums, ptrdiff_t point, real *t
     const int side = WINOGRAD_GRADIENT_SIDE;
     real half[3 * WINOGRAD_SIDE * LANES];
     vec d[WINOGRAD_SIDE];
-    for (int j = 0; j < side; j++) {
-        FC_UNROLL for (int i = 0; i < side; i++)
-            d[i] = v_load(sums + (i * side + j) * point);
-        winograd_weight_side(d);
-        FC_UNROLL for (int i = 0; i < 3; i++)
-            v_store(half + (i * side + j) * LANES, d[i]);
-    }
+    winograd_columns(winograd_weight_side, sums, side * point, point, side, 3, half, side);
     for (int i = 0; i < 3; i++) {
-        FC_UNROLL for (int j = 0; j < side; j++)
-            d[j] = v_load(half + (i * side + j) * LANES);
-        winograd_weight_side(d);
+        winograd_row(winograd_weight_side, half + i * side * LANES, side, d, side);
         FC_UNROLL for (int j = 0; j < 3; j++)
             v_store(taps + (i * 3 + j) * LANES, d[j]);
     }

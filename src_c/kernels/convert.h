@@ -17,6 +17,11 @@ FC_INLINE size_t dtype_size(int dtype)
 /* The type that is computed in. */
 #define REAL_DTYPE \
     (FC_BITS == 8 ? FC_UINT8 : FC_BITS == 16 ? FC_UINT16 : FC_BITS == 32 ? FC_FLOAT32 : FC_FLOAT64)
+#if FC_BITS == 32
+#define REAL_MOST FLT_MAX /* the largest number that is finite */
+#else
+#define REAL_MOST DBL_MAX
+#endif
 
 #if FC_BITS == 8 /* for uint8 images alone */
 static void load_as_real(real *dst, const void *src, int dtype, ptrdiff_t n)

@@ -1,74 +1,89 @@
-/* Both slopes of an image by a pair of 3x3 kernels, their length and their direction, in one pass.
+/* The slopes of an image by a pair of 3x3 kernels, their length and their direction, in one pass.
  *
- * Tiles of a few rows load each pixel once for both slopes; length and direction (polar.h) follow
- * while a part of a row is in the L1 cache. Bound by memory where all four are asked for: 16 bytes
- * of results for each pixel; arithmetic are 18 multiply-adds, one division and one root. Products
- * by 0 are among them: they make a NaN of what is not finite. */
+ * A row of a window is summed and subtracted first, then rows are: the slopes of equal pixels are 0,
+ * which those of a flat image would not be if their terms were summed one by one, and the next
+ * window down needs the sum and the difference of that row again. Products by 0 are what is left of
+ * weights of 0: they make a NaN of what is not finite.
+ *
+ * Tiles of a few rows; length and direction (polar.h) follow while a part of a row is in the L1
+ * cache. Bound by memory: 8 to 20 bytes for each pixel; arithmetic are 13 operations, one division
+ * and one root where both slopes and all that follows from them is wanted, 6 for one alone. */
 
 enum { GRADIENT_DX, GRADIENT_DY, GRADIENT_MAGNITUDE, GRADIENT_ANGLE, GRADIENTS };
+/* What a tile makes. */
+enum { SLOPES_X = 1, SLOPES_Y = 2, SLOPES = SLOPES_X | SLOPES_Y };
 
-#if VEC_REGS == 32
 #define GRADIENT_ROWS 4
-#else
-#define GRADIENT_ROWS 2
-#endif
+#if VEC_REGS == 32
 #define GRADIENT_VECTORS 2
+#else
+#define GRADIENT_VECTORS 1
+#endif
 /* From one row of a part to the next; a tile may write past the end. */
 #define GRADIENT_PITCH (FILTER_PART + FILTER_TILE)
+#define GRADIENT_PART (2 * GRADIENT_ROWS * GRADIENT_PITCH)
 
 static size_t filter_gradient_scratch(const void *params)
 {
-    return filter_rows_taken(params, FILTER_TILE) +
-           taken(2 * GRADIENT_ROWS * GRADIENT_PITCH, sizeof(real));
+    return taken(GRADIENT_PART, sizeof(real)) + filter_scratch(params, 0);
 }
 
-/* Weights by their sign and place: beside the middle of the smoothing, in it. */
-#define GRADIENT_WEIGHT(sign, middle) weight[2 + (sign) * ((middle) ? 2 : 1) * ((sign) != 0)]
-
-/* Tiles of `rows` rows at columns [x, end): dx from `out` on, dy GRADIENT_ROWS rows later. The
- * order of each sum is that of filter_strip.h, and so are the bits. */
+/* Tiles of `rows` rows at columns [x, end). One slope is stored from `out` on; of both dx, and dy
+ * GRADIENT_ROWS rows later. */
 FC_INLINE void slopes_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
-                              const struct filter_taps *t, real *out, ptrdiff_t pitch,
-                              const int rows)
+                            const struct filter_taps *taps, real *out, ptrdiff_t pitch,
+                            const int rows, const int wanted)
 {
-    const ptrdiff_t c = t->step;
-    const real side = t->weight[0], middle = t->weight[1];
-    const vec weight[5] = {v_set1(-middle), v_set1(-side), v_set1(0), v_set1(side), v_set1(middle)};
+    const struct filter_taps t = *taps; /* which no store can change */
+    real *const dy_out = wanted == SLOPES ? out + GRADIENT_ROWS * pitch : out;
+    const vec side = v_set1(t.weight[0]), middle = v_set1(t.weight[1]), zero = v_set1(0);
+    const vec scale = v_set1(t.scale), delta = v_set1(t.delta);
     for (; x < end; x += GRADIENT_VECTORS * LANES) {
+        /* The sums and the differences of the last three rows. */
+        vec sum[GRADIENT_ROWS + 2][GRADIENT_VECTORS], far[GRADIENT_ROWS + 2][GRADIENT_VECTORS];
         vec dx[GRADIENT_ROWS][GRADIENT_VECTORS], dy[GRADIENT_ROWS][GRADIENT_VECTORS];
-        FC_UNROLL for (int o = 0; o < rows; o++)
-            FC_UNROLL for (int v = 0; v < GRADIENT_VECTORS; v++)
-                dx[o][v] = dy[o][v] = v_set1(0);
         FC_UNROLL for (int i = 0; i < rows + 2; i++)
-            FC_UNROLL for (int s = 0; s < 3; s++)
-                FC_UNROLL for (int v = 0; v < GRADIENT_VECTORS; v++) {
-                    vec pixels = v_load(row[i] + x + s * c + v * LANES);
-                    FC_KEEP(pixels);
-                    FC_UNROLL for (int k = 0; k < 3; k++) /* the row of the kernel */
-                        if (i - k >= 0 && i - k < rows) {
-                            vec *const sum_x = &dx[i - k][v], *const sum_y = &dy[i - k][v];
-                            *sum_x = v_fma(GRADIENT_WEIGHT(s - 1, k == 1), pixels, *sum_x);
-                            *sum_y = v_fma(GRADIENT_WEIGHT(k - 1, s == 1), pixels, *sum_y);
-                        }
+            FC_UNROLL for (int v = 0; v < GRADIENT_VECTORS; v++) {
+                const real *const from = row[i] + x + v * LANES;
+                vec left = v_load(from), centre = v_load(from + t.step);
+                vec right = v_load(from + 2 * t.step);
+                FC_KEEP(left);
+                FC_KEEP(centre);
+                FC_KEEP(right);
+                far[i][v] = v_fma(zero, centre, v_sub(right, left));
+                if (wanted & SLOPES_Y)
+                    sum[i][v] = v_fma(side, right, v_fma(middle, centre, v_mul(side, left)));
+                if (i < 2)
+                    continue;
+                if (wanted & SLOPES_X) {
+                    const vec above = v_fma(middle, far[i - 1][v], v_mul(side, far[i - 2][v]));
+                    dx[i - 2][v] = v_fma(v_fma(side, far[i][v], above), scale, delta);
                 }
+                if (wanted & SLOPES_Y) {
+                    const vec down = v_sub(sum[i][v], sum[i - 2][v]);
+                    dy[i - 2][v] = v_fma(v_fma(zero, far[i - 1][v], down), scale, delta);
+                }
+            }
         FC_UNROLL for (int o = 0; o < rows; o++)
             FC_UNROLL for (int v = 0; v < GRADIENT_VECTORS; v++) {
-                v_store(out + o * pitch + x + v * LANES, dx[o][v]);
-                v_store(out + (GRADIENT_ROWS + o) * pitch + x + v * LANES, dy[o][v]);
+                if (wanted & SLOPES_X)
+                    filter_put(out + o * pitch + x + v * LANES, dx[o][v], wanted != SLOPES && t.stream);
+                if (wanted & SLOPES_Y)
+                    filter_put(dy_out + o * pitch + x + v * LANES, dy[o][v], wanted != SLOPES && t.stream);
             }
     }
 }
 
-static void slopes_tiles_whole(const real *const *row, ptrdiff_t x, ptrdiff_t end,
-                                 const struct filter_taps *t, real *out, ptrdiff_t pitch)
-{
-    slopes_tiles(row, x, end, t, out, pitch, GRADIENT_ROWS);
-}
-static void slopes_tiles_flat(const real *const *row, ptrdiff_t x, ptrdiff_t end,
-                                const struct filter_taps *t, real *out, ptrdiff_t pitch)
-{
-    slopes_tiles(row, x, end, t, out, pitch, 1);
-}
+#define SLOPES_TILES(name, rows, wanted)                                                          \
+    static void name(const real *const *row, ptrdiff_t x, ptrdiff_t end,                          \
+                     const struct filter_taps *t, real *out, ptrdiff_t pitch)                     \
+    {                                                                                             \
+        slopes_tiles(row, x, end, t, out, pitch, rows, wanted);                                   \
+    }
+SLOPES_TILES(slopes_tiles_x, GRADIENT_ROWS, SLOPES_X)
+SLOPES_TILES(slopes_tiles_y, GRADIENT_ROWS, SLOPES_Y)
+SLOPES_TILES(slopes_tiles_both, GRADIENT_ROWS, SLOPES)
+SLOPES_TILES(slopes_tiles_flat, 1, SLOPES)
 
 /* n numbers of all that is wanted; dst may end with them. */
 static void slopes_polar(const real *dx, const real *dy, ptrdiff_t n, real *const dst[GRADIENTS])
@@ -109,31 +124,54 @@ static void slopes_store(const struct fc_filter2d *p, const real *dx, const real
             store_from_real(outs[i], made[i], p->out_dtype, n);
 }
 
+/* What is wanted of the tiles. */
+FC_INLINE int slopes_wanted(const struct fc_filter2d *p)
+{
+    if (p->more[1] || p->more[2] || (p->out && p->more[0]))
+        return SLOPES;
+    return p->out ? SLOPES_X : SLOPES_Y;
+}
+
 static void filter_gradient(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const struct filter_taps taps = {.weight = p->kernel, .step = p->c};
+    const struct filter_taps by_line = {.weight = p->kernel, .step = p->c, .scale = (real)p->scale,
+                                        .delta = (real)p->delta};
+    struct filter_taps straight = by_line;
+    const int wanted = slopes_wanted(p);
+    real *const only = wanted == SLOPES_X ? p->out : wanted == SLOPES_Y ? p->more[0] : NULL;
+    filter_tiles_function *const whole = wanted == SLOPES ? slopes_tiles_both
+                                       : wanted == SLOPES_X ? slopes_tiles_x : slopes_tiles_y;
+    const ptrdiff_t pitch = p->ow * p->c;
+    char *area = scratch;
+    real *const dx = take(&area, GRADIENT_PART, sizeof(real));
+    real *const dy = dx + GRADIENT_ROWS * GRADIENT_PITCH;
+    straight.stream = filter_streams(p);
     assert(p->kh == 3 && p->kw == 3);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
-        char *area = scratch;
-        const struct filter_rows all = filter_rows(p, &b, FILTER_TILE, &area);
-        real *const dx = take(&area, 2 * GRADIENT_ROWS * GRADIENT_PITCH, sizeof(real));
-        real *const dy = dx + GRADIENT_ROWS * GRADIENT_PITCH;
-        ptrdiff_t rows;
+        const ptrdiff_t count = b.cols * p->c, head = only ? filter_head(p, &b, only) : 0;
+        struct filter_strip_rows source = filter_strip_rows(p, &b, head, area, 0);
+        int rows, direct;
         for (ptrdiff_t y = b.y0; y < b.y1; y += rows) {
-            const struct filter_lines from = {
-                all.inside + y - b.y0, (const real **)all.around + y - b.y0, all.in};
-            const ptrdiff_t at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
             rows = b.y1 - y >= GRADIENT_ROWS ? GRADIENT_ROWS : 1;
-            for (ptrdiff_t x = 0, n; x < b.cols * p->c; x += n) {
-                n = FC_MIN(b.cols * p->c - x, FILTER_PART);
-                filter_columns(rows > 1 ? slopes_tiles_whole : slopes_tiles_flat, &from, x,
-                               x + n, &taps, dx - x, GRADIENT_PITCH);
-                for (ptrdiff_t o = 0; o < rows; o++)
+            const struct filter_lines from = filter_strip_seen(p, &b, &source, y, rows, 0);
+            const ptrdiff_t at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
+            filter_tiles_function *const tiles = rows > 1 ? whole : slopes_tiles_flat;
+            real *const part = tiles == slopes_tiles_y ? dy : dx;
+            for (ptrdiff_t x = 0, n; x < count; x += n) {
+                n = filter_part(p, x, head, count, &direct);
+                if (direct && only && rows > 1) {
+                    filter_columns(tiles, &from, x, x + n, &straight, only + at, pitch);
+                    continue;
+                }
+                n = FC_MIN(n, FILTER_PART);
+                filter_columns(tiles, &from, x, x + n, &by_line, part - x, GRADIENT_PITCH);
+                for (int o = 0; o < rows; o++)
                     slopes_store(p, dx + o * GRADIENT_PITCH, dy + o * GRADIENT_PITCH, n,
-                                   at + o * p->ow * p->c + x);
+                                 at + o * pitch + x);
             }
         }
     }
+    filter_put_end();
 }

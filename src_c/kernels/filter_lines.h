@@ -40,21 +40,51 @@ FC_NOINLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdif
     return b;
 }
 
-/* Steps of numbers whose windows can be read in the image itself: those from `first` up to `end`. A
- * step at x reads the source numbers from x to (kw - 1) * c, or FILTER_PAST, past its own; in whole
+/* Are results written past the caches? Rows must all begin alike in a cache line. (Of float32 alone:
+ * others are rare, or a quarter of the bytes.) */
+FC_INLINE int filter_streams(const struct fc_filter2d *p)
+{
+    return FC_BITS == 32 && p->stream && p->ow * p->c * (ptrdiff_t)sizeof(real) % 64 == 0;
+}
+
+/* The numbers of a block's rows of results that come before whole steps: where those are written past
+ * the caches, they begin with a cache line. */
+FC_INLINE ptrdiff_t filter_head(const struct fc_filter2d *p, const struct filter_block *b, const void *out)
+{
+    const real *const row = (const real *)out + b->x0 * p->c;
+    return filter_streams(p) ? (ptrdiff_t)(-(uintptr_t)row % 64 / sizeof(real)) : 0;
+}
+
+#if FC_BITS == 32
+FC_INLINE void filter_put(real *p, vec v, int stream)
+{
+    if (stream)
+        v_stream(p, v);
+    else
+        v_store(p, v);
+}
+FC_INLINE void filter_put_end(void) { v_stream_end(); }
+#else
+FC_INLINE void filter_put(real *p, vec v, int stream) { (void)stream, v_store(p, v); }
+FC_INLINE void filter_put_end(void) {}
+#endif
+
+/* Steps of numbers whose windows can be read in the image itself: those from `first` up to `end`. The
+ * first whole one is at `head`; a step at x reads the source numbers from x to (kw - 1) * c, or FILTER_PAST, past its own; in whole
  * vectors, where it takes them from registers. */
 struct filter_inside {
     ptrdiff_t first, end;
 };
 
 FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const struct filter_block *b,
-                                             ptrdiff_t step)
+                                             ptrdiff_t step, ptrdiff_t head)
 {
-    const ptrdiff_t before = FC_MAX(p->left - b->x0, 0) * p->c;
-    const ptrdiff_t beside = round_up((p->kw - 1) * p->c, V_LATER ? LANES : 1);
+    const ptrdiff_t before = FC_MAX(FC_MAX(p->left - b->x0, 0) * p->c, head) - head;
+    const ptrdiff_t beside = round_up((p->kw - 1) * p->c, V_LATER || V_PART ? LANES : 1);
     const ptrdiff_t past = FC_MAX(beside, FILTER_PAST);
     const ptrdiff_t after = (p->w + p->left - b->x0) * p->c - past;
-    struct filter_inside in = {round_up(before, step), FC_MIN(after, b->cols * p->c) / step * step};
+    struct filter_inside in = {head + round_up(before, step),
+                               head + (FC_MIN(after, b->cols * p->c) - head) / step * step};
     if (p->dtype != REAL_DTYPE || in.end <= in.first)
         in.first = in.end = 0;
     return in;
@@ -155,11 +185,11 @@ static size_t filter_rows_taken(const struct fc_filter2d *p, ptrdiff_t step)
 }
 
 static struct filter_rows filter_rows(const struct fc_filter2d *p, const struct filter_block *b,
-                                      ptrdiff_t step, char **scratch)
+                                      ptrdiff_t step, ptrdiff_t head, char **scratch)
 {
     const ptrdiff_t rows = p->block_rows + p->kh - 1, pitch = filter_pitch(p, step);
     const ptrdiff_t source = (b->cols + p->kw - 1) * p->c;
-    struct filter_rows all = {.in = filter_inside(p, b, step), .count = b->y1 - b->y0 + p->kh - 1};
+    struct filter_rows all = {.in = filter_inside(p, b, step, head), .count = b->y1 - b->y0 + p->kh - 1};
     all.inside = take(scratch, rows, sizeof *all.inside);
     all.around = take(scratch, rows, sizeof *all.around);
     real *const lines = take(scratch, rows * pitch, sizeof(real));

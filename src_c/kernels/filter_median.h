@@ -106,7 +106,7 @@ FC_INLINE vec median_of_sorted(vec (*v)[MEDIAN_LARGEST])
 struct median_row {
     ptrdiff_t direct, c;
     real *out[2], *line[2];
-    const real *ahead; /* a source row that is fetched for later */
+    const real *ahead[2]; /* source rows that are fetched for later */
     int plain;         /* are its numbers taken for plain ones? */
 };
 
@@ -130,7 +130,8 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, c
     for (; x < end; x += LANES) {
         /* Of the columns: the largest low number, all middle ones, the smallest high one. */
         vec low[2] = {v_set1(0), v_set1(0)}, middle[2][3], high[2] = {low[0], low[0]};
-        FC_PREFETCH(m.ahead + x);
+        FC_UNROLL for (int r = 0; r < rows; r++)
+            FC_PREFETCH(m.ahead[r] + x);
         FC_UNROLL for (int s = 0; s < 3; s++) {
             const ptrdiff_t at = x + s * m.c;
             vec v[4] = {v_load(pairs[0] + at), v_load(pairs[1] + at), v_load(others[0] + at)};
@@ -172,7 +173,7 @@ FC_INLINE int median_looked(const real *const *row, int rows, ptrdiff_t x, ptrdi
 FC_INLINE int median_columns(const struct median_row *m, const real *const *row, real *const *rank,
                              ptrdiff_t x, ptrdiff_t end, const int plain)
 {
-    const real *const ahead = m->ahead;
+    const real *const ahead = m->ahead[0];
     vec wild[MEDIAN_LARGEST];
     FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++)
         wild[r] = v_set1(0);
@@ -281,7 +282,7 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
         char *area = scratch;
-        const struct filter_rows source = filter_rows(p, &b, LANES, &area);
+        const struct filter_rows source = filter_rows(p, &b, LANES, 0, &area);
         real *const line = take(&area, (p->kh + 2) * pitch, sizeof(real));
         const ptrdiff_t n = b.cols * p->c, row = p->ow * p->c * size;
         const ptrdiff_t direct = p->out_dtype == REAL_DTYPE ? n - n % LANES : 0;
@@ -296,7 +297,8 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
             const ptrdiff_t ahead = y - b.y0 + p->kh - 1 + MEDIAN_AHEAD;
             m.out[0] = (real *)(void *)out;
             m.out[1] = (real *)(void *)(out + row);
-            m.ahead = source.inside[FC_MIN(ahead, source.count - 1)];
+            for (int r = 0; r < 2; r++)
+                m.ahead[r] = source.inside[FC_MIN(ahead + r, source.count - 1)];
             rows = median_rows(&m, &source, rank, p, &b, y - b.y0);
             for (int r = 0; r < rows; r++)
                 store_from_real(out + r * row + direct * size, m.line[r], p->out_dtype, n - direct);

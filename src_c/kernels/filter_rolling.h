@@ -24,6 +24,7 @@ FC_INLINE void rolling_down(const struct rolling_strip *strip, const int kh, con
     const ptrdiff_t kw = t.p->kw, c = t.p->c, size = (ptrdiff_t)dtype_size(t.p->out_dtype);
     const ptrdiff_t pitch = t.p->ow * c * size;
     const int out_dtype = t.p->out_dtype, direct = out_dtype == REAL_DTYPE && t.count == nv * LANES;
+    const int stream = direct && filter_streams(t.p);
     const vec scale = v_set1((real)t.p->scale), delta = v_set1((real)t.p->delta);
     real last[ROLLING_VECTORS * LANES];
     vec acc[ROLLING_LARGEST][ROLLING_VECTORS];
@@ -51,7 +52,7 @@ FC_INLINE void rolling_down(const struct rolling_strip *strip, const int kh, con
         if (i >= kh - 1) {
             real *const to = direct ? (real *)(void *)out : last;
             FC_UNROLL for (int v = 0; v < nv; v++)
-                v_store(to + v * LANES, v_fma(acc[0][v], scale, delta));
+                filter_put(to + v * LANES, v_fma(acc[0][v], scale, delta), stream);
             if (!direct)
                 store_from_real(out, last, out_dtype, t.count);
             out += pitch;
@@ -82,14 +83,16 @@ static size_t filter_rolling_scratch(const void *params)
 static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const ptrdiff_t step = rolling_step(p), size = (ptrdiff_t)dtype_size(p->out_dtype);
+    const ptrdiff_t whole = rolling_step(p), size = (ptrdiff_t)dtype_size(p->out_dtype);
     assert(p->kh == 5 || p->kh == 7);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
         char *area = scratch;
-        const struct filter_rows rows = filter_rows(p, &b, step, &area);
+        const ptrdiff_t head = filter_head(p, &b, p->out);
+        const struct filter_rows rows = filter_rows(p, &b, whole, head, &area);
         const ptrdiff_t n = b.cols * p->c;
-        for (ptrdiff_t x = 0; x < n; x += step) {
+        for (ptrdiff_t x = 0, step; x < n; x += step) {
+            step = x < head ? head : whole;
             const int inside = x >= rows.in.first && x < rows.in.end;
             for (ptrdiff_t m = 0; m < p->m; m++) {
                 const ptrdiff_t plane = b.plane * p->m + m;
@@ -102,6 +105,7 @@ static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, v
             }
         }
     }
+    filter_put_end();
 }
 
 #else

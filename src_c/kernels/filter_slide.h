@@ -20,8 +20,8 @@ FC_INLINE vec slide_mean(vec sum, double n) { return (void)n, sum; }
 FC_INLINE vec slide_mean(vec sum, double n)
 {
     const vec inverse = v_set1((real)(1 / n)), q = v_mul(sum, inverse);
-    const vec rest = v_fma(v_sub(v_set1(0), q), v_set1((real)n), sum);
-    return v_if_less(v_abs(rest), v_set1((real)INFINITY), v_fma(rest, inverse, q), q);
+    const vec rest = v_fma(q, v_set1((real)-n), sum); /* a NaN where the sum is not finite */
+    return v_fma(v_smaller(v_set1(REAL_MOST), rest), inverse, q);
 }
 #endif
 
@@ -101,6 +101,54 @@ FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], cons
     }
 }
 
+#if FC_BITS >= 32
+/* kw vectors of numbers, c apart, summed: three of them first, then the sums of three, then what is
+ * left. Sums of three further on are those of other numbers, and in registers already. */
+FC_INLINE void slide_sum(vec acc[SLIDE_VECTORS], const real *x, ptrdiff_t kw, ptrdiff_t c)
+{
+    vec first[SLIDE_VECTORS + 1];
+    ptrdiff_t s = 0;
+    FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
+        FC_PREFETCH(x + SLIDE_STEP + v * LANES); /* the next strip's */
+        acc[v] = first[v] = v_load(x + v * LANES);
+#if V_PART
+        FC_KEEP(first[v]);
+#endif
+    }
+#if V_PART
+    if (kw >= 6 && (kw - 1) * c <= LANES) {
+        const v_places one = v_places_from((int)c), two = v_places_from((int)(2 * c));
+        vec three[SLIDE_VECTORS + 1];
+        first[SLIDE_VECTORS] = v_load(x + SLIDE_STEP);
+        FC_UNROLL for (int v = 0; v <= SLIDE_VECTORS; v++) {
+            const vec later = first[FC_MIN(v + 1, SLIDE_VECTORS)]; /* the last one's end is not used */
+            const vec both = v_add(first[v], v_part(first[v], later, one));
+            three[v] = v_add(both, v_part(first[v], later, two));
+        }
+        FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+            acc[v] = three[v];
+        for (s = 3; s + 3 <= kw; s += 3) {
+            const v_places places = v_places_from((int)(s * c));
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+                acc[v] = v_add(acc[v], v_part(three[v], three[v + 1], places));
+        }
+    }
+#endif
+    for (ptrdiff_t end; s < kw; s = end) {
+        const int begin = s == 0;
+        vec sum[SLIDE_VECTORS], next[SLIDE_VECTORS];
+        slide_next(sum, first, x + s * c, s * c);
+        for (end = s + 1; end < s + 3 && kw - s >= 3; end++) {
+            slide_next(next, first, x + end * c, end * c);
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+                sum[v] = v_add(sum[v], next[v]);
+        }
+        FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+            acc[v] = begin ? sum[v] : v_add(acc[v], sum[v]);
+    }
+}
+#endif
+
 /* Did numbers meet what may be a NaN? Their results are wrong then. */
 FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
 {
@@ -108,6 +156,7 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
     const struct fc_filter2d p = *t.p; /* which no store can change */
     const ptrdiff_t pitch = p.ow * p.c * (ptrdiff_t)dtype_size(p.out_dtype);
     const int direct = p.out_dtype == REAL_DTYPE && t.count == SLIDE_STEP;
+    const int stream = direct && filter_streams(&p);
     /* Rows are joined as they come: by twos where they are compared, which may happen twice to one,
      * by threes where they are summed and it comes out even. */
     const int twos = join != FC_SUM && p.kh > 1, threes = join == FC_SUM && p.kh % 3 == 0;
@@ -118,7 +167,12 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
         wild[v] = before[0][v] = before[1][v] = v_set1(0);
     for (ptrdiff_t i = 0; i < t.rows + p.kh - 1; i++, joined += SLIDE_STEP) {
-        slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, join);
+#if FC_BITS >= 32
+        if (join == FC_SUM)
+            slide_sum(along, t.row[i] + t.x, p.kw, p.c);
+        else
+#endif
+            slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, join);
         if (twos)
             FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
                 const vec now = along[v];
@@ -150,7 +204,7 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
             FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
                 acc[v] = slide_mean(acc[v], p.scale);
         FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
-            v_store(to + v * LANES, acc[v]);
+            filter_put(to + v * LANES, acc[v], stream);
         if (!direct)
             store_from_real(out, last, p.out_dtype, t.count);
     }
@@ -186,17 +240,20 @@ static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = filter_block(p, unit);
         char *area = scratch;
-        const struct filter_rows rows = filter_rows(p, &b, SLIDE_STEP, &area);
+        const ptrdiff_t head = filter_head(p, &b, p->out);
+        const struct filter_rows rows = filter_rows(p, &b, SLIDE_STEP, head, &area);
         real *const joined = take(&area, (p->block_rows + p->kh - 1) * SLIDE_STEP, sizeof(real));
         const ptrdiff_t n = b.cols * p->c, at = ((b.plane * p->oh + b.y0) * p->ow + b.x0) * p->c;
-        for (ptrdiff_t x = 0; x < n; x += SLIDE_STEP) {
+        for (ptrdiff_t x = 0, step; x < n; x += step) {
+            step = x < head ? FC_MIN(head - x, SLIDE_STEP) : SLIDE_STEP;
             const int inside = x >= rows.in.first && x < rows.in.end;
             const struct slide_strip strip = {
                 p, inside ? rows.inside : (const real **)rows.around,
-                x, b.y1 - b.y0, FC_MIN(n - x, SLIDE_STEP),
+                x, b.y1 - b.y0, FC_MIN(n - x, step),
                 (char *)p->out + (at + x) * (ptrdiff_t)dtype_size(p->out_dtype), joined};
             if (slide(&strip, 1))
                 slide(&strip, 0);
         }
     }
+    filter_put_end();
 }

@@ -25,6 +25,7 @@ struct filter_taps {
     ptrdiff_t kh, kw, step; /* step: elements between taps of a row, or of a phase of it */
     ptrdiff_t phases, phase; /* phase: elements from one to the next */
     real scale, delta;
+    int stream; /* are results written past the caches? */
 };
 
 /* Add a tap of an input row to the output rows [from, to) of a tile: weight of the first output
@@ -160,8 +161,9 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
         }
         FC_UNROLL for (int o = 0; o < rows; o++)
             FC_UNROLL for (int v = 0; v < nv; v++)
-                v_store(out + o * pitch + x + v * LANES,
-                        v_fma(acc[o][v], v_set1(t->scale), v_set1(t->delta)));
+                filter_put(out + o * pitch + x + v * LANES,
+                           v_fma(acc[o][v], v_set1(t->scale), v_set1(t->delta)),
+                           rows > 1 && t->stream);
     }
 }
 
@@ -232,19 +234,33 @@ FC_INLINE void filter_columns(filter_tiles_function *tiles, const struct filter_
     tiles(from->around, FC_MAX(in.end, x), end, t, out, pitch);
 }
 
+/* How many numbers of a row, from x on, are made at once, and whether straight in the results: in
+ * whole tiles, from `head` on. Others go through a line, a part at a time. */
+FC_INLINE ptrdiff_t filter_part(const struct fc_filter2d *p, ptrdiff_t x, ptrdiff_t head,
+                                ptrdiff_t count, int *direct)
+{
+    const ptrdiff_t whole = (count - x) / FILTER_TILE * FILTER_TILE;
+    *direct = p->out_dtype == REAL_DTYPE && x == head && whole > 0;
+    return *direct ? whole : FC_MIN((x < head ? FC_MIN(head, count) : count) - x, FILTER_PART);
+}
+
 /* Correlate `rows` output rows (of filter_tile_rows) of `count` numbers; out points at the first. */
 static void filter_outputs(const struct fc_filter2d *p, const struct filter_taps *t,
-                           const struct filter_lines *from, int rows, ptrdiff_t count, char *out,
-                           real *line, ptrdiff_t line_pitch)
+                           const struct filter_lines *from, int rows, ptrdiff_t head,
+                           ptrdiff_t count, char *out, real *line, ptrdiff_t line_pitch)
 {
     filter_tiles_function *const tiles = filter_tiles_of(t, rows);
     const ptrdiff_t size = (ptrdiff_t)dtype_size(p->out_dtype), pitch = p->ow * p->c;
-    const ptrdiff_t direct = p->out_dtype == REAL_DTYPE ? count - count % FILTER_TILE : 0;
-
-    filter_columns(tiles, from, 0, direct, t, (real *)(void *)out, pitch);
-    for (ptrdiff_t x = direct, n; x < count; x += n) {
-        n = FC_MIN(count - x, FILTER_PART);
-        filter_columns(tiles, from, x, x + n, t, line - x, line_pitch);
+    struct filter_taps by_line = *t;
+    int direct;
+    by_line.stream = 0;
+    for (ptrdiff_t x = 0, n; x < count; x += n) {
+        n = filter_part(p, x, head, count, &direct);
+        if (direct) {
+            filter_columns(tiles, from, x, x + n, t, (real *)(void *)out, pitch);
+            continue;
+        }
+        filter_columns(tiles, from, x, x + n, &by_line, line - x, line_pitch);
         for (int o = 0; o < rows; o++)
             store_from_real(out + (o * pitch + x) * size, line + o * line_pitch, p->out_dtype, n);
     }
@@ -333,63 +349,91 @@ static void filter_fetch_phases(const struct fc_filter2d *p, struct filter_strip
     }
 }
 
-/* One strip. Separable kernels are kh weights down the rows, then kw along them: the ring then
- * holds lines that are correlated along the row already. */
+/* The source rows of a strip, as they come. */
+struct filter_strip_rows {
+    struct filter_strip s;
+    struct filter_inside in;
+    const real **around, **inside, **found; /* found, by slot: the line inside */
+    real *ring, *line, *piece;
+    ptrdiff_t fetched;
+};
+
+FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d *p,
+                                                       const struct filter_block *b,
+                                                       ptrdiff_t head, char *scratch,
+                                                       int separable)
+{
+    const struct filter_inside none = {0, 0};
+    struct filter_strip_rows r = {.s = filter_strip(p, separable)};
+    const struct filter_strip s = r.s;
+    r.in = s.piece ? none : filter_inside(p, b, FILTER_TILE, separable ? 0 : head);
+    r.around = take(&scratch, s.slots, sizeof *r.around);
+    r.inside = take(&scratch, s.slots, sizeof *r.inside);
+    r.found = take(&scratch, s.slots, sizeof *r.found);
+    r.ring = take(&scratch, s.slots * s.ring_pitch + s.pitch, sizeof(real));
+    r.line = take(&scratch, FILTER_ROWS * s.line_pitch, sizeof(real));
+    r.piece = take(&scratch, s.piece, sizeof(real));
+    return r;
+}
+
+/* The lines that `step` output rows from y on see. Of separable kernels, kh weights down the rows,
+ * then kw along them, the ring holds lines that are correlated along the row already. */
+FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
+                                                  const struct filter_block *b,
+                                                  struct filter_strip_rows *r, ptrdiff_t y, int step,
+                                                  int separable)
+{
+    const struct filter_strip s = r->s;
+    const struct filter_inside none = {0, 0};
+    const ptrdiff_t first = (y - b->y0) * p->stride_h;
+    const struct filter_taps along = {
+        (const real *)p->kernel + p->kh, 1, p->kw, p->c, s.phases, s.phase, 1, 0};
+    for (r->fetched = FC_MAX(r->fetched, first); r->fetched < first + p->kh - 1 + step; r->fetched++) {
+        real *const slot = r->ring + r->fetched % s.slots * s.ring_pitch;
+        real *const source = separable ? r->ring + s.slots * s.ring_pitch : slot;
+        const ptrdiff_t at = b->y0 * p->stride_h - p->top + r->fetched;
+        const real *image = source;
+        if (s.piece)
+            filter_fetch_phases(p, s, source, b, at, r->piece);
+        else
+            image = filter_fetch_around(p, source, b, at, r->in, 1);
+        r->found[r->fetched % s.slots] = image;
+        if (separable) {
+            const real *source_line = source;
+            const struct filter_lines lines = {&image, &source_line, r->in};
+            if (s.phases > 1)
+                filter_tiles_phases(&source_line, 0, b->cols * p->c, &along, slot, 0);
+            else
+                filter_columns(filter_tiles_flat, &lines, 0, b->cols * p->c, &along, slot, 0);
+        }
+    }
+    for (ptrdiff_t i = 0; i < p->kh - 1 + step; i++) {
+        r->around[i] = r->ring + (first + i) % s.slots * s.ring_pitch;
+        r->inside[i] = r->found[(first + i) % s.slots];
+    }
+    return (struct filter_lines){r->inside, r->around, separable ? none : r->in};
+}
+
+/* One strip. */
 FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_block *b, char *scratch,
                            const int separable)
 {
-    const ptrdiff_t y0 = b->y0, y1 = b->y1, cols = b->cols;
-    const struct filter_strip s = filter_strip(p, separable);
-    const struct filter_inside none = {0, 0};
-    const struct filter_inside in = s.piece ? none : filter_inside(p, b, FILTER_TILE);
-    const real **const around = take(&scratch, s.slots, sizeof *around);
-    const real **const inside = take(&scratch, s.slots, sizeof *inside);
-    const real **const found = take(&scratch, s.slots, sizeof *found); /* by slot: the line inside */
-    real *const ring = take(&scratch, s.slots * s.ring_pitch + s.pitch, sizeof(real));
-    real *const line = take(&scratch, FILTER_ROWS * s.line_pitch, sizeof(real));
-    real *const piece = take(&scratch, s.piece, sizeof(real));
-    real *const fetched_line = ring + s.slots * s.ring_pitch;
-    const struct filter_lines from = {inside, around, separable ? none : in};
-    const struct filter_taps along = {
-        (const real *)p->kernel + p->kh, 1, p->kw, p->c, s.phases, s.phase, 1, 0};
+    const ptrdiff_t head = filter_head(p, b, p->out);
+    struct filter_strip_rows rows = filter_strip_rows(p, b, head, scratch, separable);
+    const struct filter_strip s = rows.s;
     struct filter_taps taps = {
         p->kernel, p->kh, separable ? 1 : p->kw, p->c, separable ? 1 : s.phases, s.phase,
-        (real)p->scale, (real)p->delta};
-    ptrdiff_t fetched = 0;
+        (real)p->scale, (real)p->delta, filter_streams(p)};
     int step;
-
-    for (ptrdiff_t y = y0; y < y1; y += step) {
-        const ptrdiff_t first = (y - y0) * p->stride_h; /* of the lines that it sees */
-        step = filter_tile_rows(p, &taps, y1 - y);
-        for (fetched = FC_MAX(fetched, first); fetched < first + p->kh - 1 + step; fetched++) {
-            real *const slot = ring + fetched % s.slots * s.ring_pitch;
-            real *const source = separable ? fetched_line : slot;
-            const ptrdiff_t at = y0 * p->stride_h - p->top + fetched;
-            const real *image = source;
-            if (s.piece)
-                filter_fetch_phases(p, s, source, b, at, piece);
-            else
-                image = filter_fetch_around(p, source, b, at, in, 1);
-            found[fetched % s.slots] = image;
-            if (separable) {
-                const real *source_line = source;
-                const struct filter_lines lines = {&image, &source_line, in};
-                if (s.phases > 1)
-                    filter_tiles_phases(&source_line, 0, cols * p->c, &along, slot, 0);
-                else
-                    filter_columns(filter_tiles_flat, &lines, 0, cols * p->c, &along, slot, 0);
-            }
-        }
-        for (ptrdiff_t i = 0; i < p->kh - 1 + step; i++) {
-            around[i] = ring + (first + i) % s.slots * s.ring_pitch;
-            inside[i] = found[(first + i) % s.slots];
-        }
+    for (ptrdiff_t y = b->y0; y < b->y1; y += step) {
+        step = filter_tile_rows(p, &taps, b->y1 - y);
+        const struct filter_lines from = filter_strip_seen(p, b, &rows, y, step, separable);
         for (ptrdiff_t m = 0; m < p->m; m++) {
             const ptrdiff_t at = ((b->plane * p->m + m) * p->oh + y) * p->ow + b->x0;
             taps.weight = (const real *)p->kernel + m * p->kh * p->kw;
-            filter_outputs(p, &taps, &from, step, cols * p->c,
-                           (char *)p->out + at * p->c * (ptrdiff_t)dtype_size(p->out_dtype), line,
-                           s.line_pitch);
+            filter_outputs(p, &taps, &from, step, head, b->cols * p->c,
+                           (char *)p->out + at * p->c * (ptrdiff_t)dtype_size(p->out_dtype),
+                           rows.line, s.line_pitch);
         }
     }
 }
@@ -401,4 +445,5 @@ FC_INLINE void filter_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff_
         const struct filter_block b = filter_block(p, unit);
         filter_unit(p, &b, scratch, separable);
     }
+    filter_put_end();
 }

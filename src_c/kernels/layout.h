@@ -32,6 +32,15 @@ FC_INLINE int exceeds(real x, real acc)
 #endif
 }
 
+/* The sum of n elements, a power of 2, by halves: in this order however many lanes there are. */
+FC_INLINE real sum_by_halves(real *x, int n)
+{
+    FC_UNROLL for (n /= 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++)
+            x[i] += x[i + n];
+    return x[0];
+}
+
 /* Elements from one sample, group, channel, slice, row, pixel of a convolution's images to the next:
  * of c channels per group and d x h x w pixels. */
 struct steps {

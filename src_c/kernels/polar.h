@@ -12,7 +12,6 @@
  */
 
 #if FC_BITS == 32
-#define REAL_MOST FLT_MAX
 #define HALF_PI 1.57079637f
 #define HALF_PI_LOW -4.37113883e-8f
 /* (atan(r) / r - 1) / r**2 by r**2, for 0 <= r <= 1; relative error of atan(r) 1.7e-8 */
@@ -21,7 +20,6 @@ static const real atan_terms[] = {
     -1.636808e-2f, 2.9207298e-3f,
 };
 #else
-#define REAL_MOST DBL_MAX
 #define HALF_PI 1.5707963267948966
 #define HALF_PI_LOW 6.123233995736766e-17
 /* relative error 2.9e-17 */

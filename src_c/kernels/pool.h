@@ -52,7 +52,18 @@ FC_SMALL struct pool_range pool_whole(const struct fc_axis *a, ptrdiff_t low, pt
 struct pool_block {
     ptrdiff_t begin, end, low, span, inside, count;
     struct pool_range whole;
+    int direct; /* may windows be read straight from their rows? */
 };
+
+/* Those of 2 or 3 columns, 2 apart, where one of 3 alone may begin in the padding. */
+FC_INLINE int pool_is_direct(const struct fc_pool *p, const struct pool_block *b)
+{
+    const ptrdiff_t k = p->w.k;
+    return LANES > 1 && p->c == 1 && !pool_prepares(p) && p->w.stride == 2 && p->w.dilation == 1 &&
+           (k == 2 || (FC_BITS == 32 && k == 3)) && b->inside <= k - 2 &&
+           b->inside + b->count == b->span &&
+           b->whole.end - b->whole.begin == b->end - b->begin;
+}
 
 FC_SMALL struct pool_block pool_block(const struct fc_pool *p, ptrdiff_t begin)
 {
@@ -75,6 +86,7 @@ FC_SMALL struct pool_block pool_block(const struct fc_pool *p, ptrdiff_t begin)
     b.whole = pool_whole(a, b.low, high);
     b.whole.begin = FC_MIN(FC_MAX(b.whole.begin, b.begin), b.end);
     b.whole.end = FC_MAX(FC_MIN(b.whole.end, b.end), b.whole.begin);
+    b.direct = pool_is_direct(p, &b);
     return b;
 }
 
@@ -292,12 +304,8 @@ FC_NOINLINE void pool_set_outputs(const struct pool_work *w, const struct pool_b
     };
     /* Of one channel, whole vectors are read: the last lines of an array are copied first. */
     const int room = c > 1 || w->end - last >= b->count + POOL_SPARE;
-    const int usual = (p->w.k == 2 && b->inside == 0) ||
-                      (FC_BITS == 32 && p->w.k == 3 && b->inside <= 1);
 
-    windows.direct = LANES > 1 && room && usual && c == 1 && w->taps <= POOL_DIRECT &&
-                     p->w.stride == 2 && p->w.dilation == 1 && !pool_prepares(p) &&
-                     whole == b->end - b->begin && b->inside + b->count == b->span;
+    windows.direct = b->direct && room && w->taps <= POOL_DIRECT;
     if (windows.direct || (room && pool_in_place(p))) {
         windows.rows = w->rows;
         windows.count = w->taps;
@@ -334,15 +342,12 @@ FC_NOINLINE void pool_begin_block(const struct pool_work *w, const struct pool_b
 }
 
 #if LANES > 1
-/* Are windows of 2x2 or 3x3, 2 apart, of whole planes: read straight, without a list of their rows? */
+/* Are they squares of planes, in a block of all columns: read without a list of their rows? */
 FC_INLINE int pool_is_of_planes(const struct fc_pool *p, const struct pool_block *b)
 {
-    const ptrdiff_t k = p->w.k;
-    return p->c == 1 && !pool_prepares(p) && p->d.o == 1 && p->d.n == 1 && p->d.k == 1 &&
-           p->d.before == 0 && p->h.before + p->h.after < k && (k == 2 || (FC_BITS == 32 && k == 3)) && p->h.k == k &&
-           p->h.dilation == 1 && p->w.dilation == 1 && p->w.stride == 2 && b->inside <= k - 2 &&
-           b->end - b->begin == p->w.o && b->whole.end - b->whole.begin == p->w.o &&
-           b->inside + b->count == b->span;
+    const struct fc_axis *const d = &p->d, *const h = &p->h;
+    return b->direct && b->end - b->begin == p->w.o && h->k == p->w.k && h->dilation == 1 &&
+           h->before + h->after < h->k && d->n == 1 && d->o == 1 && d->k == 1 && d->before == 0;
 }
 
 /* Such rows of outputs, counted over all planes. */

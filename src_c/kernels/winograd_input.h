@@ -80,17 +80,9 @@ FC_INLINE void winograd_input_patch(const struct winograd_block *b, const real *
 {
     real half[WINOGRAD_POINTS * LANES];
     vec d[WINOGRAD_SIDE];
-    for (int j = 0; j < side; j++) {
-        FC_UNROLL for (int i = 0; i < side; i++)
-            d[i] = v_load(from + i * row + j * col);
-        winograd_input_side(d, side);
-        FC_UNROLL for (int i = 0; i < side; i++)
-            v_store(half + (i * side + j) * LANES, d[i]);
-    }
+    winograd_columns(winograd_input_side, from, row, col, side, side, half, side);
     for (int i = 0; i < side; i++, dst += side * b->input) {
-        FC_UNROLL for (int j = 0; j < side; j++)
-            d[j] = v_load(half + (i * side + j) * LANES);
-        winograd_input_side(d, side);
+        winograd_row(winograd_input_side, half + i * side * LANES, side, d, side);
         if (n >= LANES)
             FC_UNROLL for (int j = 0; j < side; j++)
                 v_store(dst + j * b->input, d[j]);

@@ -9,17 +9,10 @@ FC_INLINE vec winograd_output_tile(const struct winograd_block *b, const real *f
     const int m = winograd_m(side);
     real half[4 * WINOGRAD_SIDE * LANES];
     vec y[WINOGRAD_SIDE], unsafe = v_set1(0);
-    for (int j = 0; j < side; j++) {
-        FC_UNROLL for (int i = 0; i < side; i++)
-            y[i] = v_load(from + (i * side + j) * b->product);
-        winograd_output_side(y, side);
-        FC_UNROLL for (int i = 0; i < m; i++)
-            v_store(half + (i * side + j) * LANES, y[i]);
-    }
+    winograd_columns(winograd_output_side, from, side * b->product, b->product, side, m, half,
+                     side);
     for (int i = 0; i < m; i++, to += b->output) {
-        FC_UNROLL for (int j = 0; j < side; j++)
-            y[j] = v_load(half + (i * side + j) * LANES);
-        winograd_output_side(y, side);
+        winograd_row(winograd_output_side, half + i * side * LANES, side, y, side);
         FC_UNROLL for (int j = 0; j < m; j++) {
             y[j] = v_add(y[j], bias);
             v_store(to + j * LANES, y[j]);

@@ -110,9 +110,9 @@ FC_INLINE void winograd_output_side(vec *y, const int side)
 
 /* A: a side of the gradients by a tile's outputs into those by its products, in place; for the
  * largest scheme alone, as what follows. */
-FC_INLINE void winograd_dy_side(vec *d)
+FC_INLINE void winograd_dy_side(vec *d, const int side)
 {
-    const vec a = v_set1(winograd_a(6)), b = v_set1(winograd_b(6));
+    const vec a = v_set1(winograd_a(side)), b = v_set1(winograd_b(side));
     const vec a2 = v_mul(a, a), b2 = v_mul(b, b), last = d[3];
     const vec even_a = v_fma(a2, d[2], d[0]), odd_a = v_mul(a, v_fma(a2, last, d[1]));
     const vec even_b = v_fma(b2, d[2], d[0]), odd_b = v_mul(b, v_fma(b2, last, d[1]));
@@ -124,9 +124,9 @@ FC_INLINE void winograd_dy_side(vec *d)
 }
 
 /* G^T: a side of the gradients by transformed weights into those by the weights, in place. */
-FC_INLINE void winograd_weight_side(vec *d)
+FC_INLINE void winograd_weight_side(vec *d, const int side)
 {
-    const double a = winograd_a(6), b = winograd_b(6), a2 = a * a, b2 = b * b;
+    const double a = winograd_a(side), b = winograd_b(side), a2 = a * a, b2 = b * b;
     const vec at_0 = v_set1((real)(1 / (a2 * b2)));
     const vec at_a = v_set1((real)(1 / (2 * a2 * (a2 - b2))));
     const vec at_b = v_set1((real)(1 / (2 * b2 * (b2 - a2))));
@@ -135,4 +135,31 @@ FC_INLINE void winograd_weight_side(vec *d)
     d[0] = v_fma(at_0, d[0], v_add(sum_a, sum_b));
     d[1] = v_fma(v_set1((real)a), odd_a, v_mul(v_set1((real)b), odd_b));
     d[2] = v_fma(v_set1((real)a2), sum_a, v_fma(v_set1((real)b2), sum_b, d[5]));
+}
+
+/* Both axes of a square tile go through one of these: first its columns, n elements each, into `to`
+ * rows of n in `half`, */
+typedef void winograd_transform(vec *d, const int side);
+
+FC_INLINE void winograd_columns(winograd_transform *transform, const real *tile, ptrdiff_t row,
+                                ptrdiff_t col, const int n, const int to, real *half,
+                                const int side)
+{
+    vec d[WINOGRAD_SIDE];
+    for (int j = 0; j < n; j++) {
+        FC_UNROLL for (int i = 0; i < n; i++)
+            d[i] = v_load(tile + i * row + j * col);
+        transform(d, side);
+        FC_UNROLL for (int i = 0; i < to; i++)
+            v_store(half + (i * n + j) * LANES, d[i]);
+    }
+}
+
+/* then each of those rows, which stays in registers. */
+FC_INLINE void winograd_row(winograd_transform *transform, const real *row, const int n, vec *d,
+                            const int side)
+{
+    FC_UNROLL for (int j = 0; j < n; j++)
+        d[j] = v_load(row + j * LANES);
+    transform(d, side);
 }

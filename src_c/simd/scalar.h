@@ -6,7 +6,7 @@
  *   v_set1* v_load* v_store*             broadcast, unaligned load and store
  *   v_load_n* v_store_n*                 the first n lanes, 0 < n < LANES; the rest loads as 0
  *   v_max* v_min*(acc, x)                x where x > acc (x < acc) or x is NaN, else acc
- *   v_larger* v_smaller*(acc, x)         the same where neither is NaN, else either
+ *   v_larger* v_smaller*(acc, x)         x where x > acc (x < acc), else (a NaN in either) acc
  *   v_key(x)                             for 32 alone: the float as an integer of the same order, -0 below
  *                                        0, and back; v_key_max v_key_min(a, b) compare such integers
  *   v_bits_max(a, b)                     for 32 alone: the larger of their bits, as unsigned integers
