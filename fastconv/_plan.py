@@ -108,10 +108,10 @@ WINOGRAD_GRADIENT_BYTES, WINOGRAD_GRADIENT_LEAST, WINOGRAD_GRADIENT_MOST = 640 *
 WINOGRAD_GRADIENT_CHANNEL_BYTES = 48 * 1024
 # Of the frames that gradients by the input are put together from, so much at a time and thread.
 FRAME_BYTES = 2 * 2**20
-# Of an integer convolution: terms to a word of its panel; what that takes of an L2 cache, and the
-# least and the most pixels of it; about how much faster than floats it is.
+# Of an integer convolution: terms to a word of what it reads; what that takes of an L2 cache, and
+# the least and the most pixels of a block; about how much faster than floats it is.
 INTEGER_TERMS = {"integer": 2, "integer_vnni": 4}
-INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 32, 512, 3
+INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 28, 1024, 3
 # Does this processor multiply bytes? avx512's variant has kernels for it.
 VNNI = _core.has_vnni()
 # Results at least this large are written past the caches: no line of them is read first.
@@ -520,9 +520,14 @@ def _input(g, rows, cols):
     return height * width * g.bits // 8
 
 
+def conv_integer_seconds(geometry):
+    """About how long a convolution of bytes takes on one thread."""
+    return conv2d_flops(geometry) / FLOPS / INTEGER_SPEED
+
+
 def conv_integer(geometry, threads):
     """The task of a convolution of bytes, and on how many threads."""
-    threads = share(threads, conv2d_flops(geometry) / FLOPS / INTEGER_SPEED)
+    threads = share(threads, conv_integer_seconds(geometry))
     return _conv_integer(geometry, _config.isa(), VNNI, threads), threads
 
 
@@ -531,8 +536,8 @@ def _conv_integer(g, isa, vnni, threads):
     if _is_product(g):
         g = _flat(g)
     algorithm = "integer_vnni" if vnni and isa == "avx512" else "integer"
-    words = _parts(g.c * g.rows.k * g.cols.k, INTEGER_TERMS[algorithm])
-    pixels = max(INTEGER_LEAST, min(INTEGER_BYTES // (4 * words), INTEGER_MOST))
+    each = 4 // INTEGER_TERMS[algorithm] * g.c * g.rows.stride * g.cols.stride  # bytes it sees
+    pixels = max(INTEGER_LEAST, min(INTEGER_BYTES // each, INTEGER_MOST))
     units = g.n * g.groups
     rows, cols = 1, g.cols.o
     if cols <= pixels:
