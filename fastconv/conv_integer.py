@@ -360,16 +360,20 @@ class QuantizedPlan(ConvPlan):
             self._packed[key] = self._packed_weights(task.algorithm), self._channels(dtype)
         return self._packed[key]
 
-    def _packed_weights(self, algorithm):
-        each = _plan.INTEGER_TERMS[algorithm]
-        k, _, *kernel = self._weight.shape
+    def _stored_weights(self):
+        """The weights with a sign, (K, C // groups, kd, kh, kw)."""
         stored = self._weight.view(np.int8)
         if self._weight.dtype == np.uint8:
             stored = stored ^ np.int8(-128)
+        k, c, *kernel = stored.shape
+        return stored.reshape(k, c, *(1, 1, *kernel)[-3:])
+
+    def _packed_weights(self, algorithm):
+        each = _plan.INTEGER_TERMS[algorithm]
+        stored = self._stored_weights()
+        k, _, _, rows, cols = stored.shape
         # Terms by tap row, tap column, and all channels of a slice, then of the next; those that
         # are neighbours in memory are a run.
-        rows, cols = (1, *kernel)[-2:]
-        stored = stored.reshape(k, -1, math.prod(kernel[:-2]), rows, cols)
         runs = rows if (1, *self._dilation)[-1] == 1 else rows * cols
         stored = stored.transpose(0, 3, 4, 2, 1).reshape(self._groups, k // self._groups, runs, -1)
         words, channels = -(-stored.shape[3] // each), _padded(stored.shape[1])
@@ -382,18 +386,16 @@ class QuantizedPlan(ConvPlan):
         return _arrays.as_bytes(np.ascontiguousarray(packed.swapaxes(2, 3)))
 
     def _channels(self, dtype):
-        """Of each output channel what is added, the weights' zero point, the scale's bits."""
+        """Of each output channel the numbers that fastconv.h names."""
         k = len(self._weight) // self._groups
         x_zero = self._x_zero + (128 if dtype == np.int8 else 0)
         # Sums of stored weights less the zero points of as many terms: of plain ones.
         added = self._added - x_zero * self._weight_sums
-        channels = np.zeros((3, self._groups, _padded(k)), np.int32)
-        for row, values in zip(
-            channels,
-            (added.astype(np.int32), self._stored_zeros, self._scales.view(np.int32)),
-            strict=True,
-        ):
-            row[:, :k] = values.reshape(self._groups, k)
+        on_padding = x_zero * self._stored_weights().sum((1, 2, 4), np.int64)
+        rows = added, self._stored_zeros, self._scales.view(np.int32), *on_padding.T
+        channels = np.zeros((len(rows), self._groups, _padded(k)), np.int32)
+        for row, values in zip(channels, rows, strict=True):
+            row[:, :k] = values.astype(np.int32).reshape(self._groups, k)
         return _arrays.as_bytes(channels)
 
 

@@ -13,7 +13,7 @@
  * it is modulo 2**32, and no result leaves 32 bits.
  *
  * Bound by arithmetic: for 14 x 2 products 14 broadcasts and 2 loads of packed weights, which may
- * stream from the L2 cache. Padding costs what other elements do. */
+ * stream from the L2 cache. Tap rows on padding are skipped; columns cost what others do. */
 
 #define DOT_VECTORS 2
 #define DOT_WIDTH (DOT_VECTORS * SUM_LANES)
@@ -22,9 +22,14 @@
 #define DOT_LENGTHS(X) X(4) X(7) X(8)
 #define DOT_LONGEST(X) X(14) /* of bytes alone: pairs take one more register, and rarely run here */
 #else
+#define DOT_LONGEST(X)
+#if LANES > 1
 #define DOT_PIXELS 6
 #define DOT_LENGTHS(X) X(2) X(3) X(4) X(6)
-#define DOT_LONGEST(X)
+#else
+#define DOT_PIXELS 4
+#define DOT_LENGTHS(X) X(2) X(4)
+#endif
 #endif
 
 #include "conv_integer_input.h"
@@ -327,6 +332,30 @@ static void dot_store_nchw(const struct dot_unit *u, const char *results, ptrdif
     }
 }
 
+/* Tap rows on the padding above and below are left out of tile t for output row y of the image; what
+ * their sums would be is known (fastconv.h), and goes to `start` with what those begin with. */
+static void dot_skip_rows(const struct fc_conv2d *p, const struct dot_sizes *s,
+                          const struct dot_tile *all, struct dot_tile *t, ptrdiff_t y, int32_t *start)
+{
+    const ptrdiff_t channels = p->groups * round_up(p->k, FC_INTEGER_CHANNELS);
+    const ptrdiff_t across = s->runs / p->kh, top = y * p->stride_h - p->top;
+    ptrdiff_t begin = 0, end = p->kh;
+    while (begin < end && top + begin * p->dilation_h < 0)
+        begin++;
+    while (begin < end && top + (end - 1) * p->dilation_h >= p->h)
+        end--;
+    t->run = all->run + begin * across;
+    t->runs = (end - begin) * across;
+    t->weight = all->weight + begin * across * s->words * FC_INTEGER_CHANNELS;
+    for (ptrdiff_t v = 0; v < DOT_WIDTH; v += SUM_LANES) {
+        sum first = sum_load(all->start + v);
+        for (ptrdiff_t r = 0; r < p->kh; r++)
+            if (r < begin || r >= end)
+                first = sum_add(first, sum_load(all->start + (3 + r) * channels + v));
+        sum_store(start + v, first);
+    }
+}
+
 /* Output channels from k on of a block. */
 FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_sizes *s,
                             const struct dot_scratch *area, const struct dot_unit *u,
@@ -337,12 +366,16 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
     const ptrdiff_t pitch = p->nhwc ? u->pixel : DOT_WIDTH * dot_result_size(q);
     const int best = dot_best(tiles->count, u->cols), vectors = lanes > SUM_LANES;
     char *const out = p->nhwc ? u->out + k * u->channel : area->results;
-    struct dot_tile t = {
+    int32_t start[DOT_WIDTH];
+    const struct dot_tile all = {
         .weight = u->weight + (k - lane) * s->runs * s->words + lane, .start = u->more + k,
         .run = area->run, .runs = s->runs, .words = s->words, .pixel = p->stride_w * s->pixel,
         .sums = area->sums,
     };
-    for (ptrdiff_t y = 0; y < u->rows; y++)
+    struct dot_tile t = all;
+    t.start = start;
+    for (ptrdiff_t y = 0; y < u->rows; y++) {
+        dot_skip_rows(p, s, &all, &t, u->y0 + y, start);
         for (ptrdiff_t x = 0, n; x < u->cols; x += n) {
             const ptrdiff_t i = y * u->cols + x, left = u->cols - x;
             const int tile = left < dot_lengths[best] ? dot_shortest(tiles->count, left) : best;
@@ -352,6 +385,7 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
             dot_store(q, area->sums, FC_MIN(n, left), p->nhwc ? lanes : DOT_WIDTH, u->more + k,
                       area->window + i, out + i * pitch, pitch);
         }
+    }
     if (!p->nhwc)
         dot_store_nchw(u, area->results, lanes, u->out + k * u->channel, dot_result_size(q));
 }
