@@ -66,17 +66,15 @@ FC_NOINLINE void dot_turn(int32_t *dst, const void *src, ptrdiff_t pitch)
         sum_store(dst + i * SUM_LANES, a[i]);
 }
 
-/* NCHW: SUM_LANES pixels, channels from c on of `count`, as lines of words. The last word may go
- * past the last channel: it sees that again. */
-static void dot_join(const uint8_t *x, ptrdiff_t channel, ptrdiff_t c, ptrdiff_t count, int32_t *to)
+/* NCHW: SUM_LANES pixels of some channels, at most 4 * SUM_LANES, as lines of words. The last word
+ * may go past the last channel: it sees that again. */
+static void dot_join(const uint8_t *x, ptrdiff_t channel, ptrdiff_t channels, int32_t *to)
 {
-    x += c * channel;
-    for (ptrdiff_t left = FC_MIN(4 * SUM_LANES, count - c); left > 0; left -= 4) {
-        const ptrdiff_t last = left - 1;
-        sum_store(to, sum_join_8(x, x + FC_MIN(1, last) * channel, x + FC_MIN(2, last) * channel,
-                                 x + FC_MIN(3, last) * channel));
-        to += SUM_LANES;
-        x += 4 * channel;
+    for (; channels >= 4; channels -= 4, x += 4 * channel, to += SUM_LANES)
+        sum_store(to, sum_join_8(x, x + channel, x + 2 * channel, x + 3 * channel));
+    if (channels > 0) {
+        const uint8_t *const last = x + (channels - 1) * channel;
+        sum_store(to, sum_join_8(x, channels > 1 ? x + channel : last, last, last));
     }
 }
 
@@ -93,27 +91,25 @@ static void dot_fill_pixels(const uint8_t *x, ptrdiff_t channel, ptrdiff_t count
                 to[j * pixel + c] = x[c * channel + j];
         return;
     }
-    for (ptrdiff_t at = 0; at < n; at += SUM_LANES) {
-        /* A vector that would leave the plane begins earlier. */
-        const ptrdiff_t first = FC_MIN(at, after - SUM_LANES);
-        const ptrdiff_t begin = at - first, end = FC_MIN(SUM_LANES, n - first);
-        /* What is stored beyond a pixel's last channel, later ones take the place of. */
-        for (ptrdiff_t c = (count - 1) / width * width; c >= 0; c -= width) {
+    /* What is stored beyond a pixel's last channel, later ones take the place of. */
+    for (ptrdiff_t c = (count - 1) / width * width; c >= 0; c -= width)
+        for (ptrdiff_t at = 0; at < n; at += SUM_LANES) {
+            /* A vector that would leave the plane begins earlier. */
+            const ptrdiff_t first = FC_MIN(at, after - SUM_LANES), begin = at - first;
+            const ptrdiff_t end = FC_MIN(SUM_LANES, n - first), kept = FC_MIN(width, count - c);
+            const int32_t *word = words + begin * step;
             uint8_t *pixels = to + at * pixel + c;
-            const int32_t *word = words;
-            dot_join(x + first, channel, c, count, words);
+            dot_join(x + c * channel + first, channel, kept, words);
             if (count > 4)
                 dot_turn(words, words, SUM_LANES * sizeof *words);
-            word += begin * step;
             for (ptrdiff_t j = begin; j < end; j++, pixels += pixel, word += step)
                 if (count < pixel)
-                    memcpy(pixels, word, (size_t)FC_MIN(width, count - c));
+                    memcpy(pixels, word, (size_t)kept);
                 else if (count > 4)
                     sum_store((int32_t *)(void *)pixels, sum_load(word));
                 else
                     memcpy(pixels, word, sizeof *word);
         }
-    }
 }
 
 /* slice_channels(), once in the module. */
