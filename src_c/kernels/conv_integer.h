@@ -265,6 +265,16 @@ FC_INLINE void dot_store_as(const struct fc_conv_integer *q, const int32_t *sums
     const ptrdiff_t size = bytes ? 1 : 4;
     const float low = (float)q->conv.low, high = (float)q->conv.high;
     const sum zero = sum_set1(q->zero);
+    /* What most are, without a choice for each vector: with 32 registers that is slower. */
+    if (VEC_REGS == 16 && LANES > 1 && bytes && lanes == DOT_WIDTH && !q->weights_zero) {
+        for (ptrdiff_t i = 0; i < pixels; i++, out += pitch, sums += DOT_WIDTH)
+            FC_UNROLL for (int v = 0; v < DOT_WIDTH; v += SUM_LANES) {
+                const sum scale = sum_load(more + 2 * all + v);
+                const sum y = sum_round(sum_load(sums + v), scale, low, high);
+                sum_store_8((uint8_t *)out + v, sum_add(y, zero));
+            }
+        return;
+    }
     for (ptrdiff_t v = 0; v < lanes; v += SUM_LANES, more += SUM_LANES, sums += SUM_LANES) {
         const sum weight_zero = sum_load(more + all), scale = sum_load(more + 2 * all);
         const int whole = lanes - v >= SUM_LANES;
