@@ -520,6 +520,13 @@ def _input(g, rows, cols):
     return height * width * g.bits // 8
 
 
+def joined_groups(geometry):
+    """How many groups are computed as one, whose other weights are 0: to fill a vector."""
+    lanes = {"avx512": 16, "avx2": 8, "neon": 4}.get(_config.isa(), 1)
+    most = max(1, min(geometry.groups, lanes // geometry.k))
+    return next(n for n in range(most, 0, -1) if geometry.groups % n == 0)
+
+
 def conv_integer_seconds(geometry):
     """About how long a convolution of bytes takes on one thread."""
     return conv2d_flops(geometry) / FLOPS / INTEGER_SPEED

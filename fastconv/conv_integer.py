@@ -206,12 +206,9 @@ class QuantizedCall(NamedTuple):
 
     def is_for(self, x):
         """Is x an array like the first one's, as kernels take it?"""
-        return (
-            type(x) is np.ndarray
-            and x.shape == self.x_shape
-            and x.dtype == self.x_dtype
-            and x.flags.c_contiguous
-        )
+        if type(x) is not np.ndarray or not x.flags.c_contiguous:
+            return False
+        return x.shape == self.x_shape and x.dtype == self.x_dtype
 
 
 class QuantizedPlan(ConvPlan):
@@ -294,7 +291,7 @@ class QuantizedPlan(ConvPlan):
         return finish()
 
     def _planned_call(self, x, threads):
-        """x as an array, and the call of such arrays, which is kept: the next may be like it."""
+        """x as an array, and the call of such arrays: the next may be like it."""
         function = self._function
         x, geometry, _, threads = self._checked_call(x, threads, None)
         _check_range(function, "x_zero_point", self._x_zero, x.dtype)
@@ -303,17 +300,23 @@ class QuantizedPlan(ConvPlan):
             return x, QuantizedCall(x.shape, x.dtype, geometry.shape)
         _arrays.check_memory(function, "the result", geometry.shape, self._dtype)
         _arrays.check_memory(function, "the input under a kernel", geometry.seen, x.dtype)
+        # What zero points of weights are times is the sum of one group.
+        joined = 1 if self._stored_zeros.any() else _plan.joined_groups(geometry)
+        shape = geometry.shape
         seconds = _plan.conv_integer_seconds(geometry)
+        geometry = geometry._replace(
+            groups=geometry.groups // joined, c=geometry.c * joined, k=geometry.k * joined
+        )
         task, threads = _plan.conv_integer(geometry, threads)
         _arrays.check_scratch(function, task, threads)
         self._call = QuantizedCall(
-            x.shape, x.dtype, geometry.shape, task, threads, _config.isa(), seconds,
-            *self._packed_for(task, x.dtype), self._signs(x.dtype),
+            x.shape, x.dtype, shape, task, threads, _config.isa(), seconds,
+            *self._packed_for(task, x.dtype, geometry.groups), self._signs(x.dtype),
         )  # fmt: skip
         return x, self._call
 
     def check_dtype(self, name, array):
-        """Any of the types goes with any other."""
+        """Any goes with any other."""
 
     def _of_channels(self, name, value, kinds):
         """A number, or one for each output channel, as an array of these."""
@@ -353,11 +356,13 @@ class QuantizedPlan(ConvPlan):
             _core.SUM_RESULTS[self._dtype.name], low, high,
         )  # fmt: skip
 
-    def _packed_for(self, task, dtype):
+    def _packed_for(self, task, dtype, groups):
         """The weights as the task reads them, and the numbers of its output channels."""
-        key = task.algorithm, dtype
+        key = task.algorithm, dtype, groups
         if key not in self._packed:
-            self._packed[key] = self._packed_weights(task.algorithm), self._channels(dtype)
+            self._packed[key] = (
+                self._packed_weights(task.algorithm, groups), self._channels(dtype, groups)
+            )  # fmt: skip
         return self._packed[key]
 
     def _stored_weights(self):
@@ -368,34 +373,39 @@ class QuantizedPlan(ConvPlan):
         k, c, *kernel = stored.shape
         return stored.reshape(k, c, *(1, 1, *kernel)[-3:])
 
-    def _packed_weights(self, algorithm):
+    def _packed_weights(self, algorithm, groups):
         each = _plan.INTEGER_TERMS[algorithm]
         stored = self._stored_weights()
-        k, _, _, rows, cols = stored.shape
+        k, c, slices, rows, cols = stored.shape
+        if groups < self._groups:  # 0 for the input of the other groups
+            joined = self._groups // groups
+            apart = np.zeros((k, joined, *stored.shape[1:]), np.int8)
+            apart[np.arange(k), np.arange(k) * self._groups // k % joined] = stored
+            stored = apart.reshape(k, joined * c, slices, rows, cols)
         # Terms by tap row, tap column, and all channels of a slice, then of the next; those that
         # are neighbours in memory are a run.
         runs = rows if (1, *self._dilation)[-1] == 1 else rows * cols
-        stored = stored.transpose(0, 3, 4, 2, 1).reshape(self._groups, k // self._groups, runs, -1)
+        stored = stored.transpose(0, 3, 4, 2, 1).reshape(groups, k // groups, runs, -1)
         words, channels = -(-stored.shape[3] // each), _padded(stored.shape[1])
         packed = np.zeros(
-            (self._groups, channels, runs, words * each), np.int8 if each == 4 else np.int16
+            (groups, channels, runs, words * each), np.int8 if each == 4 else np.int16
         )
         packed[:, : stored.shape[1], :, : stored.shape[3]] = stored
         width = _core.INTEGER_CHANNELS
-        packed = packed.reshape(self._groups, channels // width, width, runs * words, each)
+        packed = packed.reshape(groups, channels // width, width, runs * words, each)
         return _arrays.as_bytes(np.ascontiguousarray(packed.swapaxes(2, 3)))
 
-    def _channels(self, dtype):
+    def _channels(self, dtype, groups):
         """Of each output channel the numbers that fastconv.h names."""
-        k = len(self._weight) // self._groups
+        k = len(self._weight) // groups
         x_zero = self._x_zero + (128 if dtype == np.int8 else 0)
         # Sums of stored weights less the zero points of as many terms: of plain ones.
         added = self._added - x_zero * self._weight_sums
         on_padding = x_zero * self._stored_weights().sum((1, 2, 4), np.int64)
         rows = added, self._stored_zeros, self._scales.view(np.int32), *on_padding.T
-        channels = np.zeros((len(rows), self._groups, _padded(k)), np.int32)
+        channels = np.zeros((len(rows), groups, _padded(k)), np.int32)
         for row, values in zip(channels, rows, strict=True):
-            row[:, :k] = values.astype(np.int32).reshape(self._groups, k)
+            row[:, :k] = values.astype(np.int32).reshape(groups, k)
         return _arrays.as_bytes(channels)
 
 

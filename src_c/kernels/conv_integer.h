@@ -28,7 +28,7 @@
 #define DOT_LENGTHS(X) X(2) X(3) X(4) X(6)
 #else
 #define DOT_PIXELS 4
-#define DOT_LENGTHS(X) X(2) X(4)
+#define DOT_LENGTHS(X) X(4)
 #endif
 #endif
 
@@ -151,19 +151,21 @@ FC_INLINE ptrdiff_t dot_results(const struct fc_conv_integer *q, const struct do
     return q->conv.nhwc ? 0 : ((s->pixels + SUM_LANES) * DOT_WIDTH + 64) * dot_result_size(q);
 }
 
-static size_t dot_scratch_bytes(const struct fc_conv_integer *q, ptrdiff_t each)
+FC_SMALL size_t dot_scratch_bytes(const struct fc_conv_integer *q, ptrdiff_t each)
 {
     const struct dot_sizes s = dot_sizes(q, each);
     const ptrdiff_t area = dot_area(&q->conv, &s);
     return taken(area, 1) + taken(s.size == 2 ? area : 0, sizeof(int16_t)) +
-           taken(s.pixels, sizeof(int32_t)) + taken(s.runs, sizeof(ptrdiff_t)) +
+           taken(s.pixels, sizeof(int32_t)) + taken(s.rows * s.cols, sizeof(int32_t)) +
+           taken(s.runs, sizeof(ptrdiff_t)) +
            taken(DOT_PIXELS * DOT_WIDTH, sizeof(int32_t)) + taken(dot_results(q, &s), 1);
 }
 
 struct dot_scratch {
     uint8_t *area;
     int16_t *wide;   /* the same, for terms of 16 bits */
-    int32_t *window; /* of each pixel, the sum of what it sees */
+    int32_t *window; /* of each output, the sum of what it sees */
+    int32_t *pixels; /* of each pixel of the area, that of its channels */
     ptrdiff_t *run;  /* from what a pixel sees first to each run */
     int32_t *sums;
     char *results;
@@ -179,6 +181,7 @@ static struct dot_scratch dot_scratch(const struct fc_conv_integer *q, const str
     to.area = take(&at, area, 1);
     to.wide = take(&at, s->size == 2 ? area : 0, sizeof(int16_t));
     to.window = take(&at, s->pixels, sizeof(int32_t));
+    to.pixels = take(&at, s->rows * s->cols, sizeof(int32_t));
     to.run = take(&at, s->runs, sizeof(ptrdiff_t));
     to.sums = take(&at, DOT_PIXELS * DOT_WIDTH, sizeof(int32_t));
     to.results = take(&at, dot_results(q, s), 1);
@@ -239,20 +242,29 @@ static const char *dot_input(const struct fc_conv_integer *q, const struct dot_s
     return (const char *)area->wide;
 }
 
-/* Of each pixel the sum of all it sees, for weights whose zero point is not 0. */
-static void dot_windows(const struct fc_conv2d *p, const struct dot_sizes *s,
+/* Of each output the sum of all it sees, for weights whose zero point is not 0: of the sums of each
+ * pixel's channels. */
+FC_SMALL void dot_windows(const struct fc_conv2d *p, const struct dot_sizes *s,
                         const struct dot_scratch *area, const struct dot_unit *u, const char *in)
 {
-    for (ptrdiff_t i = 0; i < u->pixels; i++) {
-        const char *const x = in + i / u->cols * s->stride * s->row +
-                              i % u->cols * p->stride_w * s->pixel;
-        int32_t sum_of_all = 0;
-        for (ptrdiff_t r = 0; r < s->runs; r++)
-            for (ptrdiff_t t = 0; t < s->terms; t++)
-                sum_of_all += s->size == 1 ? ((const uint8_t *)x + area->run[r])[t]
-                                           : ((const int16_t *)(x + area->run[r]))[t];
-        area->window[i] = sum_of_all;
-    }
+    const uint8_t *const x = s->in_place ? (const uint8_t *)in : area->area;
+    const ptrdiff_t row = s->row / s->size, pixel = s->pixel / s->size;
+    int32_t *window = area->window;
+    for (ptrdiff_t i = 0; i < s->rows - (p->block_rows - u->rows) * s->stride; i++)
+        for (ptrdiff_t j = 0; j < s->cols - (p->block_cols - u->cols) * p->stride_w; j++) {
+            int32_t total = 0;
+            for (ptrdiff_t c = 0; c < p->c; c++)
+                total += x[i * row + j * pixel + c];
+            area->pixels[i * s->cols + j] = total;
+        }
+    for (ptrdiff_t i = 0; i < u->rows; i++)
+        for (ptrdiff_t j = 0; j < u->cols; j++, window++) {
+            *window = 0;
+            for (ptrdiff_t r = 0; r < p->kh; r++)
+                for (ptrdiff_t t = 0; t < p->kw; t++)
+                    *window += area->pixels[(i * s->stride + r * p->dilation_h) * s->cols +
+                                            j * p->stride_w + t * p->dilation_w];
+        }
 }
 
 /* Some of a tile's sums, `pixels` by `lanes` of them, as results: of the channels from `more` on
@@ -342,10 +354,11 @@ static void dot_store_nchw(const struct dot_unit *u, const char *results, ptrdif
     }
 }
 
-/* Tap rows on the padding above and below are left out of tile t for output row y of the image; what
- * their sums would be is known (fastconv.h), and goes to `start` with what those begin with. */
+/* Tap rows on the padding above and below are left out of tile t, for output row y of the image;
+ * what they sum up to is known (fastconv.h), and goes to `start` with what sums begin with. */
 static void dot_skip_rows(const struct fc_conv2d *p, const struct dot_sizes *s,
-                          const struct dot_tile *all, struct dot_tile *t, ptrdiff_t y, int32_t *start)
+                          const struct dot_tile *all, struct dot_tile *t, ptrdiff_t y,
+                          int32_t *start)
 {
     const ptrdiff_t channels = p->groups * round_up(p->k, FC_INTEGER_CHANNELS);
     const ptrdiff_t across = s->runs / p->kh, top = y * p->stride_h - p->top;
@@ -374,6 +387,7 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
     const struct fc_conv2d *const p = &q->conv;
     const ptrdiff_t lanes = FC_MIN(DOT_WIDTH, p->k - k), lane = k % FC_INTEGER_CHANNELS;
     const ptrdiff_t pitch = p->nhwc ? u->pixel : DOT_WIDTH * dot_result_size(q);
+    const ptrdiff_t stored = p->nhwc ? lanes : round_up(lanes, SUM_LANES);
     const int best = dot_best(tiles->count, u->cols), vectors = lanes > SUM_LANES;
     char *const out = p->nhwc ? u->out + k * u->channel : area->results;
     int32_t start[DOT_WIDTH];
@@ -392,8 +406,8 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
             n = dot_lengths[tile];
             t.x = in + y * s->stride * s->row + x * t.pixel;
             tiles->run[tile][vectors](&t);
-            dot_store(q, area->sums, FC_MIN(n, left), p->nhwc ? lanes : DOT_WIDTH, u->more + k,
-                      area->window + i, out + i * pitch, pitch);
+            dot_store(q, area->sums, FC_MIN(n, left), stored, u->more + k, area->window + i,
+                      out + i * pitch, pitch);
         }
     }
     if (!p->nhwc)

@@ -125,7 +125,7 @@ static void dot_fill_row(const struct fc_conv2d *p, const struct slice_channels 
 {
     const struct steps from = input_steps(p);
     const uint8_t *x = in->x + y * from.row + x0 * from.pixel;
-    if (!p->nhwc)
+    if (!p->nhwc && p->c > 1)
         dot_fill_pixels(x, from.channel, in->count, x1 - x0, y * p->w + x0,
                         (p->h - y) * p->w - x0, to, p->c);
     else if (in->count == from.pixel && in->count == p->c)
