@@ -179,8 +179,13 @@ FC_INLINE vec v_flip(vec v) { return v ^ 128; }
 typedef uint32_t sum; /* whose overflow is defined */
 #define SUM_LANES 1
 FC_INLINE sum sum_set1(int32_t x) { return (sum)x; }
-FC_INLINE sum sum_load(const int32_t *p) { return (sum)*p; }
-FC_INLINE void sum_store(int32_t *p, sum v) { *p = (int32_t)v; }
+FC_INLINE sum sum_load(const int32_t *p) /* unaligned, too */
+{
+    sum v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+FC_INLINE void sum_store(int32_t *p, sum v) { memcpy(p, &v, sizeof v); }
 FC_INLINE void sum_store_8(uint8_t *p, sum v) { *p = (uint8_t)v; }
 FC_INLINE sum sum_join_8(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d)
 {
