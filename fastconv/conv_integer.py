@@ -1,10 +1,11 @@
 """Convolution of 8-bit integers into exact sums, and those to 8 bits again: ONNX's operators."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
-from fastconv import _arrays, _core, _geometry, _plan
+from fastconv import _arrays, _config, _core, _geometry, _plan
 from fastconv._conv_plan import ConvPlan
 
 __all__ = ["conv_integer", "conv_quantized", "plan_conv_quantized"]
@@ -189,6 +190,27 @@ weight_zero_point, y_scale, y_zero_point, layout
     )  # fmt: skip
 
 
+class QuantizedCall(NamedTuple):
+    """A call that was checked and planned, for arrays of one shape and type."""
+
+    x_shape: tuple
+    x_dtype: np.dtype
+    shape: tuple
+    task: _core.ConvInteger | None = None
+    threads: int = 1
+    isa: str = ""
+    seconds: float = 0.0
+    packed: np.ndarray | None = None
+    channels: np.ndarray | None = None
+    signs: tuple = ()
+
+    def is_for(self, x):
+        """Is x an array like the first one's, as kernels take it?"""
+        if type(x) is not np.ndarray or not x.flags.c_contiguous:
+            return False
+        return x.shape == self.x_shape and x.dtype == self.x_dtype
+
+
 class QuantizedPlan(ConvPlan):
     """A convolution of 8-bit integers with its weights; made by `plan_conv_quantized`."""
 
@@ -255,27 +277,46 @@ class QuantizedPlan(ConvPlan):
 
     def __call__(self, x, out=None, threads=None):
         """Convolve a batch of the plan's layout; as `conv_quantized`."""
+        call = self._call
+        if call is None or not (self._is_ready(call, threads) and call.is_for(x)):
+            x, call = self._planned_call(x, threads)
+        result, finish = _arrays.writable(
+            self._function, out, call.shape, self._dtype, (x, self._weight)
+        )
+        if call.task is not None:
+            call.task(
+                _arrays.as_bytes(x), call.packed, call.channels, _arrays.as_bytes(result),
+                call.signs, call.threads,
+            )  # fmt: skip
+        return finish()
+
+    def _planned_call(self, x, threads):
+        """x as an array, and the call of such arrays: the next may be like it."""
         function = self._function
         x, geometry, _, threads = self._checked_call(x, threads, None)
         _check_range(function, "x_zero_point", self._x_zero, x.dtype)
         self._check_sums(x.dtype)
-        result, finish = _arrays.writable(
-            function, out, geometry.shape, self._dtype, (x, self._weight)
+        if 0 in geometry.shape:
+            return x, QuantizedCall(x.shape, x.dtype, geometry.shape)
+        _arrays.check_memory(function, "the result", geometry.shape, self._dtype)
+        _arrays.check_memory(function, "the input under a kernel", geometry.seen, x.dtype)
+        # What zero points of weights are times is the sum of one group.
+        joined = 1 if self._stored_zeros.any() else _plan.joined_groups(geometry)
+        shape = geometry.shape
+        seconds = _plan.conv_integer_seconds(geometry)
+        geometry = geometry._replace(
+            groups=geometry.groups // joined, c=geometry.c * joined, k=geometry.k * joined
         )
-        if result.size:
-            seen = "the input under a kernel"
-            _arrays.check_memory(function, seen, geometry.seen, x.dtype)
-            task, threads = _plan.conv_integer(geometry, threads)
-            _arrays.check_scratch(function, task, threads)
-            packed, channels = self._packed_for(task, x.dtype)
-            task(
-                _arrays.as_bytes(x), packed, channels, _arrays.as_bytes(result),
-                self._signs(x.dtype), threads,
-            )  # fmt: skip
-        return finish()
+        task, threads = _plan.conv_integer(geometry, threads)
+        _arrays.check_scratch(function, task, threads)
+        self._call = QuantizedCall(
+            x.shape, x.dtype, shape, task, threads, _config.isa(), seconds,
+            *self._packed_for(task, x.dtype, geometry.groups), self._signs(x.dtype),
+        )  # fmt: skip
+        return x, self._call
 
     def check_dtype(self, name, array):
-        """Any of the types goes with any other."""
+        """Any goes with any other."""
 
     def _of_channels(self, name, value, kinds):
         """A number, or one for each output channel, as an array of these."""
@@ -315,46 +356,56 @@ class QuantizedPlan(ConvPlan):
             _core.SUM_RESULTS[self._dtype.name], low, high,
         )  # fmt: skip
 
-    def _packed_for(self, task, dtype):
+    def _packed_for(self, task, dtype, groups):
         """The weights as the task reads them, and the numbers of its output channels."""
-        key = task.algorithm, dtype
+        key = task.algorithm, dtype, groups
         if key not in self._packed:
-            self._packed[key] = self._packed_weights(task.algorithm), self._channels(dtype)
+            self._packed[key] = (
+                self._packed_weights(task.algorithm, groups), self._channels(dtype, groups)
+            )  # fmt: skip
         return self._packed[key]
 
-    def _packed_weights(self, algorithm):
-        each = _plan.INTEGER_TERMS[algorithm]
-        k, _, *kernel = self._weight.shape
+    def _stored_weights(self):
+        """The weights with a sign, (K, C // groups, kd, kh, kw)."""
         stored = self._weight.view(np.int8)
         if self._weight.dtype == np.uint8:
             stored = stored ^ np.int8(-128)
-        # Terms by tap row, tap column, and all channels of a slice, then of the next.
-        stored = stored.reshape(k, -1, math.prod(kernel[:-2]), *(1, *kernel)[-2:])
-        stored = stored.transpose(0, 3, 4, 2, 1).reshape(self._groups, k // self._groups, -1)
-        words, channels = -(-stored.shape[2] // each), _padded(stored.shape[1])
-        packed = np.zeros(
-            (self._groups, channels, words * each), np.int8 if each == 4 else np.int16
-        )
-        packed[:, : stored.shape[1], : stored.shape[2]] = stored
-        if self._layout.endswith("C"):
-            width = _core.INTEGER_CHANNELS
-            packed = packed.reshape(self._groups, channels // width, width, words, each)
-            packed = np.ascontiguousarray(packed.swapaxes(2, 3))
-        return _arrays.as_bytes(packed)
+        k, c, *kernel = stored.shape
+        return stored.reshape(k, c, *(1, 1, *kernel)[-3:])
 
-    def _channels(self, dtype):
-        """Of each output channel what is added, the weights' zero point, the scale's bits."""
-        k = len(self._weight) // self._groups
+    def _packed_weights(self, algorithm, groups):
+        each = _plan.INTEGER_TERMS[algorithm]
+        stored = self._stored_weights()
+        k, c, slices, rows, cols = stored.shape
+        if groups < self._groups:  # 0 for the input of the other groups
+            joined = self._groups // groups
+            apart = np.zeros((k, joined, *stored.shape[1:]), np.int8)
+            apart[np.arange(k), np.arange(k) * self._groups // k % joined] = stored
+            stored = apart.reshape(k, joined * c, slices, rows, cols)
+        # Terms by tap row, tap column, and all channels of a slice, then of the next; those that
+        # are neighbours in memory are a run.
+        runs = rows if (1, *self._dilation)[-1] == 1 else rows * cols
+        stored = stored.transpose(0, 3, 4, 2, 1).reshape(groups, k // groups, runs, -1)
+        words, channels = -(-stored.shape[3] // each), _padded(stored.shape[1])
+        packed = np.zeros(
+            (groups, channels, runs, words * each), np.int8 if each == 4 else np.int16
+        )
+        packed[:, : stored.shape[1], :, : stored.shape[3]] = stored
+        width = _core.INTEGER_CHANNELS
+        packed = packed.reshape(groups, channels // width, width, runs * words, each)
+        return _arrays.as_bytes(np.ascontiguousarray(packed.swapaxes(2, 3)))
+
+    def _channels(self, dtype, groups):
+        """Of each output channel the numbers that fastconv.h names."""
+        k = len(self._weight) // groups
         x_zero = self._x_zero + (128 if dtype == np.int8 else 0)
         # Sums of stored weights less the zero points of as many terms: of plain ones.
         added = self._added - x_zero * self._weight_sums
-        channels = np.zeros((3, self._groups, _padded(k)), np.int32)
-        for row, values in zip(
-            channels,
-            (added.astype(np.int32), self._stored_zeros, self._scales.view(np.int32)),
-            strict=True,
-        ):
-            row[:, :k] = values.reshape(self._groups, k)
+        on_padding = x_zero * self._stored_weights().sum((1, 2, 4), np.int64)
+        rows = added, self._stored_zeros, self._scales.view(np.int32), *on_padding.T
+        channels = np.zeros((len(rows), groups, _padded(k)), np.int32)
+        for row, values in zip(channels, rows, strict=True):
+            row[:, :k] = values.astype(np.int32).reshape(groups, k)
         return _arrays.as_bytes(channels)
 
 

@@ -87,9 +87,9 @@ struct fc_conv2d {
 
 /* FC_CONV_INTEGER and FC_CONV_INTEGER_VNNI: bytes to sums, of x - x's zero point and w - w's.
  *
- * Weights are packed as conv_integer.py does, with a sign, and conv.bias is three rows of int32, of
- * a multiple of FC_INTEGER_CHANNELS for every group: what is added to a sum, the weights' zero point,
- * and the bits of a float to multiply with. */
+ * Weights are packed as conv_integer.py does, with a sign, and conv.bias is rows of int32, of a
+ * multiple of FC_INTEGER_CHANNELS for every group: what is added to a sum, the weights' zero point,
+ * the bits of a float to multiply with, and for each tap row what it sums up to on padding. */
 enum { FC_INTEGER_CHANNELS = 32 };
 enum fc_sum_result { FC_SUM_AS_IT_IS, FC_SUM_TO_FLOAT, FC_SUM_TO_BYTE };
 struct fc_conv_integer {

@@ -46,7 +46,7 @@ def layers(draw):
     dims = draw(st.integers(1, 3))
     groups, c, k = draw(st.sampled_from(
         [(1, 1, 1), (1, 3, 4), (2, 2, 3), (5, 1, 1), (1, 8, 17), (17, 1, 1), (1, 2, 33), (1, 33, 3),
-         (1, 16, 40), (3, 5, 70)]
+         (1, 16, 40), (3, 5, 70), (12, 2, 2)]
     ))  # fmt: skip
     kernel = [draw(st.integers(1, 3)) for _ in range(dims)]
     stride, dilation = (tuple(draw(st.integers(1, 3)) for _ in range(dims)) for _ in range(2))
@@ -267,3 +267,19 @@ def test_the_reference_by_hand():
     x = np.arange(2, 11, dtype=np.uint8).reshape(1, 1, 3, 3)
     y = reference.conv_integer(x, np.ones((1, 1, 2, 2), np.uint8), x_zero_point=1)
     assert_array_equal(y[0, 0], [[12, 16], [24, 28]])
+
+
+def test_next_call(layout):
+    """A plan's next call may be for other arrays than the one before."""
+    rng = np.random.default_rng(0)
+    weight = anything(rng, (5, 3, 3, 3), "int8")
+    plan = plan_conv_quantized(weight, padding=1, dtype="int32", layout=layout)
+    x = to_layout(anything(rng, (2, 3, 6, 6), "uint8"), layout)
+    for each in (x, x, x.view(np.int8), x[:1], x[::-1], x.swapaxes(1, 3).copy().swapaxes(1, 3), x):
+        expected = reference.conv_integer(each, weight, padding=1, layout=layout)
+        assert_same_bits(plan(each), expected)
+        assert_same_bits(plan(each, threads=2), expected)
+        assert_same_bits(plan(each, out=poisoned(expected.shape, "int32")), expected)
+    assert plan(x[:0]).shape == (0, *expected.shape[1:])
+    with pytest.raises(TypeError, match="x has dtype float32"):
+        plan(x.astype(np.float32))

@@ -15,6 +15,8 @@ from fastconv._plan.convolution import (
     conv2d_flops,
     conv2d_seconds,
     conv_integer,
+    conv_integer_seconds,
+    joined_groups,
     winograd_refused,
 )
 from fastconv._plan.filters import (

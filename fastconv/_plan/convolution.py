@@ -52,10 +52,10 @@ CHANNEL_BLOCK = 64
 COPY_BYTES, SUMS_BYTES = 2**20, 2**20
 # Such rows are cut, rather than their channels, where they have more columns than this.
 COPY_COLUMNS = 512
-# Of an integer convolution: terms to a word of its panel; what that takes of an L2 cache, and the
-# least and the most pixels of it; about how much faster than floats it is.
+# Of an integer convolution: terms to a word of what it reads; what that takes of an L2 cache, and
+# the least and the most pixels of a block; about how much faster than floats it is.
 INTEGER_TERMS = {"integer": 2, "integer_vnni": 4}
-INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 32, 512, 3
+INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 28, 1024, 3
 # Does this processor multiply bytes? avx512's variant has kernels for it.
 VNNI = _core.has_vnni()
 # What only the caller knows to speak against Winograd's transforms.
@@ -314,9 +314,21 @@ def activation_sizes(activation):
     return sizes | dict(zip(_geometry.ACTIVATION_PARAMETERS.get(name, ()), numbers, strict=True))
 
 
+def joined_groups(geometry):
+    """How many groups are computed as one, whose other weights are 0: to fill a vector."""
+    lanes = {"avx512": 16, "avx2": 8, "neon": 4}.get(_config.isa(), 1)
+    most = max(1, min(geometry.groups, lanes // geometry.k))
+    return next(n for n in range(most, 0, -1) if geometry.groups % n == 0)
+
+
+def conv_integer_seconds(geometry):
+    """About how long a convolution of bytes takes on one thread."""
+    return conv2d_flops(geometry) / FLOPS / INTEGER_SPEED
+
+
 def conv_integer(geometry, threads):
     """The task of a convolution of bytes, and on how many threads."""
-    threads = share(threads, conv2d_flops(geometry) / FLOPS / INTEGER_SPEED)
+    threads = share(threads, conv_integer_seconds(geometry))
     return _conv_integer(geometry, _config.isa(), VNNI, threads), threads
 
 
@@ -325,8 +337,8 @@ def _conv_integer(g, isa, vnni, threads):
     if is_product(g):
         g = flat(g)
     algorithm = "integer_vnni" if vnni and isa == "avx512" else "integer"
-    words = ceil_div(g.c * g.rows.k * g.cols.k, INTEGER_TERMS[algorithm])
-    pixels = max(INTEGER_LEAST, min(INTEGER_BYTES // (4 * words), INTEGER_MOST))
+    each = 4 // INTEGER_TERMS[algorithm] * g.c * g.rows.stride * g.cols.stride  # bytes it sees
+    pixels = max(INTEGER_LEAST, min(INTEGER_BYTES // each, INTEGER_MOST))
     units = g.n * g.groups
     rows, cols = 1, g.cols.o
     if cols <= pixels:

@@ -1,11 +1,10 @@
-/* Convolution of bytes into sums of 32 bits, as a matrix product.
+/* Convolution of bytes into sums of 32 bits, in both layouts with output channels in the lanes.
  *
  * A unit is a block of neighbouring output pixels of one slice and group: some whole rows, or a
- * part of one. What they see is laid out as a panel of words, 4 unsigned bytes (VNNI) or 2 numbers
- * of 16 bits, terms in the order tap row, tap column, channel. In NHWC a panel has a row of words
- * for each pixel, and output channels fill the lanes; in NCHW it has a row of pixels for each word,
- * and pixels do. A tile is DOT_ROWS words, broadcast one by one, by DOT_VECTORS vectors; both
- * layouts take the same one with the roles of weights and pixels exchanged.
+ * part of one. What they see is an area (conv_integer_input.h) that tiles read as it is: a tile is
+ * some neighbouring pixels of a row, whose words are broadcast one by one, by DOT_VECTORS vectors
+ * of output channels. In NCHW a block's results are transposed when those of DOT_WIDTH channels are
+ * there.
  *
  * Signs: dot products of bytes are of one without and one with a sign, so 128 is added to int8
  * pixels and subtracted from uint8 weights, and from their zero points (fastconv/conv_integer.py).
@@ -13,139 +12,183 @@
  * is sum X W - V sum X - Z sum (W - V); the last term is part of what is added to every sum. All of
  * it is modulo 2**32, and no result leaves 32 bits.
  *
- * Bound by arithmetic: for 8 x 2 products 8 broadcasts and 2 loads. Padding costs what other
- * elements do. */
+ * Bound by arithmetic: for 14 x 2 products 14 broadcasts and 2 loads of packed weights, which may
+ * stream from the L2 cache. Tap rows on padding are skipped; columns cost what others do. */
 
 #define DOT_VECTORS 2
-#define DOT_ROWS (VEC_REGS == 32 ? 8 : 4)
 #define DOT_WIDTH (DOT_VECTORS * SUM_LANES)
-#define DOT_JOINED 16 /* words of a panel's row that are written at a time */
+#if VEC_REGS == 32
+#define DOT_PIXELS 14
+#define DOT_LENGTHS(X) X(4) X(7) X(8)
+#define DOT_LONGEST(X) X(14) /* of bytes alone: pairs take one more register, and rarely run here */
+#else
+#define DOT_LONGEST(X)
+#if LANES > 1
+#define DOT_PIXELS 6
+#define DOT_LENGTHS(X) X(2) X(3) X(4) X(6)
+#else
+#define DOT_PIXELS 4
+#define DOT_LENGTHS(X) X(4)
+#endif
+#endif
+
+#include "conv_integer_input.h"
 
 struct dot_tile {
-    const int32_t *words, *vectors;  /* the first of either */
-    ptrdiff_t count, row, next;      /* words; from row to row, and from vector to vector */
+    const char *x;                     /* the first pixel */
+    const int32_t *weight, *start;     /* start: what the sums of each channel begin with */
+    const ptrdiff_t *run;              /* bytes from a pixel to each of its runs */
+    ptrdiff_t runs, words, pixel;      /* words of a run; bytes from pixel to pixel */
     int32_t *sums;
 };
 
-#define DOT_TILE(name, target, nv, dot)                                           \
-    target static void name(const struct dot_tile *t)                             \
-    {                                                                                 \
-        sum acc[DOT_ROWS][nv];                                                    \
-        const int32_t *words = t->words, *vectors = t->vectors;                       \
-        const ptrdiff_t row = t->row, next = t->next;                                 \
-        FC_UNROLL for (int i = 0; i < DOT_ROWS; i++)                              \
-            FC_UNROLL for (int v = 0; v < nv; v++)                                    \
-                acc[i][v] = sum_set1(0);                                              \
-        for (ptrdiff_t w = t->count; w > 0; w--, words++, vectors += next) {          \
-            const int32_t *at = words;                                                \
-            sum vector[nv];                                                           \
-            FC_UNROLL for (int v = 0; v < nv; v++) {                                  \
-                vector[v] = sum_load(vectors + v * SUM_LANES);                        \
-                FC_KEEP(vector[v]);                                                   \
-            }                                                                         \
-            FC_UNROLL for (int i = 0; i < DOT_ROWS; i++) {                        \
-                const sum word = sum_set1(at[i % 3 * row]);                           \
-                if (i % 3 == 2)                                                       \
-                    at += 3 * row;                                                    \
-                FC_UNROLL for (int v = 0; v < nv; v++)                                \
-                    acc[i][v] = dot(acc[i][v], word, vector[v]);                      \
-            }                                                                         \
-        }                                                                             \
-        FC_UNROLL for (int i = 0; i < DOT_ROWS; i++)                              \
-            FC_UNROLL for (int v = 0; v < nv; v++)                                    \
-                sum_store(t->sums + (i * nv + v) * SUM_LANES, acc[i][v]);             \
+FC_INLINE sum dot_word(const char *at)
+{
+    int32_t word;
+    memcpy(&word, at, sizeof word);
+    return sum_set1(word);
+}
+
+#define DOT_TILE(name, target, n, nv, dot)                                                  \
+    target static void name##_##nv##_##n(const struct dot_tile *t)                          \
+    {                                                                                       \
+        sum acc[n][nv];                                                                     \
+        const int32_t *weight = t->weight;                                                  \
+        const ptrdiff_t words = t->words, pixel = t->pixel;                                 \
+        int32_t *const sums = t->sums;                                                      \
+        FC_UNROLL for (int i = 0; i < n; i++)                                               \
+            FC_UNROLL for (int v = 0; v < nv; v++)                                          \
+                acc[i][v] = sum_load(t->start + v * SUM_LANES);                             \
+        for (ptrdiff_t r = 0; r < t->runs; r++) {                                           \
+            const char *x = t->x + t->run[r];                                               \
+            for (ptrdiff_t w = words; w > 0; w--, x += 4, weight += FC_INTEGER_CHANNELS) {  \
+                const char *at = x;                                                         \
+                sum vector[nv];                                                             \
+                FC_UNROLL for (int v = 0; v < nv; v++) {                                    \
+                    vector[v] = sum_load(weight + v * SUM_LANES);                           \
+                    FC_KEEP(vector[v]);                                                     \
+                }                                                                           \
+                FC_UNROLL for (int i = 0; i < n; i++) {                                     \
+                    /* By threes, which addresses have room for. */                         \
+                    const sum word = dot_word(at + i % 3 * pixel);                       \
+                    if (i % 3 == 2)                                                         \
+                        at += 3 * pixel;                                                    \
+                    FC_UNROLL for (int v = 0; v < nv; v++)                                  \
+                        acc[i][v] = dot(acc[i][v], word, vector[v]);                        \
+                }                                                                           \
+            }                                                                               \
+        }                                                                                   \
+        FC_UNROLL for (int i = 0; i < n; i++)                                               \
+            FC_UNROLL for (int v = 0; v < nv; v++)                                          \
+                sum_store(sums + (i * DOT_VECTORS + v) * SUM_LANES, acc[i][v]);             \
     }
 
 typedef void dot_run_tile(const struct dot_tile *t);
-
-DOT_TILE(dot_pairs_1, , 1, sum_dot)
-DOT_TILE(dot_pairs_2, , 2, sum_dot)
-static dot_run_tile *const dot_pairs[] = {dot_pairs_1, dot_pairs_2};
-
-#ifdef SUM_DOT4
-/* Words are of pixels, or (NCHW) of weights, which have the sign. */
-#define DOT_PIXELS(acc, word, vector) sum_dot4(acc, word, vector)
-#define DOT_WEIGHTS(acc, word, vector) sum_dot4(acc, vector, word)
-DOT_TILE(dot_pixels_1, FC_VNNI, 1, DOT_PIXELS)
-DOT_TILE(dot_pixels_2, FC_VNNI, 2, DOT_PIXELS)
-DOT_TILE(dot_weights_1, FC_VNNI, 1, DOT_WEIGHTS)
-DOT_TILE(dot_weights_2, FC_VNNI, 2, DOT_WEIGHTS)
-static dot_run_tile *const dot_pixels[] = {dot_pixels_1, dot_pixels_2};
-static dot_run_tile *const dot_weights[] = {dot_weights_1, dot_weights_2};
-#endif
-
-struct dot_sizes {
-    ptrdiff_t each, terms, words; /* terms to a word, of an output */
-    ptrdiff_t pixels, pitch;      /* of a block; words of a panel's row */
-    /* NCHW, bytes: a block's input as lines of each channel, cut into the phases of a stride. */
-    ptrdiff_t height, phases, seen, phase, line;
+static const int dot_lengths[] = {
+#define DOT_LENGTH(n) n,
+    DOT_LENGTHS(DOT_LENGTH) DOT_LONGEST(DOT_LENGTH)
 };
 
-static struct dot_sizes dot_sizes(const struct fc_conv2d *p, ptrdiff_t each)
+#define DOT_PAIRS(n) DOT_TILE(dot_pairs, , n, 1, sum_dot) DOT_TILE(dot_pairs, , n, 2, sum_dot)
+#define DOT_NAMES_PAIRS(n) {dot_pairs_1_##n, dot_pairs_2_##n},
+DOT_LENGTHS(DOT_PAIRS)
+static dot_run_tile *const dot_pairs[][DOT_VECTORS] = {DOT_LENGTHS(DOT_NAMES_PAIRS)};
+
+#ifdef SUM_DOT4
+#define DOT_BYTES(n)                                 \
+    DOT_TILE(dot_bytes, FC_VNNI, n, 1, sum_dot4)     \
+    DOT_TILE(dot_bytes, FC_VNNI, n, 2, sum_dot4)
+#define DOT_NAMES_BYTES(n) {dot_bytes_1_##n, dot_bytes_2_##n},
+DOT_LENGTHS(DOT_BYTES)
+DOT_LONGEST(DOT_BYTES)
+static dot_run_tile *const dot_bytes[][DOT_VECTORS] = {
+    DOT_LENGTHS(DOT_NAMES_BYTES) DOT_LONGEST(DOT_NAMES_BYTES)
+};
+#endif
+
+/* Tiles of the first `count` lengths. */
+struct dot_tiles {
+    dot_run_tile *const (*run)[DOT_VECTORS];
+    int count;
+};
+
+#define DOT_TILES(run) {run, sizeof run / sizeof *run}
+
+/* The shortest of them that takes so many pixels, or the longest one. */
+static int dot_shortest(int count, ptrdiff_t pixels)
 {
-    struct dot_sizes s = {.each = each, .terms = p->c * p->kh * p->kw};
-    s.words = ceil_div(s.terms, each);
-    s.pixels = p->block_rows * p->block_cols;
-    s.pitch = odd_lines(4 * (p->nhwc ? s.words : s.pixels + DOT_JOINED + DOT_WIDTH)) / 4;
-    s.height = (p->block_rows - 1) * p->stride_h + (p->kh - 1) * p->dilation_h + 1;
-    s.phases = FC_MIN(p->stride_w, (p->kw - 1) * p->dilation_w + 1);
-    s.seen = p->block_cols + (p->kw - 1) * p->dilation_w / p->stride_w;
-    s.phase = s.seen + DOT_JOINED;
-    s.line = s.phase * s.phases;
-    return s;
+    int i = 0;
+    while (i < count - 1 && dot_lengths[i] < pixels)
+        i++;
+    return i;
 }
 
-/* Elements of each part of the scratch memory. In NHWC words of bytes are filled in place. */
-FC_INLINE ptrdiff_t dot_panel(const struct fc_conv2d *p, const struct dot_sizes *s)
+/* Which of them, and a shorter one for what they leave, take a row of outputs in the least time:
+ * each costs a pixel more than it has. */
+static int dot_best(int count, ptrdiff_t cols)
 {
-    return (p->nhwc ? round_up(s->pixels, DOT_ROWS) : s->words) * s->pitch;
-}
-FC_INLINE ptrdiff_t dot_bytes(const struct fc_conv2d *p, const struct dot_sizes *s)
-{
-    return !p->nhwc ? p->c * s->height * s->line : s->each == 2 ? 2 * dot_panel(p, s) : 0;
-}
-FC_INLINE ptrdiff_t dot_terms(const struct fc_conv2d *p, const struct dot_sizes *s)
-{
-    return p->nhwc ? 0 : s->words * s->each;
+    ptrdiff_t least = PTRDIFF_MAX;
+    int best = 0;
+    for (int i = 0; i < count; i++) {
+        const ptrdiff_t n = dot_lengths[i], rest = cols % n;
+        const ptrdiff_t last = rest ? dot_lengths[dot_shortest(count, rest)] + 1 : 0;
+        if (cols / n * (n + 1) + last <= least) {
+            least = cols / n * (n + 1) + last;
+            best = i;
+        }
+    }
+    return best;
 }
 
-FC_INLINE size_t dot_scratch_bytes(const struct fc_conv_integer *q, ptrdiff_t each)
+FC_INLINE ptrdiff_t dot_result_size(const struct fc_conv_integer *q)
 {
-    const struct dot_sizes s = dot_sizes(&q->conv, each);
-    return taken(dot_panel(&q->conv, &s), sizeof(int32_t)) + taken(dot_bytes(&q->conv, &s), 1) +
-           taken(s.pixels + DOT_WIDTH, sizeof(int32_t)) +
-           taken(dot_terms(&q->conv, &s), sizeof(ptrdiff_t)) +
-           taken(DOT_ROWS * DOT_WIDTH, sizeof(int32_t));
+    return q->result == FC_SUM_TO_BYTE ? 1 : 4;
+}
+
+/* Bytes of the results of DOT_WIDTH channels that NCHW transposes, and of what is read beyond. */
+FC_INLINE ptrdiff_t dot_results(const struct fc_conv_integer *q, const struct dot_sizes *s)
+{
+    return q->conv.nhwc ? 0 : ((s->pixels + SUM_LANES) * DOT_WIDTH + 64) * dot_result_size(q);
+}
+
+FC_SMALL size_t dot_scratch_bytes(const struct fc_conv_integer *q, ptrdiff_t each)
+{
+    const struct dot_sizes s = dot_sizes(q, each);
+    const ptrdiff_t area = dot_area(&q->conv, &s);
+    return taken(area, 1) + taken(s.size == 2 ? area : 0, sizeof(int16_t)) +
+           taken(s.pixels, sizeof(int32_t)) + taken(s.rows * s.cols, sizeof(int32_t)) +
+           taken(s.runs, sizeof(ptrdiff_t)) +
+           taken(DOT_PIXELS * DOT_WIDTH, sizeof(int32_t)) + taken(dot_results(q, &s), 1);
 }
 
 struct dot_scratch {
-    int32_t *panel, *window; /* window: of each pixel, the sum of what it sees */
-    uint8_t *bytes;          /* NHWC: the panel's terms; NCHW: the lines */
-    ptrdiff_t *term;         /* NCHW: where a term's pixels begin in the lines */
+    uint8_t *area;
+    int16_t *wide;   /* the same, for terms of 16 bits */
+    int32_t *window; /* of each output, the sum of what it sees */
+    int32_t *pixels; /* of each pixel of the area, that of its channels */
+    ptrdiff_t *run;  /* from what a pixel sees first to each run */
     int32_t *sums;
+    char *results;
 };
 
-static struct dot_scratch dot_scratch(const struct fc_conv2d *p, const struct dot_sizes *s,
-                                      void *area)
+static struct dot_scratch dot_scratch(const struct fc_conv_integer *q, const struct dot_sizes *s,
+                                      void *scratch)
 {
-    char *at = area;
+    const struct fc_conv2d *const p = &q->conv;
+    const ptrdiff_t area = dot_area(p, s), across = s->runs / p->kh;
+    char *at = scratch;
     struct dot_scratch to;
-    to.panel = take(&at, dot_panel(p, s), sizeof(int32_t));
-    to.bytes = take(&at, dot_bytes(p, s), 1);
-    if (p->nhwc && s->each == 4)
-        to.bytes = (uint8_t *)to.panel;
-    to.window = take(&at, s->pixels + DOT_WIDTH, sizeof(int32_t));
-    to.term = take(&at, dot_terms(p, s), sizeof(ptrdiff_t));
-    to.sums = take(&at, DOT_ROWS * DOT_WIDTH, sizeof(int32_t));
+    to.area = take(&at, area, 1);
+    to.wide = take(&at, s->size == 2 ? area : 0, sizeof(int16_t));
+    to.window = take(&at, s->pixels, sizeof(int32_t));
+    to.pixels = take(&at, s->rows * s->cols, sizeof(int32_t));
+    to.run = take(&at, s->runs, sizeof(ptrdiff_t));
+    to.sums = take(&at, DOT_PIXELS * DOT_WIDTH, sizeof(int32_t));
+    to.results = take(&at, dot_results(q, s), 1);
+    for (ptrdiff_t r = 0; r < s->runs; r++)
+        to.run[r] = r / across * p->dilation_h * s->row + r % across * p->dilation_w * s->pixel;
     return to;
 }
-
-struct dot_unit {
-    ptrdiff_t n, g, y0, rows, x0, cols, pixels;
-    const int32_t *weight, *more; /* of the group; more: what its channels have */
-    char *out;                    /* the block's first pixel, channel 0 of the group */
-    ptrdiff_t pixel, channel;     /* bytes from one to the next */
-};
 
 static ptrdiff_t conv_integer_units(const void *params)
 {
@@ -159,8 +202,7 @@ static struct dot_unit dot_unit(const struct fc_conv_integer *q, const struct do
 {
     const struct fc_conv2d *const p = &q->conv;
     const struct steps to = output_steps(p);
-    const ptrdiff_t size = q->result == FC_SUM_TO_BYTE ? 1 : 4;
-    const ptrdiff_t channels = round_up(p->k, FC_INTEGER_CHANNELS);
+    const ptrdiff_t size = dot_result_size(q), channels = round_up(p->k, FC_INTEGER_CHANNELS);
     const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);
     const ptrdiff_t blocks_y = ceil_div(p->oh, p->block_rows);
     struct dot_unit u;
@@ -170,274 +212,236 @@ static struct dot_unit dot_unit(const struct fc_conv_integer *q, const struct do
     u.n = unit / p->groups;
     u.rows = FC_MIN(p->block_rows, p->oh - u.y0);
     u.cols = FC_MIN(p->block_cols, p->ow - u.x0);
-    u.pixels = u.rows * u.cols;
-    u.weight = (const int32_t *)p->weight + u.g * channels * s->words;
+    u.weight = (const int32_t *)p->weight + u.g * channels * s->runs * s->words;
     u.more = (const int32_t *)p->bias + u.g * channels;
     u.pixel = to.pixel * size;
     u.channel = to.channel * size;
+    u.pixels = u.rows * u.cols;
     u.out = (char *)p->out + size * (output_slice(p, &to, u.n) + u.g * to.group) +
             (u.y0 * p->ow + u.x0) * u.pixel;
     return u;
 }
 
-static void dot_flip(uint8_t *bytes, ptrdiff_t count)
-{
-    for (ptrdiff_t i = 0; i < count; i += LANES)
-        v_store(bytes + i, v_flip(v_load(bytes + i)));
-}
-
-/* NHWC: the terms of a slice under tap row r of a pixel; row is NULL outside. */
-FC_INLINE void dot_copy_taps(const struct fc_conv_integer *q, const uint8_t *row, ptrdiff_t left,
-                                 ptrdiff_t pixel, ptrdiff_t count, uint8_t *to)
+/* Make the unit's input ready, and what goes with it; where the first output's begins. */
+static const char *dot_input(const struct fc_conv_integer *q, const struct dot_sizes *s,
+                             const struct dot_scratch *area, const struct dot_unit *u)
 {
     const struct fc_conv2d *const p = &q->conv;
-    const ptrdiff_t beyond = left + (p->kw - 1) * p->dilation_w;
-    const int contiguous = count == pixel && count == p->c && p->dilation_w == 1;
-    if (row && left >= 0 && beyond < p->w && contiguous) {
-        memcpy(to, row + left * pixel, (size_t)(p->kw * pixel));
-        return;
-    }
-    for (ptrdiff_t s = 0; s < p->kw; s++, left += p->dilation_w, to += p->c) {
-        if (row && left >= 0 && left < p->w)
-            memcpy(to, row + left * pixel, (size_t)count);
-        else
-            memset(to, q->x_zero, (size_t)count);
-    }
-}
-
-static void dot_fill_nhwc(const struct fc_conv_integer *q, const struct dot_sizes *s,
-                              const struct dot_scratch *area, const struct dot_unit *u)
-{
-    const struct fc_conv2d *const p = &q->conv;
-    const struct steps from = input_steps(p);
-    const ptrdiff_t row = s->pitch * s->each, total = u->pixels * row;
-    struct slice_channels in;
-    for (ptrdiff_t c = 0; c < p->c; c += in.count) {
-        in = slice_channels(p, u->n, u->g, c, p->c);
-        for (ptrdiff_t i = 0; i < u->rows; i++)
-            for (ptrdiff_t r = 0; r < p->kh; r++) {
-                const ptrdiff_t y = (u->y0 + i) * p->stride_h - p->top + r * p->dilation_h;
-                const uint8_t *const x = in.x && y >= 0 && y < p->h ? in.x + y * from.row : NULL;
-                uint8_t *to = area->bytes + i * u->cols * row + r * p->kw * p->c + c;
-                ptrdiff_t left = u->x0 * p->stride_w - p->left;
-                for (ptrdiff_t j = 0; j < u->cols; j++, to += row, left += p->stride_w)
-                    dot_copy_taps(q, x, left, from.pixel, in.count, to);
-            }
-    }
+    const ptrdiff_t total = s->rows * s->cols * p->c;
+    if (s->in_place)
+        return (const char *)dot_slice(p, u->n, u->g, 0).x +
+               u->y0 * p->stride_h * s->row + u->x0 * p->stride_w * s->pixel;
+    dot_fill(q, s, u, area->area);
     if (q->flip)
-        dot_flip(area->bytes, total);
-    if (q->weights_zero)
-        for (ptrdiff_t i = 0; i < u->pixels; i++) {
-            area->window[i] = 0;
-            for (ptrdiff_t t = 0; t < s->terms; t++)
-                area->window[i] += area->bytes[i * row + t];
-        }
-    if (s->each == 2)
-        for (ptrdiff_t i = 0; i < total; i += WIDE_LANES)
-            wide_store((int16_t *)area->panel + i, wide_load(area->bytes + i));
+        for (ptrdiff_t i = 0; i < total; i += LANES)
+            v_store(area->area + i, v_flip(v_load(area->area + i)));
+    if (s->size == 1)
+        return (const char *)area->area;
+    for (ptrdiff_t i = 0; i < total; i += WIDE_LANES)
+        wide_store(area->wide + i, wide_load(area->area + i));
+    return (const char *)area->wide;
 }
 
-/* NCHW: one phase of all lines, from what the block's first column sees on. */
-static void dot_fill_lines(const struct fc_conv_integer *q, const struct dot_sizes *s,
-                           const struct dot_unit *u, ptrdiff_t phase, uint8_t *to)
+/* Of each output the sum of all it sees, for weights whose zero point is not 0: of the sums of each
+ * pixel's channels. */
+FC_SMALL void dot_windows(const struct fc_conv2d *p, const struct dot_sizes *s,
+                        const struct dot_scratch *area, const struct dot_unit *u, const char *in)
 {
-    const struct fc_conv2d *const p = &q->conv;
-    const struct steps from = input_steps(p);
-    const ptrdiff_t step = p->stride_w, first = u->x0 * step - p->left + phase;
-    const ptrdiff_t top = u->y0 * p->stride_h - p->top;
-    const ptrdiff_t a = FC_MIN(s->seen, first < 0 ? ceil_div(-first, step) : 0);
-    const ptrdiff_t b = FC_MIN(s->seen, first < p->w ? ceil_div(p->w - first, step) : 0);
-    struct slice_channels in;
-    if (a >= b)
-        return;
-    for (ptrdiff_t c = 0; c < p->c; c += in.count) {
-        in = slice_channels(p, u->n, u->g, c, p->c);
-        for (ptrdiff_t i = 0; i < in.count; i++)
-            for (ptrdiff_t r = 0; r < s->height; r++, to += s->line) {
-                const ptrdiff_t y = top + r;
-                if (!in.x || y < 0 || y >= p->h)
-                    continue;
-                const uint8_t *src = in.x + i * from.channel + y * from.row + first + a * step;
-                if (step == 1)
-                    memcpy(to + a, src, (size_t)(b - a));
-                else if (step == 2)
-                    split_phase(to + a, src, b - a, 2);
-                else
-                    split_phase(to + a, src, b - a, step);
-            }
-    }
-}
-
-/* NCHW: where the pixels of each term stand in the lines; the last word may repeat the first one,
- * which its weights do not see. */
-static void dot_terms_nchw(const struct fc_conv2d *p, const struct dot_sizes *s, ptrdiff_t *term)
-{
-    for (ptrdiff_t r = 0; r < p->kh; r++)
-        for (ptrdiff_t x = 0; x < p->kw * p->dilation_w; x += p->dilation_w)
+    const uint8_t *const x = s->in_place ? (const uint8_t *)in : area->area;
+    const ptrdiff_t row = s->row / s->size, pixel = s->pixel / s->size;
+    int32_t *window = area->window;
+    for (ptrdiff_t i = 0; i < s->rows - (p->block_rows - u->rows) * s->stride; i++)
+        for (ptrdiff_t j = 0; j < s->cols - (p->block_cols - u->cols) * p->stride_w; j++) {
+            int32_t total = 0;
             for (ptrdiff_t c = 0; c < p->c; c++)
-                *term++ = (c * s->height + r * p->dilation_h) * s->line +
-                          x % p->stride_w * s->phase + x / p->stride_w;
-    for (ptrdiff_t t = s->terms; t < s->words * s->each; t++)
-        *term++ = 0;
-}
-
-/* Words of some pixels, in whole vectors. */
-FC_INLINE void dot_join(const uint8_t *lines, const ptrdiff_t *term, const ptrdiff_t each,
-                        ptrdiff_t cols, int32_t *to)
-{
-    const uint8_t *const a = lines + term[0], *const b = lines + term[1];
-    const uint8_t *const c = lines + term[each - 2], *const d = lines + term[each - 1];
-    for (ptrdiff_t j = 0; j < cols; j += SUM_LANES) {
-        sum word = sum_add(sum_load_8(a + j), sum_shift(sum_load_8(b + j), 32 / (int)each));
-        if (each == 4)
-            word = sum_add(word, sum_add(sum_shift(sum_load_8(c + j), 16),
-                                         sum_shift(sum_load_8(d + j), 24)));
-        sum_store(to + j, word);
-    }
-}
-
-static void dot_fill_nchw(const struct fc_conv_integer *q, const struct dot_sizes *s,
-                              const struct dot_scratch *area, const struct dot_unit *u)
-{
-    const struct fc_conv2d *const p = &q->conv;
-    const ptrdiff_t down = p->stride_h * s->line, bytes = p->c * s->height * s->line;
-    memset(area->bytes, q->x_zero, (size_t)bytes);
-    for (ptrdiff_t phase = 0; phase < s->phases; phase++)
-        dot_fill_lines(q, s, u, phase, area->bytes + phase * s->phase);
-    if (q->flip)
-        dot_flip(area->bytes, bytes);
-    for (ptrdiff_t w = 0; w < s->words; w++)
-        for (ptrdiff_t y = 0; y < u->rows; y++) {
-            int32_t *const to = area->panel + w * s->pitch + y * u->cols;
-            if (s->each == 2)
-                dot_join(area->bytes + y * down, area->term + 2 * w, 2, u->cols, to);
-            else
-                dot_join(area->bytes + y * down, area->term + 4 * w, 4, u->cols, to);
+                total += x[i * row + j * pixel + c];
+            area->pixels[i * s->cols + j] = total;
         }
-    if (q->weights_zero) {
-        memset(area->window, 0, (size_t)u->pixels * sizeof(int32_t));
-        for (ptrdiff_t t = 0; t < s->terms; t++)
-            for (ptrdiff_t y = 0; y < u->rows; y++)
-                for (ptrdiff_t j = 0; j < u->cols; j++)
-                    area->window[y * u->cols + j] += area->bytes[area->term[t] + y * down + j];
-    }
+    for (ptrdiff_t i = 0; i < u->rows; i++)
+        for (ptrdiff_t j = 0; j < u->cols; j++, window++) {
+            *window = 0;
+            for (ptrdiff_t r = 0; r < p->kh; r++)
+                for (ptrdiff_t t = 0; t < p->kw; t++)
+                    *window += area->pixels[(i * s->stride + r * p->dilation_h) * s->cols +
+                                            j * p->stride_w + t * p->dilation_w];
+        }
 }
 
-/* A tile's sums, `rows` by `lanes` of them: those of channel k on, of pixel i of the block on. */
-FC_INLINE void dot_store_as(const struct fc_conv_integer *q, const struct dot_unit *u,
-                                const struct dot_scratch *area, int nv, ptrdiff_t k, ptrdiff_t i,
-                                const int nhwc, const int result)
+/* Some of a tile's sums, `pixels` by `lanes` of them, as results: of the channels from `more` on
+ * and the pixels from `window` on, to every `pitch` bytes of out. */
+FC_INLINE void dot_store_as(const struct fc_conv_integer *q, const int32_t *sums, ptrdiff_t pixels,
+                            ptrdiff_t lanes, const int32_t *more, const int32_t *window, char *out,
+                            ptrdiff_t pitch, const int bytes)
 {
-    const struct fc_conv2d *const p = &q->conv;
-    const ptrdiff_t all = p->groups * round_up(p->k, FC_INTEGER_CHANNELS);
-    const ptrdiff_t rows = FC_MIN(DOT_ROWS, nhwc ? u->pixels - i : p->k - k);
-    const ptrdiff_t lanes = nhwc ? p->k - k : u->pixels - i;
-    const ptrdiff_t size = result == FC_SUM_TO_BYTE ? 1 : 4, row = nhwc ? u->pixel : u->channel;
-    const int32_t *const more = u->more + k, *const window = area->window + i;
-    const float low = (float)p->low, high = (float)p->high;
+    const ptrdiff_t all = q->conv.groups * round_up(q->conv.k, FC_INTEGER_CHANNELS);
+    const ptrdiff_t size = bytes ? 1 : 4;
+    const float low = (float)q->conv.low, high = (float)q->conv.high;
     const sum zero = sum_set1(q->zero);
-    const int weights_zero = q->weights_zero;
-#define DOT_OF_CHANNEL(at) (nhwc ? sum_load((at) + v) : sum_set1((at)[j]))
-    for (ptrdiff_t v = 0; v < FC_MIN(lanes, nv * SUM_LANES); v += SUM_LANES) {
+    /* What most are, without a choice for each vector: with 32 registers that is slower. */
+    if (VEC_REGS == 16 && LANES > 1 && bytes && lanes == DOT_WIDTH && !q->weights_zero) {
+        for (ptrdiff_t i = 0; i < pixels; i++, out += pitch, sums += DOT_WIDTH)
+            FC_UNROLL for (int v = 0; v < DOT_WIDTH; v += SUM_LANES) {
+                const sum scale = sum_load(more + 2 * all + v);
+                const sum y = sum_round(sum_load(sums + v), scale, low, high);
+                sum_store_8((uint8_t *)out + v, sum_add(y, zero));
+            }
+        return;
+    }
+    for (ptrdiff_t v = 0; v < lanes; v += SUM_LANES, more += SUM_LANES, sums += SUM_LANES) {
+        const sum weight_zero = sum_load(more + all), scale = sum_load(more + 2 * all);
         const int whole = lanes - v >= SUM_LANES;
-        const int32_t *sums = area->sums + v;
-        char *out = u->out + k * u->channel + i * u->pixel + v * size;
-        for (ptrdiff_t j = 0; j < rows; j++, out += row, sums += nv * SUM_LANES) {
+        char *to = out + v * size;
+        for (ptrdiff_t i = 0; i < pixels; i++, to += pitch) {
             int32_t last[SUM_LANES];
-            char *const at = whole ? out : (char *)last;
-            sum y = sum_add(sum_load(sums), DOT_OF_CHANNEL(more));
-            if (weights_zero)
-                y = sum_sub(y, sum_mul(DOT_OF_CHANNEL(more + all),
-                                       nhwc ? sum_set1(window[j]) : sum_load(window + v)));
-            if (result == FC_SUM_TO_FLOAT)
-                y = sum_real(y, DOT_OF_CHANNEL(more + 2 * all));
-            if (result == FC_SUM_TO_BYTE)
-                y = sum_add(sum_round(y, DOT_OF_CHANNEL(more + 2 * all), low, high), zero);
-            if (size == 1)
-                sum_store_8((uint8_t *)at, y);
+            char *const at = whole ? to : (char *)last;
+            sum y = sum_load(sums + i * DOT_WIDTH);
+            if (q->weights_zero)
+                y = sum_sub(y, sum_mul(weight_zero, sum_set1(window[i])));
+            if (bytes)
+                sum_store_8((uint8_t *)at, sum_add(sum_round(y, scale, low, high), zero));
+            else if (q->result == FC_SUM_TO_FLOAT)
+                sum_store((int32_t *)at, sum_real(y, scale));
             else
                 sum_store((int32_t *)at, y);
             if (!whole)
-                memcpy(out, last, (size_t)((lanes - v) * size));
+                memcpy(to, last, (size_t)((lanes - v) * size));
         }
     }
-#undef DOT_OF_CHANNEL
 }
 
-static void dot_store(const struct fc_conv_integer *q, const struct dot_unit *u,
-                          const struct dot_scratch *area, int nv, ptrdiff_t k, ptrdiff_t i)
+static void dot_store(const struct fc_conv_integer *q, const int32_t *sums, ptrdiff_t pixels,
+                      ptrdiff_t lanes, const int32_t *more, const int32_t *window, char *out,
+                      ptrdiff_t pitch)
 {
-    switch (q->result + 3 * q->conv.nhwc) {
-    case FC_SUM_AS_IT_IS: dot_store_as(q, u, area, nv, k, i, 0, FC_SUM_AS_IT_IS); break;
-    case FC_SUM_TO_FLOAT: dot_store_as(q, u, area, nv, k, i, 0, FC_SUM_TO_FLOAT); break;
-    case FC_SUM_TO_BYTE: dot_store_as(q, u, area, nv, k, i, 0, FC_SUM_TO_BYTE); break;
-    case FC_SUM_AS_IT_IS + 3: dot_store_as(q, u, area, nv, k, i, 1, FC_SUM_AS_IT_IS); break;
-    case FC_SUM_TO_FLOAT + 3: dot_store_as(q, u, area, nv, k, i, 1, FC_SUM_TO_FLOAT); break;
-    case FC_SUM_TO_BYTE + 3: dot_store_as(q, u, area, nv, k, i, 1, FC_SUM_TO_BYTE); break;
+    if (q->result == FC_SUM_TO_BYTE)
+        dot_store_as(q, sums, pixels, lanes, more, window, out, pitch, 1);
+    else
+        dot_store_as(q, sums, pixels, lanes, more, window, out, pitch, 0);
+}
+
+/* NCHW: some neighbouring results, the first bytes of a vector, of one channel. */
+FC_INLINE void dot_put(char *out, const char *line, ptrdiff_t size, ptrdiff_t pixels)
+{
+    if (pixels == SUM_LANES && size == 1)
+        memcpy(out, line, SUM_LANES);
+    else if (pixels == SUM_LANES)
+        memcpy(out, line, 4 * SUM_LANES);
+    else
+        memcpy(out, line, (size_t)(pixels * size));
+}
+
+/* NCHW: a block's results of some channels, of `size` bytes, to the first of them. */
+static void dot_store_nchw(const struct dot_unit *u, const char *results, ptrdiff_t channels,
+                           char *out, ptrdiff_t size)
+{
+    const ptrdiff_t each = 4 / size, pixels = FC_MIN(SUM_LANES, u->pixels);
+    for (ptrdiff_t i = 0; i < u->pixels; i += SUM_LANES) {
+        /* The last vector of pixels may overlap the one before. */
+        const ptrdiff_t first = FC_MAX(0, FC_MIN(i, u->pixels - SUM_LANES));
+        char *to = out + first * size;
+        for (ptrdiff_t k = 0; k < channels; k += each * SUM_LANES) {
+            const ptrdiff_t count = FC_MIN(each * SUM_LANES, channels - k);
+            int32_t words[SUM_LANES * SUM_LANES];
+            dot_turn(words, results + (first * DOT_WIDTH + k) * size, DOT_WIDTH * size);
+            if (size == 1)
+                for (ptrdiff_t w = 0; w < count; w += 4) {
+                    int32_t *const word = words + w / 4 * SUM_LANES;
+                    sum_store(word, sum_split_8(sum_load(word)));
+                }
+            for (ptrdiff_t c = 0; c < count; c++, to += u->channel)
+                dot_put(to, (const char *)words + c * SUM_LANES * size, size, pixels);
+        }
     }
 }
 
-/* Of a block, one tile: channels from k on, pixels from i on. */
-FC_INLINE void dot_tile(const struct fc_conv_integer *q, const struct dot_sizes *s,
+/* Tap rows on the padding above and below are left out of tile t, for output row y of the image;
+ * what they sum up to is known (fastconv.h), and goes to `start` with what sums begin with. */
+static void dot_skip_rows(const struct fc_conv2d *p, const struct dot_sizes *s,
+                          const struct dot_tile *all, struct dot_tile *t, ptrdiff_t y,
+                          int32_t *start)
+{
+    const ptrdiff_t channels = p->groups * round_up(p->k, FC_INTEGER_CHANNELS);
+    const ptrdiff_t across = s->runs / p->kh, top = y * p->stride_h - p->top;
+    ptrdiff_t begin = 0, end = p->kh;
+    while (begin < end && top + begin * p->dilation_h < 0)
+        begin++;
+    while (begin < end && top + (end - 1) * p->dilation_h >= p->h)
+        end--;
+    t->run = all->run + begin * across;
+    t->runs = (end - begin) * across;
+    t->weight = all->weight + begin * across * s->words * FC_INTEGER_CHANNELS;
+    for (ptrdiff_t v = 0; v < DOT_WIDTH; v += SUM_LANES) {
+        sum first = sum_load(all->start + v);
+        for (ptrdiff_t r = 0; r < p->kh; r++)
+            if (r < begin || r >= end)
+                first = sum_add(first, sum_load(all->start + (3 + r) * channels + v));
+        sum_store(start + v, first);
+    }
+}
+
+/* Output channels from k on of a block. */
+FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_sizes *s,
                             const struct dot_scratch *area, const struct dot_unit *u,
-                            ptrdiff_t k, ptrdiff_t i, dot_run_tile *const *run)
+                            const char *in, ptrdiff_t k, const struct dot_tiles *tiles)
 {
     const struct fc_conv2d *const p = &q->conv;
-    const ptrdiff_t lanes = p->nhwc ? p->k - k : u->pixels - i;
-    const int nv = lanes > SUM_LANES ? DOT_VECTORS : 1;
-    struct dot_tile t = {.count = s->words, .sums = area->sums};
-    if (p->nhwc) {
-        const ptrdiff_t lane = k % FC_INTEGER_CHANNELS;
-        t.words = area->panel + i * s->pitch;
-        t.row = s->pitch;
-        t.vectors = u->weight + (k - lane) * s->words + lane;
-        t.next = FC_INTEGER_CHANNELS;
-    } else {
-        t.words = u->weight + k * s->words;
-        t.row = s->words;
-        t.vectors = area->panel + i;
-        t.next = s->pitch;
+    const ptrdiff_t lanes = FC_MIN(DOT_WIDTH, p->k - k), lane = k % FC_INTEGER_CHANNELS;
+    const ptrdiff_t pitch = p->nhwc ? u->pixel : DOT_WIDTH * dot_result_size(q);
+    const ptrdiff_t stored = p->nhwc ? lanes : round_up(lanes, SUM_LANES);
+    const int best = dot_best(tiles->count, u->cols), vectors = lanes > SUM_LANES;
+    char *const out = p->nhwc ? u->out + k * u->channel : area->results;
+    int32_t start[DOT_WIDTH];
+    const struct dot_tile all = {
+        .weight = u->weight + (k - lane) * s->runs * s->words + lane, .start = u->more + k,
+        .run = area->run, .runs = s->runs, .words = s->words, .pixel = p->stride_w * s->pixel,
+        .sums = area->sums,
+    };
+    struct dot_tile t = all;
+    t.start = start;
+    for (ptrdiff_t y = 0; y < u->rows; y++) {
+        dot_skip_rows(p, s, &all, &t, u->y0 + y, start);
+        for (ptrdiff_t x = 0, n; x < u->cols; x += n) {
+            const ptrdiff_t i = y * u->cols + x, left = u->cols - x;
+            const int tile = left < dot_lengths[best] ? dot_shortest(tiles->count, left) : best;
+            n = dot_lengths[tile];
+            t.x = in + y * s->stride * s->row + x * t.pixel;
+            tiles->run[tile][vectors](&t);
+            dot_store(q, area->sums, FC_MIN(n, left), stored, u->more + k, area->window + i,
+                      out + i * pitch, pitch);
+        }
     }
-    run[nv - 1](&t);
-    dot_store(q, u, area, nv, k, i);
+    if (!p->nhwc)
+        dot_store_nchw(u, area->results, lanes, u->out + k * u->channel, dot_result_size(q));
 }
 
-FC_INLINE void dot_run(const struct fc_conv_integer *q, ptrdiff_t begin, ptrdiff_t end,
-                           void *scratch, const ptrdiff_t each, dot_run_tile *const *run)
+FC_NOINLINE void dot_run(const struct fc_conv_integer *q, ptrdiff_t begin, ptrdiff_t end,
+                         void *scratch, ptrdiff_t each, const struct dot_tiles *tiles)
 {
-    const struct fc_conv2d *const p = &q->conv;
-    const struct dot_sizes s = dot_sizes(p, each);
-    const struct dot_scratch area = dot_scratch(p, &s, scratch);
-    if (!p->nhwc)
-        dot_terms_nchw(p, &s, area.term);
+    const struct dot_sizes s = dot_sizes(q, each);
+    const struct dot_scratch area = dot_scratch(q, &s, scratch);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct dot_unit u = dot_unit(q, &s, unit);
-        /* What fills the lanes stays in the L1 cache, while words of the rows come by. */
-        if (p->nhwc) {
-            dot_fill_nhwc(q, &s, &area, &u);
-            for (ptrdiff_t k = 0; k < p->k; k += DOT_WIDTH)
-                for (ptrdiff_t i = 0; i < u.pixels; i += DOT_ROWS)
-                    dot_tile(q, &s, &area, &u, k, i, run);
-        } else {
-            dot_fill_nchw(q, &s, &area, &u);
-            for (ptrdiff_t i = 0; i < u.pixels; i += DOT_WIDTH)
-                for (ptrdiff_t k = 0; k < p->k; k += DOT_ROWS)
-                    dot_tile(q, &s, &area, &u, k, i, run);
-        }
+        const char *const in = dot_input(q, &s, &area, &u);
+        if (q->weights_zero)
+            dot_windows(&q->conv, &s, &area, &u, in);
+        /* Weights of a tile stay in the caches, while pixels come by. */
+        for (ptrdiff_t k = 0; k < q->conv.k; k += DOT_WIDTH)
+            dot_channels(q, &s, &area, &u, in, k, tiles);
     }
 }
 
 static size_t conv_integer_scratch(const void *params) { return dot_scratch_bytes(params, 2); }
 static void conv_integer(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
-    dot_run(params, begin, end, scratch, 2, dot_pairs);
+    static const struct dot_tiles tiles = DOT_TILES(dot_pairs);
+    dot_run(params, begin, end, scratch, 2, &tiles);
 }
 
 #ifdef SUM_DOT4
 static size_t conv_integer_vnni_scratch(const void *params) { return dot_scratch_bytes(params, 4); }
 static void conv_integer_vnni(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
-    const struct fc_conv_integer *q = params;
-    dot_run(q, begin, end, scratch, 4, q->conv.nhwc ? dot_pixels : dot_weights);
+    static const struct dot_tiles tiles = DOT_TILES(dot_bytes);
+    dot_run(params, begin, end, scratch, 4, &tiles);
 }
 #endif

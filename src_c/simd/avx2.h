@@ -313,11 +313,35 @@ FC_INLINE void sum_store_8(uint8_t *p, sum v)
                                            _mm256_extracti128_si256(low, 1));
     _mm_storel_epi64((__m128i *)p, all);
 }
-FC_INLINE sum sum_load_8(const uint8_t *p)
+/* 4 x 4 bytes in each half of a vector: rows become columns. */
+FC_INLINE sum sum_turn_8(sum v)
 {
-    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+    return _mm256_shuffle_epi8(v, _mm256_broadcastsi128_si256(_mm_setr_epi8(
+                                      0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
 }
-FC_INLINE sum sum_shift(sum v, int n) { return _mm256_sll_epi32(v, _mm_cvtsi32_si128(n)); }
+FC_INLINE sum sum_join_8(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d)
+{
+    const __m128i low = _mm_unpacklo_epi32(_mm_loadl_epi64((const __m128i *)a),
+                                           _mm_loadl_epi64((const __m128i *)b));
+    const __m128i high = _mm_unpacklo_epi32(_mm_loadl_epi64((const __m128i *)c),
+                                            _mm_loadl_epi64((const __m128i *)d));
+    const __m128i first = _mm_unpacklo_epi64(low, high), second = _mm_unpackhi_epi64(low, high);
+    return sum_turn_8(_mm256_set_m128i(second, first));
+}
+FC_INLINE sum sum_split_8(sum v)
+{
+    return _mm256_permutevar8x32_epi32(sum_turn_8(v), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+FC_INLINE sum sum_zip_low(sum a, sum b)
+{
+    const sum low = _mm256_unpacklo_epi32(a, b), high = _mm256_unpackhi_epi32(a, b);
+    return _mm256_permute2x128_si256(low, high, 0x20);
+}
+FC_INLINE sum sum_zip_high(sum a, sum b)
+{
+    const sum low = _mm256_unpacklo_epi32(a, b), high = _mm256_unpackhi_epi32(a, b);
+    return _mm256_permute2x128_si256(low, high, 0x31);
+}
 FC_INLINE sum sum_add(sum a, sum b) { return _mm256_add_epi32(a, b); }
 FC_INLINE sum sum_sub(sum a, sum b) { return _mm256_sub_epi32(a, b); }
 FC_INLINE sum sum_mul(sum a, sum b) { return _mm256_mullo_epi32(a, b); }

@@ -222,11 +222,38 @@ FC_INLINE void sum_store_8(uint8_t *p, sum v)
 {
     _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(v));
 }
-FC_INLINE sum sum_load_8(const uint8_t *p)
+/* 4 x 4 words, or in each quarter of a vector 4 x 4 bytes: rows become columns. */
+FC_INLINE sum sum_turn_32(sum v)
 {
-    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+    return _mm512_permutexvar_epi32(
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), v);
 }
-FC_INLINE sum sum_shift(sum v, int n) { return _mm512_sll_epi32(v, _mm_cvtsi32_si128(n)); }
+FC_INLINE sum sum_turn_8(sum v)
+{
+    return _mm512_shuffle_epi8(v, _mm512_broadcast_i32x4(_mm_setr_epi8(
+                                      0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15)));
+}
+FC_INLINE sum sum_join_8(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d)
+{
+    __m512i v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)a));
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)b), 1);
+    v = _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)c), 2);
+    return sum_turn_8(sum_turn_32(
+        _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)d), 3)));
+}
+FC_INLINE sum sum_split_8(sum v) { return sum_turn_32(sum_turn_8(v)); }
+FC_INLINE sum sum_zip_low(sum a, sum b)
+{
+    const sum low =
+        _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return _mm512_permutex2var_epi32(a, low, b);
+}
+FC_INLINE sum sum_zip_high(sum a, sum b)
+{
+    const sum high =
+        _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+    return _mm512_permutex2var_epi32(a, high, b);
+}
 FC_INLINE sum sum_add(sum a, sum b) { return _mm512_add_epi32(a, b); }
 FC_INLINE sum sum_sub(sum a, sum b) { return _mm512_sub_epi32(a, b); }
 FC_INLINE sum sum_mul(sum a, sum b) { return _mm512_mullo_epi32(a, b); }

@@ -217,13 +217,22 @@ FC_INLINE void sum_store_8(uint8_t *p, sum v)
     const uint8x16_t bytes = vreinterpretq_u8_s32(v), pairs = vuzp1q_u8(bytes, bytes);
     vst1q_lane_u32((uint32_t *)(void *)p, vreinterpretq_u32_u8(vuzp1q_u8(pairs, pairs)), 0);
 }
-FC_INLINE sum sum_load_8(const uint8_t *p)
+FC_INLINE sum sum_split_8(sum v)
 {
-    uint32_t bytes;
-    memcpy(&bytes, p, sizeof bytes);
-    return vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(vmovl_u8(vcreate_u8(bytes)))));
+    static const uint8_t order[] = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+    return vreinterpretq_s32_u8(vqtbl1q_u8(vreinterpretq_u8_s32(v), vld1q_u8(order)));
 }
-FC_INLINE sum sum_shift(sum v, int n) { return vshlq_s32(v, vdupq_n_s32(n)); }
+FC_INLINE sum sum_join_8(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d)
+{
+    int32_t lines[4];
+    memcpy(lines, a, 4);
+    memcpy(lines + 1, b, 4);
+    memcpy(lines + 2, c, 4);
+    memcpy(lines + 3, d, 4);
+    return sum_split_8(vld1q_s32(lines)); /* its own inverse */
+}
+FC_INLINE sum sum_zip_low(sum a, sum b) { return vzip1q_s32(a, b); }
+FC_INLINE sum sum_zip_high(sum a, sum b) { return vzip2q_s32(a, b); }
 FC_INLINE sum sum_add(sum a, sum b) { return vaddq_s32(a, b); }
 FC_INLINE sum sum_sub(sum a, sum b) { return vsubq_s32(a, b); }
 FC_INLINE sum sum_mul(sum a, sum b) { return vmulq_s32(a, b); }

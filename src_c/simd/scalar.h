@@ -18,8 +18,9 @@
  *   sum, SUM_LANES, sum_*                for 8 alone: int32, modulo 2**32; sum_dot(acc, a, b) adds the
  *                                        products of pairs of int16; sum_real(v, scale) is the float
  *                                        v * scale (of a scale's bits), sum_round the same clipped and
- *                                        rounded half to even; sum_load_8 loads uint8 and
- *                                        sum_store_8 stores the low bytes; sum_shift is to the left
+ *                                        rounded half to even; sum_store_8 stores the low bytes;
+ *                                        sum_join_8(a, b, c, d) makes words of the bytes of four lines,
+ *                                        sum_split_8(v) lines of words; sum_zip_* as v_zip_*
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_part(a, b, v_places_from(n))       elements n, n + 1, ... of a followed by b, n <= LANES: where V_PART
@@ -178,11 +179,24 @@ FC_INLINE vec v_flip(vec v) { return v ^ 128; }
 typedef uint32_t sum; /* whose overflow is defined */
 #define SUM_LANES 1
 FC_INLINE sum sum_set1(int32_t x) { return (sum)x; }
-FC_INLINE sum sum_load(const int32_t *p) { return (sum)*p; }
-FC_INLINE void sum_store(int32_t *p, sum v) { *p = (int32_t)v; }
+FC_INLINE sum sum_load(const int32_t *p) /* unaligned, too */
+{
+    sum v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+FC_INLINE void sum_store(int32_t *p, sum v) { memcpy(p, &v, sizeof v); }
 FC_INLINE void sum_store_8(uint8_t *p, sum v) { *p = (uint8_t)v; }
-FC_INLINE sum sum_load_8(const uint8_t *p) { return *p; }
-FC_INLINE sum sum_shift(sum v, int n) { return v << n; }
+FC_INLINE sum sum_join_8(const uint8_t *a, const uint8_t *b, const uint8_t *c, const uint8_t *d)
+{
+    const uint8_t bytes[] = {*a, *b, *c, *d};
+    sum v;
+    memcpy(&v, bytes, sizeof v);
+    return v;
+}
+FC_INLINE sum sum_split_8(sum v) { return v; }
+FC_INLINE sum sum_zip_low(sum a, sum b) { (void)b; return a; }
+FC_INLINE sum sum_zip_high(sum a, sum b) { (void)a; return b; }
 FC_INLINE sum sum_add(sum a, sum b) { return a + b; }
 FC_INLINE sum sum_sub(sum a, sum b) { return a - b; }
 FC_INLINE sum sum_mul(sum a, sum b) { return a * b; }
