@@ -76,6 +76,28 @@ FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], cons
 #endif
     }
     slide_mark(wild, first, join);
+#if V_PART
+    if (join & WINDOW_NUMBERS && kw >= 6 && (kw - 1) * c <= LANES) {
+        /* Two neighbours first: what they are joined to comes from registers by twos, and one number
+         * may come twice. Numbers past the last are marked in vain. */
+        const v_places one = v_places_from((int)c);
+        vec two[SLIDE_VECTORS + 1];
+        first[SLIDE_VECTORS] = v_load(x + SLIDE_STEP);
+        filter_mark(wild, first[SLIDE_VECTORS]);
+        FC_UNROLL for (int v = 0; v <= SLIDE_VECTORS; v++) {
+            const vec later = first[FC_MIN(v + 1, SLIDE_VECTORS)]; /* the last one's end is not used */
+            two[v] = window_join(first[v], v_part(first[v], later, one), join);
+        }
+        FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+            acc[v] = two[v];
+        for (s = 2; s < kw; s += 2) {
+            const v_places places = v_places_from((int)(FC_MIN(s, kw - 2) * c));
+            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+                acc[v] = window_join(acc[v], v_part(two[v], two[v + 1], places), join);
+        }
+        return;
+    }
+#endif
 #if V_LATER && FC_BITS < 32
     if (c == 1) {
         first[SLIDE_VECTORS] = v_load(x + SLIDE_STEP);
