@@ -28,6 +28,34 @@ static size_t filter_gradient_scratch(const void *params)
     return taken(GRADIENT_PART, sizeof(real)) + filter_scratch(params, 0);
 }
 
+#if V_PART /* else the three pixels along a row are all loaded */
+#define SLOPES_MOST (LANES / 2) /* channels of images that tiles of several rows are for */
+#else
+#define SLOPES_MOST PTRDIFF_MAX
+#endif
+
+/* The three pixels along a row that vector v of a tile sees. Tiles of several rows are bound by loads,
+ * most of which cross a cache line: of `held`, what the last vector ends with, and one more load. */
+FC_INLINE void slopes_pixels(vec pixel[3], vec *held, const real *from, ptrdiff_t c, const int v,
+                             const int rows)
+{
+#if V_PART
+    if (rows > 1) {
+        pixel[0] = v ? *held : v_load(from);
+        *held = v_load(from + LANES);
+        FC_KEEP(*held);
+        pixel[1] = v_part(pixel[0], *held, v_places_from((int)c));
+        pixel[2] = v_part(pixel[0], *held, v_places_from((int)(2 * c)));
+        return;
+    }
+#endif
+    (void)held, (void)v, (void)rows;
+    FC_UNROLL for (int s = 0; s < 3; s++) {
+        pixel[s] = v_load(from + s * c);
+        FC_KEEP(pixel[s]);
+    }
+}
+
 /* Tiles of `rows` rows at columns [x, end). One slope is stored from `out` on; of both dx, and dy
  * GRADIENT_ROWS rows later. */
 FC_INLINE void slopes_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
@@ -42,17 +70,15 @@ FC_INLINE void slopes_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
         /* The sums and the differences of the last three rows. */
         vec sum[GRADIENT_ROWS + 2][GRADIENT_VECTORS], far[GRADIENT_ROWS + 2][GRADIENT_VECTORS];
         vec dx[GRADIENT_ROWS][GRADIENT_VECTORS], dy[GRADIENT_ROWS][GRADIENT_VECTORS];
+        vec held = zero;
         FC_UNROLL for (int i = 0; i < rows + 2; i++)
             FC_UNROLL for (int v = 0; v < GRADIENT_VECTORS; v++) {
-                const real *const from = row[i] + x + v * LANES;
-                vec left = v_load(from), centre = v_load(from + t.step);
-                vec right = v_load(from + 2 * t.step);
-                FC_KEEP(left);
-                FC_KEEP(centre);
-                FC_KEEP(right);
-                far[i][v] = v_fma(zero, centre, v_sub(right, left));
+                vec pixel[3];
+                slopes_pixels(pixel, &held, row[i] + x + v * LANES, t.step, v, rows);
+                far[i][v] = v_fma(zero, pixel[1], v_sub(pixel[2], pixel[0]));
                 if (wanted & SLOPES_Y)
-                    sum[i][v] = v_fma(side, right, v_fma(middle, centre, v_mul(side, left)));
+                    sum[i][v] = v_fma(
+                        side, pixel[2], v_fma(middle, pixel[1], v_mul(side, pixel[0])));
                 if (i < 2)
                     continue;
                 if (wanted & SLOPES_X) {
@@ -154,7 +180,7 @@ static void filter_gradient(const void *params, ptrdiff_t begin, ptrdiff_t end, 
         struct filter_strip_rows source = filter_strip_rows(p, &b, head, area, 0);
         int rows, direct;
         for (ptrdiff_t y = b.y0; y < b.y1; y += rows) {
-            rows = b.y1 - y >= GRADIENT_ROWS ? GRADIENT_ROWS : 1;
+            rows = p->c <= SLOPES_MOST && b.y1 - y >= GRADIENT_ROWS ? GRADIENT_ROWS : 1;
             const struct filter_lines from = filter_strip_seen(p, &b, &source, y, rows, 0);
             const ptrdiff_t at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
             filter_tiles_function *const tiles = rows > 1 ? whole : slopes_tiles_flat;
