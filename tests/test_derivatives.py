@@ -659,7 +659,7 @@ def test_the_reach_of_what_is_not_a_number(isa, dtype):
     for name, options, above, beside in (
         ("laplacian_of_gaussian", {"sigma": (0.5, 1)}, 2, 4),
         ("difference_of_gaussians", {"low_sigma": (0, 0.3), "high_sigma": (0, 1)}, 0, 4),
-        ("gradient", {"outputs": "magnitude"}, 1, 1),
+        *(("gradient", {"outputs": name}, 1, 1) for name in ("dx", "dy", "magnitude")),
         ("harris", {"sigma": (0.5, 1)}, 3, 5),
         ("shi_tomasi", {"sigma": (0.5, 1)}, 3, 5),
     ):
@@ -669,6 +669,13 @@ def test_the_reach_of_what_is_not_a_number(isa, dtype):
     image[12, 15] = inf
     for name, options in SEVERAL:
         getattr(filters, name)(image, **options)
+
+
+def test_differences_that_overflow_in_a_row_that_has_no_weight(isa):
+    image = np.zeros((9, 40), np.float32)
+    image[4, [10, 12]] = -3e38, 3e38
+    for dtype in (np.float32, np.float64):
+        assert_array_equal(filters.sobel(image.astype(dtype), 0, 1)[4], np.zeros(40))
 
 
 # Bad arguments, beyond those of test_geometry.py.

@@ -67,18 +67,24 @@ FC_INLINE void slopes_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
     const vec side = v_set1(t.weight[0]), middle = v_set1(t.weight[1]), zero = v_set1(0);
     const vec scale = v_set1(t.scale), delta = v_set1(t.delta);
     for (; x < end; x += GRADIENT_VECTORS * LANES) {
-        /* The sums and the differences of the last three rows. */
+        /* The sums and the differences of the last three rows, and a NaN for what is not finite. */
         vec sum[GRADIENT_ROWS + 2][GRADIENT_VECTORS], far[GRADIENT_ROWS + 2][GRADIENT_VECTORS];
+        vec nan[GRADIENT_ROWS + 2][GRADIENT_VECTORS];
         vec dx[GRADIENT_ROWS][GRADIENT_VECTORS], dy[GRADIENT_ROWS][GRADIENT_VECTORS];
         vec held = zero;
+        if (rows > 1)
+            filter_rows_ahead(row + 2, x, &t, rows, GRADIENT_VECTORS);
         FC_UNROLL for (int i = 0; i < rows + 2; i++)
             FC_UNROLL for (int v = 0; v < GRADIENT_VECTORS; v++) {
                 vec pixel[3];
                 slopes_pixels(pixel, &held, row[i] + x + v * LANES, t.step, v, rows);
-                far[i][v] = v_fma(zero, pixel[1], v_sub(pixel[2], pixel[0]));
-                if (wanted & SLOPES_Y)
+                if (wanted & SLOPES_X)
+                    far[i][v] = v_fma(zero, pixel[1], v_sub(pixel[2], pixel[0]));
+                if (wanted & SLOPES_Y) {
                     sum[i][v] = v_fma(
                         side, pixel[2], v_fma(middle, pixel[1], v_mul(side, pixel[0])));
+                    nan[i][v] = v_fma(zero, pixel[2], v_fma(zero, pixel[1], v_mul(zero, pixel[0])));
+                }
                 if (i < 2)
                     continue;
                 if (wanted & SLOPES_X) {
@@ -86,16 +92,16 @@ FC_INLINE void slopes_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                     dx[i - 2][v] = v_fma(v_fma(side, far[i][v], above), scale, delta);
                 }
                 if (wanted & SLOPES_Y) {
-                    const vec down = v_sub(sum[i][v], sum[i - 2][v]);
-                    dy[i - 2][v] = v_fma(v_fma(zero, far[i - 1][v], down), scale, delta);
+                    const vec down = v_add(v_sub(sum[i][v], sum[i - 2][v]), nan[i - 1][v]);
+                    dy[i - 2][v] = v_fma(down, scale, delta);
                 }
             }
         FC_UNROLL for (int o = 0; o < rows; o++)
             FC_UNROLL for (int v = 0; v < GRADIENT_VECTORS; v++) {
                 if (wanted & SLOPES_X)
-                    filter_put(out + o * pitch + x + v * LANES, dx[o][v], wanted != SLOPES && t.stream);
+                    filter_put(out + o * pitch + x + v * LANES, dx[o][v], t.stream);
                 if (wanted & SLOPES_Y)
-                    filter_put(dy_out + o * pitch + x + v * LANES, dy[o][v], wanted != SLOPES && t.stream);
+                    filter_put(dy_out + o * pitch + x + v * LANES, dy[o][v], t.stream);
             }
     }
 }
@@ -161,7 +167,7 @@ FC_INLINE int slopes_wanted(const struct fc_filter2d *p)
 static void filter_gradient(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const struct filter_taps by_line = {.weight = p->kernel, .step = p->c, .scale = (real)p->scale,
+    struct filter_taps by_line = {.weight = p->kernel, .step = p->c, .scale = (real)p->scale,
                                         .delta = (real)p->delta};
     struct filter_taps straight = by_line;
     const int wanted = slopes_wanted(p);
@@ -181,6 +187,7 @@ static void filter_gradient(const void *params, ptrdiff_t begin, ptrdiff_t end, 
         int rows, direct;
         for (ptrdiff_t y = b.y0; y < b.y1; y += rows) {
             rows = p->c <= SLOPES_MOST && b.y1 - y >= GRADIENT_ROWS ? GRADIENT_ROWS : 1;
+            straight.ahead = by_line.ahead = filter_strip_ahead(p, &source, rows);
             const struct filter_lines from = filter_strip_seen(p, &b, &source, y, rows, 0);
             const ptrdiff_t at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
             filter_tiles_function *const tiles = rows > 1 ? whole : slopes_tiles_flat;
