@@ -94,7 +94,7 @@ def test_past_the_caches(isa, dtype, threads, monkeypatch):
 @pytest.mark.parametrize(
     "shape", [(1, 6, 16), (1, 9, 64), (2, 14, 208), (2, 7, 160, 3), (1, 5, 50)]
 )
-def test_filters_past_the_caches(isa, shape, threads, monkeypatch):
+def test_filters_past_the_caches(isa, shape, threads, tasks, monkeypatch):
     """The same of image filters, whose rows begin anywhere in a cache line; in blocks, too."""
     rng = np.random.default_rng(2)
     image = guarded(rng.standard_normal(shape).astype(np.float32), "end")
@@ -115,6 +115,7 @@ def test_filters_past_the_caches(isa, shape, threads, monkeypatch):
                 out = at_offset(result, offset)
                 out.fill(np.nan)
                 assert_same_bits(call(image, out=out, threads=threads, **axis), result)
+            assert tasks[-1].sizes["stream"]
             out = guarded(result, "start", mmap.PROT_READ | mmap.PROT_WRITE)
             assert_same_bits(call(image, out=out, threads=threads, **axis), result)
     clear_plans()

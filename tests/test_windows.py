@@ -11,6 +11,7 @@ from helpers import (
     assert_same_bits,
     change_plans,
     clear_plans,
+    guarded,
     poisoned,
     rounded,
 )
@@ -201,6 +202,33 @@ def test_what_is_no_number_stays_inside_its_windows(isa, dtype, size):
         result = getattr(filters, name)(image, size)
         assert_array_equal(result, getattr(reference, name)(image, size).astype(dtype), name)
         assert np.isnan(result).sum() == size[0] * size[1]
+
+
+@pytest.mark.parametrize("name", ["box", "maximum", "minimum"])
+def test_what_is_no_number_beside_a_strip(isa, name):
+    """What a step reads past its own numbers counts too: strips begin every few vectors."""
+    for width, channels in itertools.product((6, 7, 9, 12), (1, 3)):
+        for column in range(58, 76):
+            image = np.zeros((3, 100, channels), np.float32)
+            image[1, column, -1] = nan
+            result = getattr(filters, name)(image, (3, width), channel_axis=-1)
+            expected = getattr(reference, name)(image, (3, width), channel_axis=-1)
+            assert_array_equal(result, expected, f"{width}, {column}")
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 8, 9])
+def test_box_of_pixels(isa, channels):
+    """Sums of three pixels, of those a vector further on, and of what is left."""
+    image = np.random.default_rng(6).integers(-99, 99, (19, 61, channels)).astype(np.float32)
+    for width in (5, 6, 7, 8, 9, 10, 11, 13):
+        check("box", image, size=(3, width), channel_axis=-1, normalize=False)
+
+
+@pytest.mark.parametrize("dtype", PIXELS)
+def test_windows_of_one_column_read_no_more_than_the_image(isa, dtype):
+    for name, place in itertools.product(("maximum", "minimum", "median"), ("start", "end")):
+        image = guarded(anything(np.random.default_rng(7), (3, 1024), dtype), place)
+        check(name, image, size=(3, 1))
 
 
 @pytest.mark.parametrize("border", BORDERS)

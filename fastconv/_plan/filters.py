@@ -292,7 +292,9 @@ def _filter2d(g, isa, threads):
     if g.algorithm in WHOLE_BLOCKS:
         # Each comes with a part of a strip, pointers and an odd number of cache lines.
         row = (block_cols + g.cols.k) * pixel + 12 * VECTOR_BYTES
-        block_rows = max(1, BLOCK_BYTES // row - g.rows.k)
+        # Lines that are read in the image itself are fetched strip by strip, and need not all stay.
+        most = (2 if g.dtype == f"float{g.bits}" else 1) * BLOCK_BYTES
+        block_rows = max(1, most // row - g.rows.k)
     sizes |= {"block_rows": even_rows(g.rows.o, block_rows, others, threads, multiple)}
     if g.algorithm == "filter_recursive":
         sizes |= _recursive_blocks(g)

@@ -7,7 +7,9 @@
  * the ends of a line is copied, beside the border. */
 
 #define FILTER_AHEAD 4 /* rows between a line and the one that is fetched for later */
-#define FILTER_PAST (V_LATER * LANES) /* numbers past its own that a step may read, taps or not */
+/* Numbers past those of its windows that a step may read: whole vectors, where some come from
+ * registers. */
+#define FILTER_PAST ((V_LATER || V_PART) * LANES)
 
 #if V_LATER
 /* Vector v of the numbers that are `shift` after x. A load that crosses a cache line, as every other
@@ -40,6 +42,19 @@ FC_NOINLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdif
     return b;
 }
 
+/* Numbers from a strip of a block to the one whose lines are fetched as it goes down: the next one, or
+ * where lines are long the second one after it, which may be the next block's. `at` is the strip, of
+ * `step` numbers. */
+FC_NOINLINE ptrdiff_t filter_later_strip(const struct fc_filter2d *p, const struct filter_block *b,
+                                       const struct filter_block *next, ptrdiff_t at, ptrdiff_t step)
+{
+    const ptrdiff_t rows = (next->plane - b->plane) * p->h + next->y0 - b->y0;
+    const ptrdiff_t row = b->cols * p->c, ahead = 2 * step;
+    if (FC_BITS < 32)
+        return step;
+    return at + ahead < row ? ahead : ahead - row + (rows * p->w + next->x0 - b->x0) * p->c;
+}
+
 /* Are results written past the caches? Rows must all begin alike in a cache line. (Of float32 alone:
  * others are rare, or a quarter of the bytes.) */
 FC_INLINE int filter_streams(const struct fc_filter2d *p)
@@ -70,8 +85,8 @@ FC_INLINE void filter_put_end(void) {}
 #endif
 
 /* Steps of numbers whose windows can be read in the image itself: those from `first` up to `end`. The
- * first whole one is at `head`; a step at x reads the source numbers from x to (kw - 1) * c, or FILTER_PAST, past its own; in whole
- * vectors, where it takes them from registers. */
+ * first whole one is at `head`; a step at x reads the source numbers from x to (kw - 1) * c past its
+ * own, in whole vectors where it has FILTER_PAST. */
 struct filter_inside {
     ptrdiff_t first, end;
 };
@@ -80,7 +95,7 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
                                              ptrdiff_t step, ptrdiff_t head)
 {
     const ptrdiff_t before = FC_MAX(FC_MAX(p->left - b->x0, 0) * p->c, head) - head;
-    const ptrdiff_t beside = round_up((p->kw - 1) * p->c, V_LATER || V_PART ? LANES : 1);
+    const ptrdiff_t beside = round_up((p->kw - 1) * p->c, FC_MAX(FILTER_PAST, 1));
     const ptrdiff_t past = FC_MAX(beside, FILTER_PAST);
     const ptrdiff_t after = (p->w + p->left - b->x0) * p->c - past;
     struct filter_inside in = {head + round_up(before, step),
@@ -91,7 +106,7 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
 }
 
 /* dst[i] = the pixel at position first + i of a line, outside it; [a, b) of dst are there already. */
-FC_INLINE void filter_border(const struct fc_filter2d *p, real *dst, const char *line, ptrdiff_t first,
+FC_SMALL void filter_border(const struct fc_filter2d *p, real *dst, const char *line, ptrdiff_t first,
                              ptrdiff_t a, ptrdiff_t b, ptrdiff_t i)
 {
     const ptrdiff_t at = border_index(first + i, p->w, p->border_w), here = at - first;
@@ -198,7 +213,7 @@ static struct filter_rows filter_rows(const struct fc_filter2d *p, const struct 
         all.inside[i] = filter_fetch_around(p, lines + i * pitch, b, b->y0 - p->top + i, all.in,
                                             all.in.first == all.in.end);
         if (FC_BITS >= 32) /* who looks for what is not finite finds nothing past the end */
-            memset(all.around[i] + source, 0, (size_t)step * sizeof(real));
+            memset(all.around[i] + source, 0, (size_t)(step + FILTER_PAST) * sizeof(real));
     }
     return all;
 }
@@ -253,7 +268,7 @@ FC_INLINE int filter_marked(vec wild)
 }
 
 /* The results [x, end), in whole vectors, of windows that hold a NaN become one. */
-static void filter_nans(const struct fc_filter2d *p, real *out, const real *const *row, ptrdiff_t x,
+FC_SMALL void filter_nans(const struct fc_filter2d *p, real *out, const real *const *row, ptrdiff_t x,
                         ptrdiff_t end)
 {
     for (; x < end; x += LANES) {

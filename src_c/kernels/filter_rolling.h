@@ -15,6 +15,7 @@ struct rolling_strip {
     const real *weight;
     const real *const *row;
     ptrdiff_t x, rows, count; /* the first number; rows of outputs, and the numbers of each */
+    ptrdiff_t ahead; /* numbers to the strip that is fetched for later */
     char *out;
 };
 
@@ -35,7 +36,7 @@ FC_INLINE void rolling_down(const struct rolling_strip *strip, const int kh, con
     for (ptrdiff_t i = 0; i < t.rows + kh - 1; i++) {
         const real *x = t.row[i] + t.x, *weight = t.weight;
         FC_UNROLL for (int v = 0; v < nv; v++)
-            FC_PREFETCH(x + (nv + v) * LANES); /* the next strip's */
+            FC_PREFETCH(x + t.ahead + v * LANES);
         for (ptrdiff_t s = 0; s < kw; s++, x += c, weight++) {
             vec pixels[ROLLING_VECTORS];
             FC_UNROLL for (int v = 0; v < nv; v++) {
@@ -86,13 +87,13 @@ static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, v
     const ptrdiff_t whole = rolling_step(p), size = (ptrdiff_t)dtype_size(p->out_dtype);
     assert(p->kh == 5 || p->kh == 7);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = filter_block(p, unit), next = filter_block(p, unit + 1);
         char *area = scratch;
         const ptrdiff_t head = filter_head(p, &b, p->out);
         const struct filter_rows rows = filter_rows(p, &b, whole, head, &area);
         const ptrdiff_t n = b.cols * p->c;
         for (ptrdiff_t x = 0, step; x < n; x += step) {
-            step = x < head ? head : whole;
+            step = x < head ? FC_MIN(head - x, whole) : whole;
             const int inside = x >= rows.in.first && x < rows.in.end;
             for (ptrdiff_t m = 0; m < p->m; m++) {
                 const ptrdiff_t plane = b.plane * p->m + m;
@@ -100,7 +101,8 @@ static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, v
                 const struct rolling_strip strip = {
                     p, (const real *)p->kernel + m * p->kh * p->kw,
                     inside ? rows.inside : (const real **)rows.around,
-                    x, b.y1 - b.y0, FC_MIN(n - x, step), (char *)p->out + at * size};
+                    x, b.y1 - b.y0, FC_MIN(n - x, step),
+                    filter_later_strip(p, &b, &next, x, whole), (char *)p->out + at * size};
                 rolling(&strip);
             }
         }

@@ -16,7 +16,8 @@ FC_INLINE vec slide_mean(vec sum, double n) { return (void)n, sum; }
 #else
 
 /* The mean of n numbers. The quotient by a rounded 1 / n and what it lacks give the
- * sum divided by n, rounded once (Markstein, 1990); a division takes far longer. */
+ * sum divided by n, rounded once where the quotient is normal (Markstein, 1990); a division takes far
+ * longer. */
 FC_INLINE vec slide_mean(vec sum, double n)
 {
     const vec inverse = v_set1((real)(1 / n)), q = v_mul(sum, inverse);
@@ -37,6 +38,7 @@ struct slide_strip {
     const struct fc_filter2d *p;
     const real *const *row;
     ptrdiff_t x, rows, count; /* the first number; rows of outputs, and the numbers of each */
+    ptrdiff_t ahead; /* numbers to the strip that is fetched for later */
     char *out;
     real *joined; /* the source rows, each joined along itself */
 };
@@ -60,41 +62,56 @@ FC_INLINE void slide_next(vec next[SLIDE_VECTORS], const vec first[SLIDE_VECTORS
     (void)first, (void)shift;
 }
 
-/* kw vectors of numbers, c apart, joined in order. Where they are compared, what is not finite is
- * marked: the first and the last ones are all there is, unless there are others between them. */
-FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], const real *x, ptrdiff_t kw,
-                           ptrdiff_t c, const int join)
+/* The strip's first vectors of a row. */
+FC_INLINE void slide_first(vec first[SLIDE_VECTORS], const real *x, ptrdiff_t ahead)
 {
-    const ptrdiff_t marked = (kw - 1) * c <= SLIDE_STEP ? kw - 1 : 1;
-    vec first[SLIDE_VECTORS + 1];
-    ptrdiff_t s = 1;
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
-        FC_PREFETCH(x + SLIDE_STEP + v * LANES); /* the next strip's */
-        acc[v] = first[v] = v_load(x + v * LANES);
+        FC_PREFETCH(x + ahead + v * LANES);
+        first[v] = v_load(x + v * LANES);
 #if V_PART
         FC_KEEP(first[v]);
 #endif
     }
+}
+
+#if V_PART
+#define SLIDE_PAST 2 /* vectors past a strip's own, at most, that are joined in registers */
+
+/* `nv` vectors of acc are joined with those of x, `shift` further on. */
+FC_INLINE void slide_further(vec *acc, const vec *x, const int nv, ptrdiff_t shift, const int join)
+{
+    const v_places places = v_places_from((int)shift);
+    FC_UNROLL for (int v = 0; v < nv; v++)
+        acc[v] = window_join(acc[v], v_part(x[v], x[v + 1], places), join);
+}
+#endif
+
+/* kw vectors of numbers, c apart, joined in order. Where they are compared, what is not finite is
+ * marked: the first and the last ones are all there is, unless there are others between them. */
+FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], const real *x, ptrdiff_t kw,
+                           ptrdiff_t c, ptrdiff_t ahead, const int join)
+{
+    const ptrdiff_t marked = (kw - 1) * c <= SLIDE_STEP ? kw - 1 : 1;
+    vec first[SLIDE_VECTORS + 2];
+    ptrdiff_t s = 1;
+    slide_first(first, x, ahead);
     slide_mark(wild, first, join);
+    FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+        acc[v] = first[v];
 #if V_PART
     if (join & WINDOW_NUMBERS && kw >= 6 && (kw - 1) * c <= LANES) {
         /* Two neighbours first: what they are joined to comes from registers by twos, and one number
          * may come twice. Numbers past the last are marked in vain. */
-        const v_places one = v_places_from((int)c);
         vec two[SLIDE_VECTORS + 1];
-        first[SLIDE_VECTORS] = v_load(x + SLIDE_STEP);
+        first[SLIDE_VECTORS] = first[SLIDE_VECTORS + 1] = v_load(x + SLIDE_STEP);
         filter_mark(wild, first[SLIDE_VECTORS]);
-        FC_UNROLL for (int v = 0; v <= SLIDE_VECTORS; v++) {
-            const vec later = first[FC_MIN(v + 1, SLIDE_VECTORS)]; /* the last one's end is not used */
-            two[v] = window_join(first[v], v_part(first[v], later, one), join);
-        }
+        FC_UNROLL for (int v = 0; v <= SLIDE_VECTORS; v++) /* the end of the last is not used */
+            two[v] = first[v];
+        slide_further(two, first, SLIDE_VECTORS + 1, c, join);
         FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
             acc[v] = two[v];
-        for (s = 2; s < kw; s += 2) {
-            const v_places places = v_places_from((int)(FC_MIN(s, kw - 2) * c));
-            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
-                acc[v] = window_join(acc[v], v_part(two[v], two[v + 1], places), join);
-        }
+        for (s = 2; s < kw; s += 2)
+            slide_further(acc, two, SLIDE_VECTORS, FC_MIN(s, kw - 2) * c, join);
         return;
     }
 #endif
@@ -126,34 +143,38 @@ FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], cons
 #if FC_BITS >= 32
 /* kw vectors of numbers, c apart, summed: three of them first, then the sums of three, then what is
  * left. Sums of three further on are those of other numbers, and in registers already. */
-FC_INLINE void slide_sum(vec acc[SLIDE_VECTORS], const real *x, ptrdiff_t kw, ptrdiff_t c)
+FC_INLINE void slide_sum(vec acc[SLIDE_VECTORS], const real *x, ptrdiff_t kw, ptrdiff_t c,
+                         ptrdiff_t ahead)
 {
-    vec first[SLIDE_VECTORS + 1];
     ptrdiff_t s = 0;
-    FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
-        FC_PREFETCH(x + SLIDE_STEP + v * LANES); /* the next strip's */
-        acc[v] = first[v] = v_load(x + v * LANES);
 #if V_PART
-        FC_KEEP(first[v]);
+    vec first[SLIDE_VECTORS + SLIDE_PAST + 1];
+#else
+    vec first[SLIDE_VECTORS];
 #endif
-    }
+    slide_first(first, x, ahead);
+    FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
+        acc[v] = first[v];
 #if V_PART
-    if (kw >= 6 && (kw - 1) * c <= LANES) {
-        const v_places one = v_places_from((int)c), two = v_places_from((int)(2 * c));
-        vec three[SLIDE_VECTORS + 1];
-        first[SLIDE_VECTORS] = v_load(x + SLIDE_STEP);
-        FC_UNROLL for (int v = 0; v <= SLIDE_VECTORS; v++) {
-            const vec later = first[FC_MIN(v + 1, SLIDE_VECTORS)]; /* the last one's end is not used */
-            const vec both = v_add(first[v], v_part(first[v], later, one));
-            three[v] = v_add(both, v_part(first[v], later, two));
+    if (kw >= 6 && (kw - 1) * c <= SLIDE_PAST * LANES && 2 * c <= LANES) {
+        const int nv = SLIDE_VECTORS + 1, far = (kw - 1) * c > LANES;
+        vec three[SLIDE_VECTORS + SLIDE_PAST];
+        first[nv - 1] = v_load(x + SLIDE_STEP);
+        first[nv] = first[nv + 1] = v_load(x + SLIDE_STEP + (far ? LANES : 0));
+        FC_UNROLL for (int v = 0; v <= nv; v++) /* the end of the last is not used */
+            three[v] = first[v];
+        slide_further(three, first, nv, c, FC_SUM);
+        slide_further(three, first, nv, 2 * c, FC_SUM);
+        if (far) {
+            slide_further(three + nv, first + nv, 1, c, FC_SUM);
+            slide_further(three + nv, first + nv, 1, 2 * c, FC_SUM);
         }
         FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
             acc[v] = three[v];
-        for (s = 3; s + 3 <= kw; s += 3) {
-            const v_places places = v_places_from((int)(s * c));
-            FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
-                acc[v] = v_add(acc[v], v_part(three[v], three[v + 1], places));
-        }
+        for (s = 3; s + 3 <= kw && s * c <= LANES; s += 3)
+            slide_further(acc, three, SLIDE_VECTORS, s * c, FC_SUM);
+        for (; s + 3 <= kw; s += 3)
+            slide_further(acc, three + 1, SLIDE_VECTORS, s * c - LANES, FC_SUM);
     }
 #endif
     for (ptrdiff_t end; s < kw; s = end) {
@@ -191,10 +212,10 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
     for (ptrdiff_t i = 0; i < t.rows + p.kh - 1; i++, joined += SLIDE_STEP) {
 #if FC_BITS >= 32
         if (join == FC_SUM)
-            slide_sum(along, t.row[i] + t.x, p.kw, p.c);
+            slide_sum(along, t.row[i] + t.x, p.kw, p.c, t.ahead);
         else
 #endif
-            slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, join);
+            slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, t.ahead, join);
         if (twos)
             FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
                 const vec now = along[v];
@@ -236,17 +257,31 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
     return marked;
 }
 
-static int slide(const struct slide_strip *t, int numbers)
+#if FC_BITS < 32
+FC_INLINE void slide_wild(const struct slide_strip *t) { (void)t; }
+#else
+/* What may not be a number is compared. */
+FC_SMALL void slide_wild(const struct slide_strip *t)
 {
-    switch (t->p->reduction | (numbers ? WINDOW_NUMBERS : 0)) {
-#if FC_BITS >= 32
-    case FC_MAXIMUM: return slide_down(t, FC_MAXIMUM);
-    case FC_MINIMUM: return slide_down(t, FC_MINIMUM);
-    case FC_SUM | WINDOW_NUMBERS: return slide_down(t, FC_SUM);
+    if (t->p->reduction == FC_MAXIMUM)
+        slide_down(t, FC_MAXIMUM);
+    else
+        slide_down(t, FC_MINIMUM);
+}
 #endif
-    case FC_MAXIMUM | WINDOW_NUMBERS: return slide_down(t, FC_MAXIMUM | WINDOW_NUMBERS);
-    default: return slide_down(t, FC_MINIMUM | WINDOW_NUMBERS);
+
+static void slide(const struct slide_strip *t)
+{
+    int marked = 0;
+    switch (t->p->reduction) {
+    case FC_MAXIMUM: marked = slide_down(t, FC_MAXIMUM | WINDOW_NUMBERS); break;
+    case FC_MINIMUM: marked = slide_down(t, FC_MINIMUM | WINDOW_NUMBERS); break;
+#if FC_BITS >= 32
+    default: slide_down(t, FC_SUM);
+#endif
     }
+    if (marked)
+        slide_wild(t);
 }
 
 static size_t filter_slide_scratch(const void *params)
@@ -260,7 +295,7 @@ static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
 {
     const struct fc_filter2d *const p = params;
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = filter_block(p, unit), next = filter_block(p, unit + 1);
         char *area = scratch;
         const ptrdiff_t head = filter_head(p, &b, p->out);
         const struct filter_rows rows = filter_rows(p, &b, SLIDE_STEP, head, &area);
@@ -271,10 +306,9 @@ static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
             const int inside = x >= rows.in.first && x < rows.in.end;
             const struct slide_strip strip = {
                 p, inside ? rows.inside : (const real **)rows.around,
-                x, b.y1 - b.y0, FC_MIN(n - x, step),
+                x, b.y1 - b.y0, FC_MIN(n - x, step), filter_later_strip(p, &b, &next, x, SLIDE_STEP),
                 (char *)p->out + (at + x) * (ptrdiff_t)dtype_size(p->out_dtype), joined};
-            if (slide(&strip, 1))
-                slide(&strip, 0);
+            slide(&strip);
         }
     }
     filter_put_end();

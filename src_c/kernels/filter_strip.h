@@ -26,7 +26,17 @@ struct filter_taps {
     ptrdiff_t phases, phase; /* phase: elements from one to the next */
     real scale, delta;
     int stream; /* are results written past the caches? */
+    ptrdiff_t ahead; /* elements from a row to the one that is fetched for later, or 0 */
 };
+
+/* Fetch what the tiles below one see, as they go: many lines at once would be waited for. */
+FC_INLINE void filter_rows_ahead(const real *const *row, ptrdiff_t x, const struct filter_taps *t,
+                                 const int rows, const int nv)
+{
+    for (int i = 0; t->ahead && i < rows; i++)
+        FC_UNROLL for (int v = 0; v < nv; v++)
+            FC_PREFETCH(row[i] + x + t->ahead + v * LANES);
+}
 
 /* Add a tap of an input row to the output rows [from, to) of a tile: weight of the first output
  * row. */
@@ -151,6 +161,7 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
             for (ptrdiff_t i = 0; i < kh; i++)
                 filter_taps_flat(acc[0], row[i] + x, t->weight + i * kw, kw, t->step);
         } else {
+            filter_rows_ahead(row + kh - 1, x, t, rows, nv);
             /* Only the output rows whose window holds an input row take part in it. */
             FC_UNROLL for (int i = 0; i < rows - 1; i++)
                 filter_row(acc, row[i] + x, t, i, kw, unrolled, 0, i + 1, nv);
@@ -376,6 +387,14 @@ FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d 
     return r;
 }
 
+/* Elements from a row of the image to the one that tiles of `step` rows fetch for later, or 0 where
+ * they read lines of the ring, or are one row: whole lines are fetched then. */
+FC_INLINE ptrdiff_t filter_strip_ahead(const struct fc_filter2d *p, const struct filter_strip_rows *r,
+                                       int step)
+{
+    return step > 1 && r->in.first < r->in.end ? step * p->w * p->c : 0;
+}
+
 /* The lines that `step` output rows from y on see. Of separable kernels, kh weights down the rows,
  * then kw along them, the ring holds lines that are correlated along the row already. */
 FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
@@ -396,7 +415,7 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
         if (s.piece)
             filter_fetch_phases(p, s, source, b, at, r->piece);
         else
-            image = filter_fetch_around(p, source, b, at, r->in, 1);
+            image = filter_fetch_around(p, source, b, at, r->in, !filter_strip_ahead(p, r, step));
         r->found[r->fetched % s.slots] = image;
         if (separable) {
             const real *source_line = source;
@@ -423,10 +442,11 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
     const struct filter_strip s = rows.s;
     struct filter_taps taps = {
         p->kernel, p->kh, separable ? 1 : p->kw, p->c, separable ? 1 : s.phases, s.phase,
-        (real)p->scale, (real)p->delta, filter_streams(p)};
+        (real)p->scale, (real)p->delta, filter_streams(p), 0};
     int step;
     for (ptrdiff_t y = b->y0; y < b->y1; y += step) {
         step = filter_tile_rows(p, &taps, b->y1 - y);
+        taps.ahead = filter_strip_ahead(p, &rows, step);
         const struct filter_lines from = filter_strip_seen(p, b, &rows, y, step, separable);
         for (ptrdiff_t m = 0; m < p->m; m++) {
             const ptrdiff_t at = ((b->plane * p->m + m) * p->oh + y) * p->ow + b->x0;

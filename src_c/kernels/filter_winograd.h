@@ -142,7 +142,7 @@ struct down_work {
 };
 
 /* Outputs of a tile from row y on that are not finite become direct sums. */
-static void down_direct(const struct down_work *w, struct filter_taps taps, ptrdiff_t y)
+FC_SMALL void down_direct(const struct down_work *w, struct filter_taps taps, ptrdiff_t y)
 {
     const struct fc_filter2d *const p = w->p;
     real *const direct = w->out + DOWN_ROWS * w->s.out;

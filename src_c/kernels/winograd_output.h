@@ -65,7 +65,7 @@ static void winograd_direct_tile(const struct winograd_unit *u, const struct win
 }
 
 /* Compute the tiles again that are not safe in one of the output channels [k, k + kept). */
-static void winograd_repair(const struct winograd_unit *u, const real *unsafe, vec bias, ptrdiff_t k,
+FC_SMALL void winograd_repair(const struct winograd_unit *u, const real *unsafe, vec bias, ptrdiff_t k,
                             ptrdiff_t kept, const int side)
 {
     const struct winograd_block *const b = &u->block;
