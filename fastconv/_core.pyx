@@ -229,11 +229,14 @@ cdef class Task:
 
 
 cdef class Conv2d(Task):
-    cdef fc_conv2d sizes
+    cdef fc_conv_integer sizes
 
-    def __cinit__(self, str isa, int bits, str algorithm, dict sizes):
-        (<conv2d_sizes *>&self.sizes)[0] = sizes
-        self.params = &self.sizes
+    def __cinit__(self, str isa, int bits, str algorithm, dict sizes, tuple signs=(0, 0, 0, 0, 0)):
+        # The signs are of integers: flip, x_zero, weights_zero, zero and result of the struct.
+        cdef fc_conv_integer *s = &self.sizes
+        (<conv2d_sizes *>&s.conv)[0] = sizes
+        s.flip, s.x_zero, s.weights_zero, s.zero, s.result = signs
+        self.params = s
         self.find(isa, bits, algorithm)
 
     @property
@@ -248,7 +251,7 @@ cdef class Conv2d(Task):
         return self.entry.packed(self.params)
 
     def pack(self, const unsigned char[::1] weight, unsigned char[::1] packed):
-        cdef fc_conv2d params = self.sizes
+        cdef fc_conv2d params = self.sizes.conv
         params.weight = &weight[0]
         with nogil:
             self.entry.pack(&params, &packed[0])
@@ -256,7 +259,8 @@ cdef class Conv2d(Task):
     def __call__(self, const unsigned char[::1] x, const unsigned char[::1] packed,
                  const unsigned char[::1] bias, const unsigned char[::1] residual,
                  unsigned char[::1] out, int threads):
-        cdef fc_conv2d params = self.sizes
+        cdef fc_conv_integer sizes = self.sizes
+        cdef fc_conv2d *params = &sizes.conv
         params.x = &x[0]
         params.weight = &packed[0]
         params.bias = NULL
@@ -266,39 +270,17 @@ cdef class Conv2d(Task):
         if residual is not None:
             params.residual = &residual[0]
         params.out = &out[0]
-        self.run(&params, threads)
+        self.run(params, threads)
 
     def gradient(self, const unsigned char[::1] x, const unsigned char[::1] dy,
                  unsigned char[::1] out, int threads):
         """For algorithms without weights; x or dy may be None where it is not read."""
-        cdef fc_conv2d params = self.sizes
+        cdef fc_conv2d params = self.sizes.conv
         if x is not None:
             params.x = &x[0]
         if dy is not None:
             params.dy = &dy[0]
         params.out = &out[0]
-        self.run(&params, threads)
-
-
-cdef class ConvInteger(Task):
-    cdef fc_conv_integer sizes
-
-    def __cinit__(self, str isa, str algorithm, dict sizes):
-        (<conv2d_sizes *>&self.sizes.conv)[0] = sizes
-        self.params = &self.sizes
-        self.find(isa, 8, algorithm)
-
-    def __call__(self, const unsigned char[::1] x, const unsigned char[::1] packed,
-                 const unsigned char[::1] channels, unsigned char[::1] out, tuple signs, int threads):
-        # The signs: flip, x_zero, weights_zero, zero, result of the struct, and low and high.
-        cdef fc_conv_integer params = self.sizes
-        cdef conv2d_sizes *sizes = <conv2d_sizes *>&params.conv
-        params.conv.x, params.conv.weight, params.conv.bias = &x[0], &packed[0], &channels[0]
-        params.conv.out = &out[0]
-        (
-            params.flip, params.x_zero, params.weights_zero, params.zero, params.result,
-            sizes.low, sizes.high,
-        ) = signs
         self.run(&params, threads)
 
 
@@ -355,9 +337,9 @@ cdef class Conv2dCall:
     """
 
     cdef Conv2d task
-    cdef tuple shapes
+    cdef tuple shapes, dtypes
     cdef Form x, weight, out
-    cdef object dtype, packed, bias, empty, ndarray
+    cdef object packed, bias, empty, ndarray
     cdef const void *packed_weight
     cdef const void *bias_data
     cdef Py_ssize_t out_bytes
@@ -365,17 +347,19 @@ cdef class Conv2dCall:
     cdef readonly str isa
     cdef readonly double seconds
 
-    def __init__(self, Conv2d task, int threads, str isa, double seconds, dtype, tuple shapes,
-                 const unsigned char[::1] packed, const unsigned char[::1] bias):
+    def __init__(self, Conv2d task, int threads, str isa, double seconds, tuple shapes,
+                 tuple dtypes, const unsigned char[::1] packed, const unsigned char[::1] bias):
+        # shapes and dtypes: of x, the weights and the result
         self.task, self.threads, self.isa, self.seconds = task, threads, isa, seconds
         from numpy import empty, ndarray
 
         self.empty, self.ndarray = empty, ndarray
-        self.dtype, self.shapes, self.packed, self.bias = dtype, shapes, packed, bias
+        self.shapes, self.dtypes, self.packed, self.bias = shapes, dtypes, packed, bias
         self.x, self.weight, self.out = (
-            form_of(shapes[0], dtype), form_of(shapes[1], dtype), form_of(shapes[2], dtype)
+            form_of(shapes[0], dtypes[0]), form_of(shapes[1], dtypes[1]),
+            form_of(shapes[2], dtypes[2]),
         )
-        self.out_bytes = dtype.itemsize
+        self.out_bytes = dtypes[2].itemsize
         for size in shapes[2]:
             self.out_bytes *= size
         self.packed_weight = &packed[0] if packed is not None else NULL
@@ -386,10 +370,10 @@ cdef class Conv2dCall:
         # Winograd's transforms are not for all weights (_conv_plan.py).
         if self.task.algorithm.startswith("winograd"):
             return None
-        if self.task.packed_size * self.dtype.itemsize > PACKED_DOUBLES * sizeof(double):
+        if self.task.packed_size * self.dtypes[1].itemsize > PACKED_DOUBLES * sizeof(double):
             return None
         return Conv2dCall(
-            self.task, self.threads, self.isa, self.seconds, self.dtype, self.shapes,
+            self.task, self.threads, self.isa, self.seconds, self.shapes, self.dtypes,
             None, self.bias,
         )
 
@@ -397,7 +381,8 @@ cdef class Conv2dCall:
         # Gives the result, or None; packs `weight` where it has no packed ones.
         cdef Py_buffer views[3]
         cdef double packed[PACKED_DOUBLES]  # aligned for either type
-        cdef fc_conv2d params = self.task.sizes
+        cdef fc_conv_integer sizes = self.task.sizes
+        cdef fc_conv2d *params = &sizes.conv
         cdef int i, taken = 0
         # A subclass may mean something else by its memory.
         if type(x) is not self.ndarray:
@@ -405,7 +390,7 @@ cdef class Conv2dCall:
         if out is None:
             if self.out_bytes >= RESULT_BYTES:
                 return None
-            out = self.empty(self.shapes[2], self.dtype)
+            out = self.empty(self.shapes[2], self.dtypes[2])
         elif type(out) is not self.ndarray:
             return None
         try:
@@ -425,11 +410,11 @@ cdef class Conv2dCall:
                 if overlap(&views[2], &views[1]):
                     return None
                 params.weight = views[2].buf
-                self.task.entry.pack(&params, packed)
+                self.task.entry.pack(params, packed)
                 params.weight = packed
             params.x, params.out, params.bias = views[0].buf, views[1].buf, self.bias_data
             params.residual = NULL
-            self.task.run(&params, self.threads)
+            self.task.run(params, self.threads)
         finally:
             for i in range(taken):
                 PyBuffer_Release(&views[i])

@@ -326,14 +326,14 @@ def conv_integer_seconds(geometry):
     return conv2d_flops(geometry) / FLOPS / INTEGER_SPEED
 
 
-def conv_integer(geometry, threads):
+def conv_integer(geometry, signs, threads):
     """The task of a convolution of bytes, and on how many threads."""
     threads = share(threads, conv_integer_seconds(geometry))
-    return _conv_integer(geometry, _config.isa(), VNNI, threads), threads
+    return _conv_integer(geometry, signs, _config.isa(), VNNI, threads), threads
 
 
 @lru_cache(CACHED_PLANS)
-def _conv_integer(g, isa, vnni, threads):
+def _conv_integer(g, signs, isa, vnni, threads):
     if is_product(g):
         g = flat(g)
     algorithm = "integer_vnni" if vnni and isa == "avx512" else "integer"
@@ -352,4 +352,4 @@ def _conv_integer(g, isa, vnni, threads):
         "n": g.n, "groups": g.groups, "c": g.c, "k": g.k, "block_rows": rows, "block_cols": cols,
         "block_c": g.c, "block_k": g.k, "nhwc": g.layout == "NHWC", "parts": 1, "stream": False,
     }  # fmt: skip
-    return _core.ConvInteger(isa, algorithm, sizes)
+    return _core.Conv2d(isa, g.bits, algorithm, sizes, signs)
