@@ -323,10 +323,20 @@ cdef bint overlap(const Py_buffer *a, const Py_buffer *b) noexcept:
     return <char *>a.buf < <char *>b.buf + b.len and <char *>b.buf < <char *>a.buf + a.len
 
 
-# Weights that Conv2dCall packs for each call, and results that such calls allocate.
+cdef object allocator(tuple shape, dtype):
+    """What gives memory to such results: NumPy alone for all but large ones."""
+    from numpy import empty
+
+    from fastconv import _arrays
+    cdef Py_ssize_t size = dtype.itemsize
+    for n in shape:
+        size *= n
+    return empty if size < <Py_ssize_t>_arrays.ALIGNED_BYTES else _arrays.empty
+
+
+# Weights that Conv2dCall packs for each call.
 cdef enum:
     PACKED_DOUBLES = 1024
-    RESULT_BYTES = 1024 * 1024
 
 
 cdef class Conv2dCall:
@@ -342,7 +352,6 @@ cdef class Conv2dCall:
     cdef object packed, bias, empty, ndarray
     cdef const void *packed_weight
     cdef const void *bias_data
-    cdef Py_ssize_t out_bytes
     cdef readonly int threads
     cdef readonly str isa
     cdef readonly double seconds
@@ -351,17 +360,14 @@ cdef class Conv2dCall:
                  tuple dtypes, const unsigned char[::1] packed, const unsigned char[::1] bias):
         # shapes and dtypes: of x, the weights and the result
         self.task, self.threads, self.isa, self.seconds = task, threads, isa, seconds
-        from numpy import empty, ndarray
+        from numpy import ndarray
 
-        self.empty, self.ndarray = empty, ndarray
+        self.empty, self.ndarray = allocator(shapes[2], dtypes[2]), ndarray
         self.shapes, self.dtypes, self.packed, self.bias = shapes, dtypes, packed, bias
         self.x, self.weight, self.out = (
             form_of(shapes[0], dtypes[0]), form_of(shapes[1], dtypes[1]),
             form_of(shapes[2], dtypes[2]),
         )
-        self.out_bytes = dtypes[2].itemsize
-        for size in shapes[2]:
-            self.out_bytes *= size
         self.packed_weight = &packed[0] if packed is not None else NULL
         self.bias_data = &bias[0] if bias is not None else NULL
 
@@ -388,8 +394,6 @@ cdef class Conv2dCall:
         if type(x) is not self.ndarray:
             return None
         if out is None:
-            if self.out_bytes >= RESULT_BYTES:
-                return None
             out = self.empty(self.shapes[2], self.dtypes[2])
         elif type(out) is not self.ndarray:
             return None
@@ -476,7 +480,6 @@ cdef class PlannedCall:
     cdef tuple options  # all that the call was planned for but arrays
     cdef object dtype, kernel, empty, ndarray
     cdef const void *kernel_data
-    cdef Py_ssize_t out_bytes
     cdef readonly int threads
     cdef readonly bint shared  # between as many threads as calls use when they are not told
     cdef int count  # of results
@@ -486,16 +489,14 @@ cdef class PlannedCall:
     def __init__(self, Task task, int threads, bint shared, tuple image_shape, image_dtype,
                  tuple shape, dtype, const unsigned char[::1] kernel, places, tuple options):
         # places: which of the results a call may have its one is, or a tuple of what its several are
-        from numpy import empty, ndarray
+        from numpy import ndarray
 
-        self.empty, self.ndarray = empty, ndarray
+        self.empty, self.ndarray = allocator(shape, dtype), ndarray
         self.task, self.shape, self.dtype, self.kernel = task, shape, dtype, kernel
         self.image, self.out = form_of(image_shape, image_dtype), form_of(shape, dtype)
         self.options = options
         self.kernel_data = &kernel[0] if kernel is not None else NULL
-        self.threads, self.shared, self.out_bytes = threads, shared, dtype.itemsize
-        for size in shape:
-            self.out_bytes *= size
+        self.threads, self.shared = threads, shared
         self.several = type(places) is tuple
         for place in places if self.several else (places,):
             self.places[self.count] = place
@@ -521,7 +522,7 @@ cdef class PlannedCall:
                 results[i] = NULL
             for i in range(self.count):
                 result = out if made is None or out is None else out[i]
-                if result is None and self.out_bytes < RESULT_BYTES:
+                if result is None:
                     result = self.empty(self.shape, self.dtype)
                 elif type(result) is not self.ndarray:
                     return None

@@ -720,6 +720,13 @@ def test_a_call_worth_sharing_is_planned_for_the_threads_there_are(monkeypatch):
     assert call.threads == 1 and not call.shared
 
 
+def test_a_call_whose_result_is_large_is_planned_once(monkeypatch):
+    image = np.random.default_rng(12).random((600, 500)).astype(np.float32)
+    first = filters.median(image)
+    monkeypatch.setattr(_calls, "keep", None)
+    assert_array_equal(filters.median(image), first)
+
+
 def test_box_means_close_to_ties():
     """Sums beyond 2**23: their quotients in float32 may be ties that the means are not."""
     for total, mean in ((13145783, 201), (13211347, 201)):
