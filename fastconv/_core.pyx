@@ -610,12 +610,14 @@ cdef class Pool(Task):
         return self.run(&params, threads)
 
 
-def isa_names():
-    """The instruction sets that this processor runs, best first."""
-    names = []
-    while fc_isa_name(len(names)) != NULL:
-        names.append(fc_isa_name(len(names)).decode())
-    return tuple(names)
+def isas():
+    """The instruction sets that this processor runs, best first, and the floats of a vector."""
+    cdef const char *name = fc_isa_name(0)
+    cdef dict lanes = {}
+    while name != NULL:
+        lanes[name.decode()] = fc_find_kernels(name, 32).lanes
+        name = fc_isa_name(<int>len(lanes))
+    return lanes
 
 
 def openmp_max_threads():

@@ -316,8 +316,7 @@ def activation_sizes(activation):
 
 def joined_groups(geometry):
     """How many groups are computed as one, whose other weights are 0: to fill a vector."""
-    lanes = {"avx512": 16, "avx2": 8, "neon": 4}.get(_config.isa(), 1)
-    most = max(1, min(geometry.groups, lanes // geometry.k))
+    most = max(1, min(geometry.groups, _core.isas()[_config.isa()] // geometry.k))
     return next(n for n in range(most, 0, -1) if geometry.groups % n == 0)
 
 
