@@ -701,6 +701,11 @@ def test_a_small_call_that_was_good_makes_no_bad_one_good():
     filters.filter2d(image[None], kernel, channel_axis=-1)
     with pytest.raises(TypeError, match=r"channel_axis is -1\.0, expected an integer"):
         filters.filter2d(image[None], kernel, channel_axis=-1.0)
+    filters.gaussian(image, (1, 1), truncate=1)
+    with pytest.raises(TypeError, match="sigma is True, expected a number"):
+        filters.gaussian(image, (True, 1), truncate=1)
+    with pytest.raises(TypeError, match="truncate is True, expected a number"):
+        filters.gaussian(image, (1, 1), truncate=True)
 
 
 def test_a_call_worth_sharing_is_planned_for_the_threads_there_are(monkeypatch):
