@@ -323,17 +323,6 @@ cdef bint overlap(const Py_buffer *a, const Py_buffer *b) noexcept:
     return <char *>a.buf < <char *>b.buf + b.len and <char *>b.buf < <char *>a.buf + a.len
 
 
-cdef object allocator(tuple shape, dtype):
-    """What gives memory to such results: NumPy alone for all but large ones."""
-    from numpy import empty
-
-    from fastconv import _arrays
-    cdef Py_ssize_t size = dtype.itemsize
-    for n in shape:
-        size *= n
-    return empty if size < <Py_ssize_t>_arrays.ALIGNED_BYTES else _arrays.empty
-
-
 # Weights that Conv2dCall packs for each call.
 cdef enum:
     PACKED_DOUBLES = 1024
@@ -361,6 +350,8 @@ cdef class Conv2dCall:
         # shapes and dtypes: of x, the weights and the result
         self.task, self.threads, self.isa, self.seconds = task, threads, isa, seconds
         from numpy import ndarray
+
+        from fastconv._arrays import allocator
 
         self.empty, self.ndarray = allocator(shapes[2], dtypes[2]), ndarray
         self.shapes, self.dtypes, self.packed, self.bias = shapes, dtypes, packed, bias
@@ -490,6 +481,8 @@ cdef class PlannedCall:
                  tuple shape, dtype, const unsigned char[::1] kernel, places, tuple options):
         # places: which of the results a call may have its one is, or a tuple of what its several are
         from numpy import ndarray
+
+        from fastconv._arrays import allocator
 
         self.empty, self.ndarray = allocator(shape, dtype), ndarray
         self.task, self.shape, self.dtype, self.kernel = task, shape, dtype, kernel
