@@ -58,6 +58,8 @@ INTEGER_TERMS = {"integer": 2, "integer_vnni": 4}
 INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 28, 1024, 3
 # Does this processor multiply bytes? avx512's variant has kernels for it.
 VNNI = _core.has_vnni()
+# Floats of a vector, by instruction set: asked for once, because the processor answers slowly.
+LANES = _core.isas()
 # What only the caller knows to speak against Winograd's transforms.
 ASKED_DIRECT = 'algorithm="direct" was asked for'
 WILD_WEIGHTS = "the weights are so large (or NaN) that its transforms could overflow"
@@ -316,7 +318,7 @@ def activation_sizes(activation):
 
 def joined_groups(geometry):
     """How many groups are computed as one, whose other weights are 0: to fill a vector."""
-    most = max(1, min(geometry.groups, _core.isas()[_config.isa()] // geometry.k))
+    most = max(1, min(geometry.groups, LANES[_config.isa()] // geometry.k))
     return next(n for n in range(most, 0, -1) if geometry.groups % n == 0)
 
 
