@@ -15,7 +15,10 @@ from . import BenchError
 # What a row's description leaves out.
 _USUAL = {"stride": 1, "dilation": 1, "groups": 1}
 _FIRST = "NCW", "NCHW", "NCDHW"  # layouts with channels first
-_UNSAID = "padding", "truncate", "dx", "dy", "channel_axis"
+_UNSAID = (
+    "padding", "truncate", "dx", "dy", "channel_axis",
+    "x_scale", "x_zero_point", "weight_scale", "weight_zero_point", "y_scale", "y_zero_point",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class Case:
         return self.operation in ("conv1d", "conv2d", "conv3d")
 
     @property
+    def is_quantized(self):
+        """Whether this is a layer of 8-bit integers."""
+        return self.operation in ("conv_integer", "conv_quantized")
+
+    @property
     def is_plane(self):
         """Whether this convolves one channel with one kernel: a filter with zeros around."""
         return self.operation == "conv2d" and {*self.shape[:2], *self.kernel[:2]} == {1}
@@ -110,6 +118,17 @@ def _conv(name, samples, channels, height, width, kernels, size, stride=1, group
         {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups,
          "layout": layout},
     )
+
+
+def _quantized(name, *layer, operation="conv_quantized", layout="NCHW"):
+    """A layer of uint8 by int8, to uint8 or to the sums themselves."""
+    name = f"int8_{name}{'_nhwc' * (layout == 'NHWC')}"
+    case = _conv(name, *layer, group="conv_int8", layout=layout, dtype="uint8")
+    numbers = {"x_zero_point": 128, "weight_zero_point": 0}
+    if operation == "conv_quantized":  # results use the whole range, and a few saturate
+        scale = 45 * math.sqrt(math.prod(case.kernel[1:]))
+        numbers |= {"x_scale": 1.0, "weight_scale": 1.0, "y_scale": scale, "y_zero_point": 128}
+    return replace(case, operation=operation, unit="GOP/s", arguments=case.arguments | numbers)
 
 
 def _grid(name, shape, kernels, size, stride=1, padding=0):
@@ -217,6 +236,21 @@ CASES = (
     _more("dw3x3_nhwc",      1, 144,  56,  56,  144, 3, 1, 144, layout="NHWC"),
     _more("r50_2_3x3_f64",   1,  64,  56,  56,   64, 3, dtype="float64"),
     _more("r50_2_1x1_f64",   1,  64,  56,  56,  256, 1, dtype="float64"),
+    *(_quantized(*layer, layout=layout)
+      for layer in (
+          ("gray5x5", 1,   1, 512, 512,  16, 5),
+          ("conv1",   1,   3, 224, 224,  64, 7, 2),
+          ("2_3x3",   1,  64,  56,  56,  64, 3),
+          ("3_3x3",   1, 128,  28,  28, 128, 3),
+          ("4_3x3",   1, 256,  14,  14, 256, 3),
+          ("5_3x3",   1, 512,   7,   7, 512, 3),
+          ("3_3x3s2", 1, 128,  56,  56, 128, 3, 2),
+          ("2_1x1",   1,  64,  56,  56, 256, 1),
+          ("2_1x1_down", 1, 256, 56, 56, 64, 1),
+          ("dw3x3",   1, 144,  56,  56, 144, 3, 1, 144),
+      )
+      for layout in ("NCHW", "NHWC")),
+    _quantized("2_3x3_sums", 1, 64, 56, 56, 64, 3, operation="conv_integer"),
     _grid("audio_1024s512", (1, 1, 160000), 64, 1024, 512),
     *(_grid(f"series_{k}", (32, 64, 1000), 64, k, padding=k // 2) for k in (3, 5, 7)),
     _grid("video_3x3x3", (1, 16, 16, 112, 112), 16, 3, padding=1),

@@ -71,6 +71,11 @@ def empty(shape, dtype):
     return memory[start : start + size].view(dtype).reshape(shape)
 
 
+def allocator(shape, dtype):
+    """What makes such arrays: `empty`, or for all but large ones NumPy alone, which is faster."""
+    return np.empty if math.prod(shape) * dtype.itemsize < ALIGNED_BYTES else empty
+
+
 # Memory that a plain call's packed weights left for the next: fresh pages cost more than packing.
 _buffers = []
 BUFFER_BYTES = 16 * 2**20  # the most that is kept, for the life of the process

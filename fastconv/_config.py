@@ -21,7 +21,7 @@ def available_isas():
     >>> available_isas()[-1]
     'scalar'
     """
-    return _core.isa_names()
+    return tuple(_core.isas())
 
 
 def isa():

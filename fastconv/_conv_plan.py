@@ -71,11 +71,8 @@ class ConvPlan:
 
     def __call__(self, x, out=None, threads=None, residual=None):
         """Convolve a batch of the plan's layout and of the weights' dtype; as `conv2d`."""
-        call = self._call
-        if call is not None and residual is None and self._is_ready(call, threads):
-            result = call(x, out, None)
-            if result is not None:
-                return result
+        if residual is None and (result := self._ready_result(x, out, threads)) is not None:
+            return result
         function = self._function
         x, geometry, residual, threads = self._checked_call(x, threads, residual)
         result, finish = _arrays.writable(
@@ -85,10 +82,8 @@ class ConvPlan:
             task, threads = self.planned(geometry, threads)
             packed, bias = self.compute(task, x, residual, result, threads)
             if residual is None:
-                self._call = _core.Conv2dCall(
-                    task, threads, _config.isa(), _plan.conv2d_seconds(geometry), x.dtype,
-                    (x.shape, self._weight.shape, geometry.shape), packed, bias,
-                )  # fmt: skip
+                seconds = _plan.conv2d_seconds(geometry)
+                self._keep(task, threads, seconds, x, result, packed, bias)
         return finish()
 
     def planned(self, geometry, threads):
@@ -108,16 +103,27 @@ class ConvPlan:
         task(_arrays.as_bytes(x), packed, bias, residual, _arrays.as_bytes(result), threads)
         return packed, bias
 
-    @staticmethod
-    def _is_ready(call, threads):
-        """Is a planned call one for these threads, and for the instruction set in use?"""
+    def _ready_result(self, x, out, threads):
+        """The result, if the call is like the last one: as many threads, and the same variant."""
+        call = self._call
+        if call is None:
+            return None
         if threads is None and call.seconds <= _plan.SHARED_SECONDS:
             threads = 1
         elif threads is None:
             threads = _plan.share(threads, call.seconds)
         elif type(threads) is not int:  # 1.0 is equal to 1, and no number of threads
-            return False
-        return call.threads == threads and call.isa is _config.selected_isa
+            return None
+        if call.threads != threads or call.isa is not _config.selected_isa:
+            return None
+        return call(x, out, None)
+
+    def _keep(self, task, threads, seconds, x, result, packed, bias):
+        """Let the next call be like this one."""
+        self._call = _core.Conv2dCall(
+            task, threads, _config.isa(), seconds, (x.shape, self._weight.shape, result.shape),
+            (x.dtype, self._weight.dtype, result.dtype), packed, bias,
+        )  # fmt: skip
 
     def __getstate__(self):
         """Pickled, it packs its weights and plans its calls anew."""

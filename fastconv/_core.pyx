@@ -229,11 +229,14 @@ cdef class Task:
 
 
 cdef class Conv2d(Task):
-    cdef fc_conv2d sizes
+    cdef fc_conv_integer sizes
 
-    def __cinit__(self, str isa, int bits, str algorithm, dict sizes):
-        (<conv2d_sizes *>&self.sizes)[0] = sizes
-        self.params = &self.sizes
+    def __cinit__(self, str isa, int bits, str algorithm, dict sizes, tuple signs=(0, 0, 0, 0, 0)):
+        # The signs are of integers: flip, x_zero, weights_zero, zero and result of the struct.
+        cdef fc_conv_integer *s = &self.sizes
+        (<conv2d_sizes *>&s.conv)[0] = sizes
+        s.flip, s.x_zero, s.weights_zero, s.zero, s.result = signs
+        self.params = s
         self.find(isa, bits, algorithm)
 
     @property
@@ -248,7 +251,7 @@ cdef class Conv2d(Task):
         return self.entry.packed(self.params)
 
     def pack(self, const unsigned char[::1] weight, unsigned char[::1] packed):
-        cdef fc_conv2d params = self.sizes
+        cdef fc_conv2d params = self.sizes.conv
         params.weight = &weight[0]
         with nogil:
             self.entry.pack(&params, &packed[0])
@@ -256,7 +259,8 @@ cdef class Conv2d(Task):
     def __call__(self, const unsigned char[::1] x, const unsigned char[::1] packed,
                  const unsigned char[::1] bias, const unsigned char[::1] residual,
                  unsigned char[::1] out, int threads):
-        cdef fc_conv2d params = self.sizes
+        cdef fc_conv_integer sizes = self.sizes
+        cdef fc_conv2d *params = &sizes.conv
         params.x = &x[0]
         params.weight = &packed[0]
         params.bias = NULL
@@ -266,39 +270,17 @@ cdef class Conv2d(Task):
         if residual is not None:
             params.residual = &residual[0]
         params.out = &out[0]
-        self.run(&params, threads)
+        self.run(params, threads)
 
     def gradient(self, const unsigned char[::1] x, const unsigned char[::1] dy,
                  unsigned char[::1] out, int threads):
         """For algorithms without weights; x or dy may be None where it is not read."""
-        cdef fc_conv2d params = self.sizes
+        cdef fc_conv2d params = self.sizes.conv
         if x is not None:
             params.x = &x[0]
         if dy is not None:
             params.dy = &dy[0]
         params.out = &out[0]
-        self.run(&params, threads)
-
-
-cdef class ConvInteger(Task):
-    cdef fc_conv_integer sizes
-
-    def __cinit__(self, str isa, str algorithm, dict sizes):
-        (<conv2d_sizes *>&self.sizes.conv)[0] = sizes
-        self.params = &self.sizes
-        self.find(isa, 8, algorithm)
-
-    def __call__(self, const unsigned char[::1] x, const unsigned char[::1] packed,
-                 const unsigned char[::1] channels, unsigned char[::1] out, tuple signs, int threads):
-        # The signs: flip, x_zero, weights_zero, zero, result of the struct, and low and high.
-        cdef fc_conv_integer params = self.sizes
-        cdef conv2d_sizes *sizes = <conv2d_sizes *>&params.conv
-        params.conv.x, params.conv.weight, params.conv.bias = &x[0], &packed[0], &channels[0]
-        params.conv.out = &out[0]
-        (
-            params.flip, params.x_zero, params.weights_zero, params.zero, params.result,
-            sizes.low, sizes.high,
-        ) = signs
         self.run(&params, threads)
 
 
@@ -341,10 +323,9 @@ cdef bint overlap(const Py_buffer *a, const Py_buffer *b) noexcept:
     return <char *>a.buf < <char *>b.buf + b.len and <char *>b.buf < <char *>a.buf + a.len
 
 
-# Weights that Conv2dCall packs for each call, and results that such calls allocate.
+# Weights that Conv2dCall packs for each call.
 cdef enum:
     PACKED_DOUBLES = 1024
-    RESULT_BYTES = 1024 * 1024
 
 
 cdef class Conv2dCall:
@@ -355,29 +336,29 @@ cdef class Conv2dCall:
     """
 
     cdef Conv2d task
-    cdef tuple shapes
+    cdef tuple shapes, dtypes
     cdef Form x, weight, out
-    cdef object dtype, packed, bias, empty, ndarray
+    cdef object packed, bias, empty, ndarray
     cdef const void *packed_weight
     cdef const void *bias_data
-    cdef Py_ssize_t out_bytes
     cdef readonly int threads
     cdef readonly str isa
     cdef readonly double seconds
 
-    def __init__(self, Conv2d task, int threads, str isa, double seconds, dtype, tuple shapes,
-                 const unsigned char[::1] packed, const unsigned char[::1] bias):
+    def __init__(self, Conv2d task, int threads, str isa, double seconds, tuple shapes,
+                 tuple dtypes, const unsigned char[::1] packed, const unsigned char[::1] bias):
+        # shapes and dtypes: of x, the weights and the result
         self.task, self.threads, self.isa, self.seconds = task, threads, isa, seconds
-        from numpy import empty, ndarray
+        from numpy import ndarray
 
-        self.empty, self.ndarray = empty, ndarray
-        self.dtype, self.shapes, self.packed, self.bias = dtype, shapes, packed, bias
+        from fastconv._arrays import allocator
+
+        self.empty, self.ndarray = allocator(shapes[2], dtypes[2]), ndarray
+        self.shapes, self.dtypes, self.packed, self.bias = shapes, dtypes, packed, bias
         self.x, self.weight, self.out = (
-            form_of(shapes[0], dtype), form_of(shapes[1], dtype), form_of(shapes[2], dtype)
+            form_of(shapes[0], dtypes[0]), form_of(shapes[1], dtypes[1]),
+            form_of(shapes[2], dtypes[2]),
         )
-        self.out_bytes = dtype.itemsize
-        for size in shapes[2]:
-            self.out_bytes *= size
         self.packed_weight = &packed[0] if packed is not None else NULL
         self.bias_data = &bias[0] if bias is not None else NULL
 
@@ -386,10 +367,10 @@ cdef class Conv2dCall:
         # Winograd's transforms are not for all weights (_conv_plan.py).
         if self.task.algorithm.startswith("winograd"):
             return None
-        if self.task.packed_size * self.dtype.itemsize > PACKED_DOUBLES * sizeof(double):
+        if self.task.packed_size * self.dtypes[1].itemsize > PACKED_DOUBLES * sizeof(double):
             return None
         return Conv2dCall(
-            self.task, self.threads, self.isa, self.seconds, self.dtype, self.shapes,
+            self.task, self.threads, self.isa, self.seconds, self.shapes, self.dtypes,
             None, self.bias,
         )
 
@@ -397,15 +378,14 @@ cdef class Conv2dCall:
         # Gives the result, or None; packs `weight` where it has no packed ones.
         cdef Py_buffer views[3]
         cdef double packed[PACKED_DOUBLES]  # aligned for either type
-        cdef fc_conv2d params = self.task.sizes
+        cdef fc_conv_integer sizes = self.task.sizes
+        cdef fc_conv2d *params = &sizes.conv
         cdef int i, taken = 0
         # A subclass may mean something else by its memory.
         if type(x) is not self.ndarray:
             return None
         if out is None:
-            if self.out_bytes >= RESULT_BYTES:
-                return None
-            out = self.empty(self.shapes[2], self.dtype)
+            out = self.empty(self.shapes[2], self.dtypes[2])
         elif type(out) is not self.ndarray:
             return None
         try:
@@ -425,11 +405,11 @@ cdef class Conv2dCall:
                 if overlap(&views[2], &views[1]):
                     return None
                 params.weight = views[2].buf
-                self.task.entry.pack(&params, packed)
+                self.task.entry.pack(params, packed)
                 params.weight = packed
             params.x, params.out, params.bias = views[0].buf, views[1].buf, self.bias_data
             params.residual = NULL
-            self.task.run(&params, self.threads)
+            self.task.run(params, self.threads)
         finally:
             for i in range(taken):
                 PyBuffer_Release(&views[i])
@@ -491,7 +471,6 @@ cdef class PlannedCall:
     cdef tuple options  # all that the call was planned for but arrays
     cdef object dtype, kernel, empty, ndarray
     cdef const void *kernel_data
-    cdef Py_ssize_t out_bytes
     cdef readonly int threads
     cdef readonly bint shared  # between as many threads as calls use when they are not told
     cdef int count  # of results
@@ -501,16 +480,16 @@ cdef class PlannedCall:
     def __init__(self, Task task, int threads, bint shared, tuple image_shape, image_dtype,
                  tuple shape, dtype, const unsigned char[::1] kernel, places, tuple options):
         # places: which of the results a call may have its one is, or a tuple of what its several are
-        from numpy import empty, ndarray
+        from numpy import ndarray
 
-        self.empty, self.ndarray = empty, ndarray
+        from fastconv._arrays import allocator
+
+        self.empty, self.ndarray = allocator(shape, dtype), ndarray
         self.task, self.shape, self.dtype, self.kernel = task, shape, dtype, kernel
         self.image, self.out = form_of(image_shape, image_dtype), form_of(shape, dtype)
         self.options = options
         self.kernel_data = &kernel[0] if kernel is not None else NULL
-        self.threads, self.shared, self.out_bytes = threads, shared, dtype.itemsize
-        for size in shape:
-            self.out_bytes *= size
+        self.threads, self.shared = threads, shared
         self.several = type(places) is tuple
         for place in places if self.several else (places,):
             self.places[self.count] = place
@@ -536,7 +515,7 @@ cdef class PlannedCall:
                 results[i] = NULL
             for i in range(self.count):
                 result = out if made is None or out is None else out[i]
-                if result is None and self.out_bytes < RESULT_BYTES:
+                if result is None:
                     result = self.empty(self.shape, self.dtype)
                 elif type(result) is not self.ndarray:
                     return None
@@ -624,12 +603,14 @@ cdef class Pool(Task):
         return self.run(&params, threads)
 
 
-def isa_names():
-    """The instruction sets that this processor runs, best first."""
-    names = []
-    while fc_isa_name(len(names)) != NULL:
-        names.append(fc_isa_name(len(names)).decode())
-    return tuple(names)
+def isas():
+    """The instruction sets that this processor runs, best first, and the floats of a vector."""
+    cdef const char *name = fc_isa_name(0)
+    cdef dict lanes = {}
+    while name != NULL:
+        lanes[name.decode()] = fc_find_kernels(name, 32).lanes
+        name = fc_isa_name(<int>len(lanes))
+    return lanes
 
 
 def openmp_max_threads():

@@ -147,7 +147,7 @@ def _compute(plan, geometry, dy, result, threads):
     plan.compute(task, dy, None, result, threads)
 
 
-def by_weight(function, geometry, x, dy, result, threads, algorithm):
+def by_weight(geometry, x, dy, result, threads, algorithm):
     """The derivative by the weights; public calls refuse its memory before they write anything."""
     g = geometry
     task, parts, shared = _plan.weight_gradient(g, algorithm != "direct", threads)
@@ -163,7 +163,7 @@ def by_weight(function, geometry, x, dy, result, threads, algorithm):
         result[...] = total.swapaxes(1, 2)
     if task.algorithm == _plan.WINOGRAD_WEIGHT_GRADIENT and not np.isfinite(result).all():
         # The transforms take what is not finite, or overflows, to taps that do not see it.
-        by_weight(function, g, x, dy, result, threads, "direct")
+        by_weight(g, x, dy, result, threads, "direct")
 
 
 def by_bias(geometry, dy, result, threads):

@@ -1,5 +1,7 @@
 """TIFF through tifffile: 8- and 16-bit integers and floats, grey or RGB, with or without alpha."""
 
+import ctypes
+
 import numpy as np
 
 from fastconv import _pillow
@@ -56,6 +58,22 @@ def write(picture, file):
     photometric = "rgb" if picture.colours == 3 else "minisblack"
     tifffile.imwrite(file, np.ascontiguousarray(pixels), photometric=photometric, metadata=None,
                      software=False, iccprofile=picture.icc, **options)
+
+
+def silence():
+    """Tell Pillow's libtiff to write nothing to standard error, and say whether it can be told.
+
+    Its threads decode in parallel, so that the descriptor cannot be turned away around one call.
+    """
+    from PIL import Image
+
+    try:
+        library = ctypes.CDLL(Image.core.__file__)  # finds names of what it is linked with, too
+        for handler in ("TIFFSetErrorHandler", "TIFFSetWarningHandler"):
+            getattr(library, handler)(None)
+    except (AttributeError, OSError):  # libtiff is a part of it, without names: on Windows
+        return False
+    return True
 
 
 def _only_page(tiff):

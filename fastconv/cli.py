@@ -14,7 +14,7 @@ import warnings
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 
-from fastconv import _files, batch, get_num_threads, images, kernels, show_config
+from fastconv import _files, _tiff, batch, get_num_threads, images, kernels, show_config
 from fastconv._options import build_parsers
 from fastconv._progress import Line, clock, visible
 
@@ -159,11 +159,11 @@ def _end_if_running(code):
 
 
 def _prepare_readers(options):
-    _quiet_readers()
     # Pillow reads these when it is imported. Memory that is kept for the next image costs nothing
     # to touch again, and an image in one piece is lent to the filter instead of copied.
     os.environ.setdefault("PILLOW_BLOCKS_MAX", str(2 * (options.jobs or get_num_threads())))
     os.environ.setdefault("PILLOW_BLOCK_SIZE", "2047m")
+    _quiet_readers()
     from PIL import Image
 
     if options.max_pixels is not None:
@@ -173,12 +173,14 @@ def _prepare_readers(options):
 def _quiet_readers():
     images.require_readers()
     # Every problem is one line of ours, without warnings and logs of the readers in between.
-    with suppress(OSError):  # no file: a test's
-        if sys.stderr.fileno() == 2:  # where libtiff writes what it finds
-            sys.stderr = open(os.dup(2), "w", 1, errors="backslashreplace")  # noqa: SIM115
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     warnings.simplefilter("ignore")
     logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
+    if _tiff.silence():
+        return
+    with suppress(OSError):  # no file: a test's
+        if sys.stderr.fileno() == 2:  # what libtiff finds goes there, and so all that does
+            sys.stderr = open(os.dup(2), "w", 1, errors="backslashreplace")  # noqa: SIM115
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 class _Progress:

@@ -469,6 +469,6 @@ def _by_parameters(function, geometry, x, dy, dweight, dbias, threads, algorithm
     if not dy.size:
         return
     if dweight is not None:
-        _gradient.by_weight(function, geometry, x, dy, dweight, threads, algorithm)
+        _gradient.by_weight(geometry, x, dy, dweight, threads, algorithm)
     if dbias is not None:
         _gradient.by_bias(geometry, dy, dbias, threads)

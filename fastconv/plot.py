@@ -11,6 +11,7 @@ from fastconv import _arrays, _geometry
 from fastconv.nn.containers import Sequential
 from fastconv.nn.losses import checked_labels
 from fastconv.nn.module import FLOATS
+from fastconv.nn.runs import History
 
 __all__ = ["confusion", "feature_maps", "filters", "saliency", "training"]
 
@@ -96,6 +97,8 @@ def training(history):
     >>> training(nn.History(loss=[2.0, 1.0], accuracy=[0.5, 0.75])).axes[0].get_ylabel()
     'loss'
     """
+    if not isinstance(history, History):
+        raise TypeError(f"training: history is {_arrays.shown(history)}, expected a History")
     figure = _figure(9, 3.6)
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         epochs = np.arange(1, history.epochs + 1)

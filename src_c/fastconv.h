@@ -176,7 +176,8 @@ struct fc_kernels {
  * the end. */
 const char *fc_isa_name(int index);
 
-/* The table of a variant; NULL where there is none. */
+/* The table of a variant of one of those names. Whether this processor runs it is not asked again:
+ * in a virtual machine that takes as long as a small image. */
 const struct fc_kernels *fc_find_kernels(const char *isa, int bits);
 
 /* cpu.c */

@@ -77,8 +77,8 @@ def tasks(monkeypatch):
     planned = []
 
     def recorded(make):
-        def plan(isa, bits, algorithm, sizes):
-            task = make(isa, bits, algorithm, sizes)
+        def plan(isa, bits, algorithm, sizes, *signs):
+            task = make(isa, bits, algorithm, sizes, *signs)
             planned.append(Planned(algorithm, sizes, task.scratch_bytes))
             return task
 

@@ -6,10 +6,11 @@ import sys
 
 import numpy as np
 import pytest
-from helpers import CALLS, LANES, OPERATIONS, assert_same_bits, guarded, poisoned, run_python
+from helpers import LANES, assert_same_bits, guarded, poisoned, run_python
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import as_strided
+from operations import CALLS, OPERATIONS
 
 from fastconv import _arrays, avg_pool2d, conv2d, filters, max_pool2d
 

@@ -22,6 +22,10 @@ CONV = Case("tiny_conv", "conv", "conv2d", (1, 2, 6, 5), "GFLOP/s", 1e-6, (3, 2,
             arguments={"stride": 1, "padding": 1, "dilation": 1, "groups": 1,
                        "layout": "NCHW"})
 CONV_F64 = replace(CONV, name="tiny_f64", dtype="float64")
+INT8 = Case("tiny_int8", "conv_int8", "conv_quantized", (2, 4, 6, 5), "GOP/s", 1e-6, (6, 2, 3, 3),
+            "uint8", {"stride": 2, "padding": 1, "dilation": 1, "groups": 2, "layout": "NCHW",
+                      "x_scale": 0.5, "x_zero_point": 131, "weight_scale": 2.0,
+                      "weight_zero_point": 0, "y_scale": 190.0, "y_zero_point": 120})
 FILTER = Case("tiny_filter", "filters", "filters.filter2d", (9, 8), "Mpixel/s", 7.2e-5, (3, 3))
 FILTER_U8 = Case("tiny_u8", "filters", "filters.filter2d", (9, 8), "Mpixel/s", 7.2e-5, (3, 3),
                  dtype="uint8")
@@ -104,6 +108,7 @@ def test_nominal_work():
     assert work["dilated_3x3"] == work["r50_2_3x3"]
     assert work["patch4x4s4"] == pytest.approx(2 * 96 * 3 * 16 * 56 * 56 / 1e9)
     assert work["r50_2_1x1_nhwc"] == pytest.approx(2 * 256 * 64 * 56 * 56 / 1e9)
+    assert work["int8_2_1x1_nhwc"] == work["int8_2_1x1"] == work["r50_2_1x1"]
     assert work["sobel_3x3_u8"] == pytest.approx(2.0736)
     assert work["max2x2s2_112"] == pytest.approx(4 * 8 * 64 * 112 * 112 / 1e9)
 
@@ -130,7 +135,7 @@ def test_select_groups():
     assert select([]) == list(CASES)
 
 
-@pytest.mark.parametrize("case", [CONV, CONV_F64, FILTER, FILTER_U8, POOL],
+@pytest.mark.parametrize("case", [CONV, CONV_F64, FILTER, FILTER_U8, INT8, POOL],
                          ids=lambda case: case.name)
 def test_the_right_answer_is_accepted_and_others_are_not(case):
     expected, bound = answers.make_answer(case, answers.make_arrays(case))
@@ -161,6 +166,14 @@ def test_integers_off_by_one_are_counted():
     verdict = answers.judge(FILTER_U8, result, expected, bound)
     assert verdict["ok"]
     assert verdict["off_by_one"] == 2
+
+
+def test_layers_of_integers_are_exact():
+    expected, bound = answers.make_answer(INT8, answers.make_arrays(INT8))
+    result = expected.copy()
+    result[0, 0, 0, 0] ^= 1
+    verdict = answers.judge(INT8, result, expected, bound)
+    assert verdict["reason"] == "off by 1 where 0 is allowed"
 
 
 def test_bands_give_the_whole_answer(monkeypatch):
@@ -222,6 +235,11 @@ def test_failures_are_reported_and_the_rest_goes_on(run):
             arguments=CONV.arguments | {"stride": 2, "padding": 2, "dilation": 2, "groups": 2}),
     replace(CONV, shape=(2, 6, 5, 2), arguments=CONV.arguments | {"layout": "NHWC"}),
     replace(CONV, shape=(1, 1, 8, 8), kernel=(1, 1, 3, 3)),
+    *(replace(INT8, shape=shape, arguments=INT8.arguments | {"layout": layout})
+      for shape, layout in (((2, 4, 6, 5), "NCHW"), ((2, 6, 5, 4), "NHWC"))),
+    replace(INT8, operation="conv_integer",
+            arguments={name: value for name, value in INT8.arguments.items()
+                       if not name.endswith("scale") and name != "y_zero_point"}),
     replace(POOL, operation="avg_pool2d", shape=(2, 6, 7, 3),
             arguments=POOL.arguments | {"layout": "NHWC"}),
     replace(POOL, operation="avg_pool2d",

@@ -5,7 +5,8 @@ from functools import cache, partial
 
 import numpy as np
 import pytest
-from helpers import CALLS, OPERATIONS, assert_same_bits, change_plans, clear_plans, guarded
+from helpers import assert_same_bits, change_plans, clear_plans, guarded
+from operations import CALLS, OPERATIONS
 from test_arrays import output_of
 
 from fastconv import _config, conv2d, filters, plan_conv2d

@@ -1,5 +1,6 @@
 """Convolution of 8-bit integers: by hand, against the reference, and what is refused."""
 
+import sys
 import tracemalloc
 
 import numpy as np
@@ -267,6 +268,36 @@ def test_the_reference_by_hand():
     x = np.arange(2, 11, dtype=np.uint8).reshape(1, 1, 3, 3)
     y = reference.conv_integer(x, np.ones((1, 1, 2, 2), np.uint8), x_zero_point=1)
     assert_array_equal(y[0, 0], [[12, 16], [24, 28]])
+
+
+@pytest.mark.parametrize("dtype", [*BYTES, "float32", "int32"])
+def test_a_second_call(kernels, layout, dtype, monkeypatch):
+    """Nothing is checked or planned again for arrays like the last ones."""
+    rng = np.random.default_rng(0)
+    weight = anything(rng, (4, 1, 3, 3), "int8")
+    plan = plan_conv_quantized(weight, groups=4, dtype=dtype, y_scale=100, layout=layout)
+    one, other = (to_layout(anything(rng, (2, 4, 6, 9), "uint8"), layout) for _ in range(2))
+    expected = [plan(each) for each in (other, one)]
+    with monkeypatch.context() as patch:
+        patch.setattr(sys.modules["fastconv.conv_integer"], "_arrays", None)
+        for x, y in zip((other, one), expected, strict=True):
+            out = poisoned(y.shape, dtype)
+            assert plan(x, out) is out
+            assert_same_bits(out, y)
+            assert_same_bits(plan(x, threads=1), y)
+            assert_same_bits(plan(x), y)
+    for threads in (True, 1.0):
+        with pytest.raises(TypeError, match="threads is"):
+            plan(one, threads=threads)
+
+
+def test_a_second_call_whose_groups_are_joined(monkeypatch):
+    """It takes as many threads as what is computed is worth, at once and again."""
+    plan = plan_conv_quantized(np.ones((64, 1, 3, 3), np.int8), groups=64, padding=1)
+    x = np.ones((1, 64, 128, 128), np.uint8)
+    plan(x, out := np.empty_like(x))
+    monkeypatch.setattr(sys.modules["fastconv.conv_integer"], "_arrays", None)
+    assert plan(x, out) is out
 
 
 def test_next_call(layout):

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 import pytest
-from helpers import OPERATIONS
+from operations import OPERATIONS
 
 import fastconv
 from fastconv import _explain, explain_plan, filters

@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from helpers import OPERATIONS, assert_same_bits, rounded
+from helpers import assert_same_bits, rounded
 from numpy.testing import assert_array_equal
+from operations import OPERATIONS
 
 from fastconv import filters
 from fastconv.filters import box, filter2d, gradient, laplacian_of_gaussian, morphological_gradient

@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from helpers import OPERATIONS, assert_same_bits, change_plans
+from helpers import assert_same_bits, change_plans
+from operations import OPERATIONS
 
 import fastconv
 from fastconv import _config, _geometry, _plan, conv2d, filters, plan_conv2d

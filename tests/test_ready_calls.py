@@ -22,7 +22,7 @@ from ready import (
 from test_arrays import FORMS, strided
 
 import fastconv
-from fastconv import _config, _conv_plan, _plan, conv, conv2d, plan_conv2d
+from fastconv import _arrays, _config, _conv_plan, _plan, conv, conv2d, plan_conv2d
 
 
 @each_way
@@ -56,6 +56,9 @@ def test_a_second_call_of_a_large_plan(isa, dtype, shapes, monkeypatch):
     out = poisoned(expected.shape, dtype)
     assert plan(one.x, out) is out
     assert_same_bits(out, expected)
+    result = plan(one.x)
+    assert_same_bits(result, expected)
+    assert result.nbytes < _arrays.ALIGNED_BYTES or result.ctypes.data % _arrays.CACHE_LINE == 0
 
 
 @pytest.mark.parametrize("options", [

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from helpers import CALLS, OPERATIONS, assert_same_bits, run_python
+from helpers import assert_same_bits, run_python
+from operations import CALLS, OPERATIONS
 
 import fastconv
 from fastconv import conv2d, plan_conv2d

@@ -375,6 +375,7 @@ def test_pictures_of_fused_activations_leave_the_model_alone():
         (lambda: plot.confusion([0, 1], np.eye(3)), "confusion: labels has shape (2,), expected ("),
         (lambda: plot.confusion([0], np.ones(3)), "confusion: results has shape (3,), expected (N"),
         (lambda: plot.confusion([0], np.eye(3)[:1], ["a"]), "classes has 1 names, expected 3"),
+        (lambda: plot.training(None), "training: history is None, expected a History"),
         (lambda: plot.filters(nn.Linear(2, 2)), "filters: layer has weights (2, 2), expected (K, "),
         (
             lambda: plot.feature_maps(nn.ReLU(), np.ones((1, 4, 4))),

@@ -228,6 +228,24 @@ def test_uint8_images_are_scaled(digits):
     assert results[0][-1] == results[1][-1]
 
 
+def test_a_model_without_gradients_stays_as_it_is():
+    """zero_grad is for it: the gradients of its last step would be taken again."""
+    models = [nn.Linear(2, 2).initialize(seed=seed) for seed in (0, 1)]
+    optimizer = nn.SGD([each for model in models for each in model.parameters()], lr=0.1)
+    x = np.ones((1, 2), np.float32)
+    for model in models:
+        model.forward(x)
+        model.backward(x)
+    optimizer.step()
+    optimizer.zero_grad()
+    before = [model.weight.value.copy() for model in models]
+    models[0].backward(x)
+    optimizer.step()
+    moved = [(model.weight.value != old).all() for model, old in zip(models, before, strict=True)]
+    assert moved == [True, False]
+    assert (models[1].weight.value == before[1]).all()
+
+
 def test_a_step_needs_an_optimizer(digits):
     with pytest.raises(TypeError, match=r"train_step: optimizer is 'sgd', expected one, as nn\.S"):
         nn.train_step(small_model(), "sgd", *digits[:2])

@@ -729,6 +729,11 @@ def test_a_small_call_that_was_good_makes_no_bad_one_good():
     filters.filter2d(image[None], kernel, channel_axis=-1)
     with pytest.raises(TypeError, match=r"channel_axis is -1\.0, expected an integer"):
         filters.filter2d(image[None], kernel, channel_axis=-1.0)
+    filters.gaussian(image, (1, 1), truncate=1)
+    with pytest.raises(TypeError, match="sigma is True, expected a number"):
+        filters.gaussian(image, (True, 1), truncate=1)
+    with pytest.raises(TypeError, match="truncate is True, expected a number"):
+        filters.gaussian(image, (1, 1), truncate=True)
 
 
 def test_a_call_worth_sharing_is_planned_for_the_threads_there_are(monkeypatch):
@@ -746,6 +751,13 @@ def test_a_call_worth_sharing_is_planned_for_the_threads_there_are(monkeypatch):
     filters.median(image[:9, :9].copy(), 3)
     (call,) = kept.values()
     assert call.threads == 1 and not call.shared
+
+
+def test_a_call_whose_result_is_large_is_planned_once(monkeypatch):
+    image = np.random.default_rng(12).random((600, 500)).astype(np.float32)
+    first = filters.median(image)
+    monkeypatch.setattr(_calls, "keep", None)
+    assert_array_equal(filters.median(image), first)
 
 
 def test_box_means_close_to_ties():

@@ -15,6 +15,15 @@ VERSION = fastconv.__version__
 DETAILS = fastconv.show_config()
 
 
+_PLANS = {
+    "conv1d": fastconv.plan_conv1d,
+    "conv2d": fastconv.plan_conv2d,
+    "conv3d": fastconv.plan_conv3d,
+    "conv_quantized": fastconv.plan_conv_quantized,
+    "conv_integer": partial(fastconv.plan_conv_quantized, dtype="int32"),
+}
+
+
 def prepare(case, arrays, threads):
     fastconv.set_num_threads(threads)
     if case.operation == "nn.train_step":
@@ -25,8 +34,8 @@ def prepare(case, arrays, threads):
     fresh = partial(operation, *arrays.values(), **case.arguments)
     out = fresh()
     out = [result_like(each) for each in out] if isinstance(out, tuple) else result_like(out)
-    if case.is_convolution:
-        plan = getattr(fastconv, f"plan_{case.operation}")(arrays["weight"], **case.arguments)
+    if case.is_convolution or case.is_quantized:
+        plan = _PLANS[case.operation](arrays["weight"], **case.arguments)
         prepared = partial(plan, arrays["x"], out=out, threads=threads)
     else:
         prepared = partial(fresh, out=out, threads=threads)

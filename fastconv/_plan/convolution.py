@@ -58,6 +58,8 @@ INTEGER_TERMS = {"integer": 2, "integer_vnni": 4}
 INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 28, 1024, 3
 # Does this processor multiply bytes? avx512's variant has kernels for it.
 VNNI = _core.has_vnni()
+# Floats of a vector, by instruction set: asked for once, because the processor answers slowly.
+LANES = _core.isas()
 # What only the caller knows to speak against Winograd's transforms.
 ASKED_DIRECT = 'algorithm="direct" was asked for'
 WILD_WEIGHTS = "the weights are so large (or NaN) that its transforms could overflow"
@@ -316,8 +318,7 @@ def activation_sizes(activation):
 
 def joined_groups(geometry):
     """How many groups are computed as one, whose other weights are 0: to fill a vector."""
-    lanes = {"avx512": 16, "avx2": 8, "neon": 4}.get(_config.isa(), 1)
-    most = max(1, min(geometry.groups, lanes // geometry.k))
+    most = max(1, min(geometry.groups, LANES[_config.isa()] // geometry.k))
     return next(n for n in range(most, 0, -1) if geometry.groups % n == 0)
 
 
@@ -326,14 +327,14 @@ def conv_integer_seconds(geometry):
     return conv2d_flops(geometry) / FLOPS / INTEGER_SPEED
 
 
-def conv_integer(geometry, threads):
+def conv_integer(geometry, signs, threads):
     """The task of a convolution of bytes, and on how many threads."""
     threads = share(threads, conv_integer_seconds(geometry))
-    return _conv_integer(geometry, _config.isa(), VNNI, threads), threads
+    return _conv_integer(geometry, signs, _config.isa(), VNNI, threads), threads
 
 
 @lru_cache(CACHED_PLANS)
-def _conv_integer(g, isa, vnni, threads):
+def _conv_integer(g, signs, isa, vnni, threads):
     if is_product(g):
         g = flat(g)
     algorithm = "integer_vnni" if vnni and isa == "avx512" else "integer"
@@ -352,4 +353,4 @@ def _conv_integer(g, isa, vnni, threads):
         "n": g.n, "groups": g.groups, "c": g.c, "k": g.k, "block_rows": rows, "block_cols": cols,
         "block_c": g.c, "block_k": g.k, "nhwc": g.layout == "NHWC", "parts": 1, "stream": False,
     }  # fmt: skip
-    return _core.ConvInteger(isa, algorithm, sizes)
+    return _core.Conv2d(isa, g.bits, algorithm, sizes, signs)

@@ -67,9 +67,7 @@ class _Convolving(_Weighted):
     def _backward(self, dy, threads, input_gradient):
         x, label = self._x, self._label()
         _, geometry = self._prepared(x.shape, x.dtype, None)
-        _gradient.by_weight(
-            label, geometry, x, dy, self._kernel(self.weight.grad), threads, "auto"
-        )
+        _gradient.by_weight(geometry, x, dy, self._kernel(self.weight.grad), threads, "auto")
         if self.bias is not None:
             _gradient.by_bias(geometry, dy, self.bias.grad, threads)
         if not input_gradient:
@@ -227,7 +225,7 @@ class Linear(_Convolving):
         samples = geometry._replace(k=geometry.cols.n, cols=columns)
         turned = self._buffer("turned", (self.out_features, geometry.cols.n), dy.dtype)
         turned[...] = dy.reshape(-1, self.out_features).T
-        _gradient.by_weight(label, samples, self.weight.value, turned, dx, threads, "direct")
+        _gradient.by_weight(samples, self.weight.value, turned, dx, threads, "direct")
 
     def _kernel(self, weight):
         return weight[:, :, None, None]

@@ -68,6 +68,13 @@ class Optimizer:
             scratch = [each[: values.size] for each in self._scratch]
             self._update(values, grads, *(self._state[key][block] for key in self.states), *scratch)
 
+    def zero_grad(self):
+        """Set all gradients to 0: for models that take no part in the next step.
+
+        Where `backward` is called before each step, nothing needs it: it sets gradients, not adds.
+        """
+        self.gradients().fill(0)
+
     def gradients(self):
         """Give the gradients of all parameters as one array."""
         self._gather()
