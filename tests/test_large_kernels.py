@@ -1,4 +1,4 @@
-"""Kernels of many rows: Winograd's F(3, 3) down the columns beside direct sums."""
+"""Kernels of many rows: Winograd's F(6, 6) down the columns beside direct sums."""
 
 import numpy as np
 import pytest

@@ -33,11 +33,11 @@ CORNERS = ("filter_harris", "filter_shi_tomasi")
 OUTPUT_LINES = ("filter_separable", "filter_window", "filter_moments", "filter_box", *CORNERS)
 # The sums of so many live rows stay in registers; 3 rows are no faster that way.
 ROLLING_ROWS = (5, 7)
-# Winograd's F(3, 3) down the columns: rows of a tile and of a kernel's part; its points; what its
-# transforms cost, in terms of each output. Smaller kernels round worse than direct sums do, and
-# the weights of a bank have to stay in the caches.
+# Winograd's F(2, 2) of F(3, 3) down the columns: rows of a tile and of a kernel's part; its planes;
+# what its transforms cost, in terms of each output. Smaller kernels round worse than direct sums
+# do, and the weights of a bank have to stay in the caches.
 WINOGRAD_DOWN_ELEMENTS = 600
-WINOGRAD_DOWN, WINOGRAD_DOWN_POINTS, WINOGRAD_DOWN_TERMS = 3, 5, 24
+WINOGRAD_DOWN, WINOGRAD_DOWN_PLANES, WINOGRAD_DOWN_TERMS = 6, 15, 24
 WINOGRAD_DOWN_LEAST, WINOGRAD_DOWN_WEIGHTS = 20, 2**17
 # Kernels whose weight sits in few elements are summed with hardly a rounding error: a kernel is as
 # large as (sum of abs(w))**2 / sum of w**2 equal weights, and this part of its elements at least.
@@ -66,8 +66,8 @@ RANKS = ("filter_median", "filter_network", "filter_rank")
 FILTERS = {
     "filter2d": "every element of the kernel is a term, in one pass over the image",
     "filter_rolling": "5 or 7 rows: the sums of all that are begun stay in registers",
-    "filter_winograd": f"{WINOGRAD_DOWN_ELEMENTS} elements or more: Winograd's F(3, 3) down the "
-    "columns leaves 5 of 9 products",
+    "filter_winograd": f"{WINOGRAD_DOWN_ELEMENTS} elements or more: Winograd's F(6, 6) down the "
+    "columns leaves 15 of 36 products",
     "filter_separable": "a column times a row: kh + kw terms do the work of kh * kw, in one pass",
     "filter_integer": "few integers on uint8: 16-bit sums, twice as many to a vector",
     "filter_integer_separable": "a column times a row, of integers on uint8: 16-bit sums",
@@ -192,9 +192,10 @@ def dense_filter(size, stride, kernels, pixel, may_round, in_place):
 
 
 def _is_winograd_down(rows, cols, kernels, pixel):
-    lines = WINOGRAD_DOWN_POINTS * (ceil_div(rows, WINOGRAD_DOWN) + 5)
+    parts = ceil_div(rows, WINOGRAD_DOWN)
+    lines = WINOGRAD_DOWN_PLANES * (parts + 5)
     least = (max(LEAST_COLUMNS, cols) + cols) * lines * pixel
-    weights = WINOGRAD_DOWN * kernels * _winograd_down_terms(rows, cols)
+    weights = WINOGRAD_DOWN_PLANES * kernels * parts * cols
     few = rows < WINOGRAD_DOWN_LEAST or rows * cols < WINOGRAD_DOWN_ELEMENTS
     if few or weights > WINOGRAD_DOWN_WEIGHTS or least > RING_BYTES:
         return False
@@ -202,8 +203,10 @@ def _is_winograd_down(rows, cols, kernels, pixel):
 
 
 def _winograd_down_terms(rows, cols):
-    """The products of an output."""
-    return WINOGRAD_DOWN_POINTS * ceil_div(rows, WINOGRAD_DOWN) * cols / WINOGRAD_DOWN
+    """The products of an output: a last part may have no second half, a third of its planes."""
+    half = WINOGRAD_DOWN // 2
+    planes = WINOGRAD_DOWN_PLANES / 3 * sum(ceil_div(rows + i, WINOGRAD_DOWN) for i in (0, 0, -half))
+    return planes * cols / WINOGRAD_DOWN
 
 
 def is_faster_dense(size):
@@ -282,7 +285,7 @@ def _filter2d(g, isa, threads):
     multiple = 1
     if g.algorithm == "filter_winograd":
         multiple = WINOGRAD_DOWN
-        lines = WINOGRAD_DOWN_POINTS * (ceil_div(g.rows.k, WINOGRAD_DOWN) + 5)
+        lines = WINOGRAD_DOWN_PLANES * (ceil_div(g.rows.k, WINOGRAD_DOWN) + 5)
         block_cols = max(LEAST_COLUMNS, g.cols.k, WINOGRAD_DOWN_BYTES // (lines * pixel) - g.cols.k)
     block_cols = ceil_div(g.cols.o, ceil_div(g.cols.o, block_cols))
     others = g.planes * ceil_div(g.cols.o, block_cols)
