@@ -416,31 +416,32 @@ class _Element:
         count = _geometry.integer(function, "iterations", count, 1)
         size = tuple(count * (k - 1) + 1 for k in self.size)  # of what an output sees in the end
         size = rectangle(function, f"footprint of {count} iterations", size)
-        if count > 1 and self._grows(border):
-            self.size = size
-            self.anchor = tuple(count * a for a in self.anchor)
-        elif count > 1:
+        if count > 1:
             image = _image.readable(function, image)
-            dtype = _image.checked_out_dtype(
-                function, image.dtype if out_dtype is None else out_dtype
-            )
-            between = _unrounded(image.dtype, dtype)
-            for _ in range(count - 1):
-                image = self.apply(
-                    reduction, image, border, cval, channel_axis, between, None, threads
+            cval = _image.checked_cval(function, cval, image.dtype)
+            if self._grows(border, cval, image.dtype):
+                self.size = size
+                self.anchor = tuple(count * a for a in self.anchor)
+            else:
+                out_dtype = _image.checked_out_dtype(
+                    function, image.dtype if out_dtype is None else out_dtype
                 )
-            out_dtype = dtype
+                options = border, cval, channel_axis, _unrounded(image.dtype, out_dtype)
+                for _ in range(count - 1):
+                    image = self.apply(reduction, image, *options, None, threads)
         return self.apply(reduction, image, border, cval, channel_axis, out_dtype, out, threads)
 
-    def _grows(self, border):
+    def _grows(self, border, cval, dtype):
         """Is repeating this element one larger rectangle?
 
         All that it sees is then on a way of steps inside the image, or outside for good. A
         reflection takes steps on the other side of the image's edge the other way, which tells
-        unless the element is centred.
+        unless the element is centred. A constant that the image cannot hold is rounded on its way.
         """
         centred = all(k == 2 * a + 1 for k, a in zip(self.size, self.anchor, strict=True))
         borders, _ = _image.checked_border(self.function, border)
+        if dtype.kind != "f" and "constant" in borders and order_bits(dtype, dtype, cval) > 16:
+            return False
         return self.heights is None and (centred or not {*_REFLECTIONS}.intersection(borders))
 
     def twice(self, first, image, border, cval, channel_axis, out_dtype, out, threads):
