@@ -267,7 +267,10 @@ def test_outputs_that_do_not_fit(name):
     ("filter2d", {"kernel": np.ones((0, 3, 3))}, "kernel has shape (0, 3, 3), expected (kh, kw)"),
     ("filter2d", {"kernel": np.ones((1, 1, 3, 3))}, "kernel has shape (1, 1, 3, 3), expected"),
     ("filter2d", {"kernel": [[1, np.nan]]}, "kernel holds a NaN"),
-    ("filter2d", {"kernel": [[2**62]]}, "expected less than 9.01e+15 for exact integers"),
+    ("filter2d", {"kernel": [[2**62]]}, "expected less than 9.01e+15 for exact integers; "
+     "convert the image to floats first"),
+    ("sobel", {"border": "constant", "cval": 1e18, "image": IMAGE.astype("uint16")},
+     "cval is 1e+18, so the kernel's sums may reach 8e+18, expected less than 9.01e+15"),
     ("filter2d", {"kernel": np.ones((6, 1)), "border": "valid"}, "kernel covers 6 rows but image"),
     ("sep_filter2d", {"kernel_y": np.ones((3, 1))}, "kernel_y has shape (3, 1), expected (k,)"),
     ("sep_filter2d", {"kernel_x": []}, "kernel_x has shape (0,), expected (k,)"),

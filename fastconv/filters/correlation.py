@@ -255,9 +255,10 @@ def _bits(function, dtype, out_dtype, kernels, scale, delta, cval):
         sums = math.prod(_absolute_sum(k) for k in kernels)
         bound = _image.largest_pixel(dtype, cval) * sums
         if bound >= EXACT[64]:
+            given = f"cval is {cval}, so " if abs(cval) > 2**16 else ""
             raise ValueError(
-                f"{function}: the kernel's sums may reach {bound:.3g}, expected less than "
-                f"{EXACT[64]:.3g} for exact integers; pass a floating-point kernel"
+                f"{function}: {given}the kernel's sums may reach {bound:.3g}, expected less than "
+                f"{EXACT[64]:.3g} for exact integers; convert the image to floats first"
             )
         # A power of two only moves the point; any other scale could round a result to a tie.
         plain = abs(math.frexp(scale)[0]) == 0.5 and (delta / scale).is_integer()

@@ -5,8 +5,8 @@ import numpy as np
 from fastconv import _calls, _geometry
 from fastconv.filters.correlation import correlate, sep_correlate
 
-# Sums of larger derivative kernels leave what a float holds exactly; they are taken as floats.
-LARGEST_EXACT_SOBEL = 15
+# Sums of larger kernels on 16 bits leave what a float64 holds exactly; they are taken as floats.
+LARGEST_EXACT_SOBEL = 19
 # Up to here those of uint8 stay within 16 bits.
 LARGEST_NARROW = 5
 # What each 3x3 operator smooths with, across its difference [-1, 0, 1].
@@ -40,7 +40,7 @@ def sobel(
     dx, dy : int
         Order of the derivative, at least 0, together at least 1 and each less than ksize.
     ksize : int
-        Odd, from 3 to 31.
+        Odd, from 3 to 31. Integers are summed exactly up to 19, as floats from 21 on.
     scale, delta : float
         As in `filter2d`; the kernel is not normalised.
     out_dtype : dtype, optional
