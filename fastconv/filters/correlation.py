@@ -42,8 +42,8 @@ def filter2d(
     border : str or (rows, columns)
         What lies outside: "reflect" (does not repeat the edge; OpenCV's default, SciPy's "mirror"),
         "symmetric" (repeats it; SciPy's "reflect"), "edge" ("nearest", "replicate"), "wrap"
-        ("circular"), "constant" ("zeros"; its value is `cval`). With "valid" the result shrinks to
-        the outputs whose window lies inside.
+        ("circular"), "constant" ("zeros"; its value is `cval`). Alone, "valid" shrinks the result
+        to the outputs whose window lies inside.
     cval : float
         The value outside with ``border="constant"``, even if that is called "zeros"; for images of
         floats NaN or an infinity, too, which reaches the outputs whose window lies partly outside.
