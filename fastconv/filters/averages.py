@@ -8,18 +8,9 @@ from fastconv.filters._window import rectangle, reduce
 
 
 def box(
-    image,
-    size,
-    *,
-    normalize=True,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, size, *, normalize=True, border="reflect", cval=0, anchor=None, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Average every rectangle of pixels, or sum it.
 
     ``y[p, q] = mean over i, j of image[p + i - anchor[0], q + j - anchor[1]]``, in a time that
@@ -69,17 +60,9 @@ def box(
 
 
 def local_mean_std(
-    image,
-    size,
-    *,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, size, *, border="reflect", cval=0, anchor=None, channel_axis=None, out_dtype=None,
+    out=None, threads=None,
+):  # fmt: skip
     """Give the mean and the standard deviation of every rectangle of pixels.
 
     Parameters

@@ -13,21 +13,9 @@ ALGORITHMS = ("auto", "direct")
 
 
 def filter2d(
-    image,
-    kernel,
-    *,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    stride=1,
-    scale=1,
-    delta=0,
-    channel_axis=None,
-    algorithm="auto",
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, kernel, *, border="reflect", cval=0, anchor=None, stride=1, scale=1, delta=0,
+    channel_axis=None, algorithm="auto", out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Correlate every image with a kernel, or with each kernel of a bank.
 
     ``y[p, q] = delta + scale * sum over i, j of
@@ -113,21 +101,9 @@ def filter2d(
 
 
 def sep_filter2d(
-    image,
-    kernel_y,
-    kernel_x,
-    *,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    stride=1,
-    scale=1,
-    delta=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, kernel_y, kernel_x, *, border="reflect", cval=0, anchor=None, stride=1, scale=1, delta=0,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Correlate every image with kernel_x along its rows, then with kernel_y down its columns.
 
     The same as `filter2d` with ``np.outer(kernel_y, kernel_x)``, in kh + kw multiplications per

@@ -14,20 +14,9 @@ OPERATORS = {"sobel": (1, 2, 1), "scharr": (3, 10, 3), "prewitt": (1, 1, 1)}
 
 
 def sobel(
-    image,
-    dx=1,
-    dy=0,
-    *,
-    ksize=3,
-    scale=1,
-    delta=0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, dx=1, dy=0, *, ksize=3, scale=1, delta=0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Differentiate every image dx times along its rows and dy times down its columns.
 
     For ksize 3 and dx=1: ``[1, 2, 1]`` down the columns, ``[-1, 0, 1]`` along the rows (Sobel and
@@ -90,19 +79,9 @@ def sobel(
 
 
 def scharr(
-    image,
-    dx=1,
-    dy=0,
-    *,
-    scale=1,
-    delta=0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, dx=1, dy=0, *, scale=1, delta=0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Differentiate every image along its rows, or down its columns with dx=0, dy=1.
 
     ``[3, 10, 3]`` across ``[-1, 0, 1]``, whose gradients point more truly than Sobel's (Scharr,
@@ -142,19 +121,9 @@ def scharr(
 
 
 def prewitt(
-    image,
-    dx=1,
-    dy=0,
-    *,
-    scale=1,
-    delta=0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, dx=1, dy=0, *, scale=1, delta=0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Differentiate every image along its rows, or down its columns with dx=0, dy=1.
 
     ``[1, 1, 1]`` across ``[-1, 0, 1]``: the least-squares slope of the window (Prewitt, 1970;
@@ -194,18 +163,9 @@ def prewitt(
 
 
 def roberts(
-    image,
-    diagonal=0,
-    *,
-    scale=1,
-    delta=0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, diagonal=0, *, scale=1, delta=0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Subtract across every 2x2 square: one of the two differences of Roberts' cross (1963).
 
     diagonal 0: ``image[i + 1, j + 1] - image[i, j]``, positive where the image gets brighter to
@@ -255,18 +215,9 @@ def roberts(
 
 
 def laplacian(
-    image,
-    *,
-    ksize=1,
-    scale=1,
-    delta=0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, *, ksize=1, scale=1, delta=0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Sum the second derivatives of every image along both axes.
 
     ksize 1 is ``[[0, 1, 0], [1, -4, 1], [0, 1, 0]]`` and ksize 3

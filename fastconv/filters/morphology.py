@@ -15,19 +15,9 @@ _REFLECTIONS = ("reflect", "symmetric")
 
 @_image.takes_bool
 def dilate(
-    image,
-    footprint=3,
-    *,
-    structure=None,
-    iterations=1,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, footprint=3, *, structure=None, iterations=1, border="reflect", cval=0, anchor=None,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Give the largest pixel under a footprint around every pixel.
 
     ``y[p, q] = max over (i, j) in the footprint of
@@ -81,19 +71,9 @@ def dilate(
 
 @_image.takes_bool
 def erode(
-    image,
-    footprint=3,
-    *,
-    structure=None,
-    iterations=1,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, footprint=3, *, structure=None, iterations=1, border="reflect", cval=0, anchor=None,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Give the smallest pixel under a footprint around every pixel.
 
     ``y[p, q] = min over (i, j) in the footprint of

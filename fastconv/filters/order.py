@@ -12,17 +12,9 @@ MOST_COLUMNS = 2**12
 
 @_image.takes_bool
 def median(
-    image,
-    size=3,
-    *,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, size=3, *, border="reflect", cval=0, anchor=None, channel_axis=None, out_dtype=None,
+    out=None, threads=None,
+):  # fmt: skip
     """Give the median of a rectangle around every pixel: noise goes, edges stay.
 
     Of an even number of pixels it is the upper of the two in the middle (as SciPy's
