@@ -36,7 +36,8 @@ def box(
 
     Notes
     -----
-    Sums of integers are exact, and the mean is rounded once.
+    Sums of integers are exact, and the mean is rounded once. Floats are summed in the image's type,
+    float16 in float32; all in float64 for such a result.
 
     Rectangles of at most 9 rows and columns are summed term by term. Larger ones sum along the rows
     in spans that double, then down the columns by the algorithm of van Herk (1992) and of Gil and

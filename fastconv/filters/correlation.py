@@ -26,7 +26,8 @@ def filter2d(
     image : (..., H, W) array, or (..., H, W, C) with ``channel_axis=-1``
         uint8, uint16, int16, float16, float32 or float64.
     kernel : (kh, kw) array, or a bank (M, kh, kw)
-        Any real type, any size (also larger than the image). Flip it for a convolution.
+        Any real type, up to 32767 each way and 2**24 elements (also larger than the image). Flip it
+        for a convolution.
     border : str or (rows, columns)
         What lies outside: "reflect" (does not repeat the edge; OpenCV's default, SciPy's "mirror"),
         "symmetric" (repeats it; SciPy's "reflect"), "edge" ("nearest", "replicate"), "wrap"

@@ -21,6 +21,8 @@ def sobel(
 
     For ksize 3 and dx=1: ``[1, 2, 1]`` down the columns, ``[-1, 0, 1]`` along the rows (Sobel and
     Feldman, 1968). Larger kernels smooth and differentiate with more binomial factors, as OpenCV's.
+    Of floats (in `scharr`, `prewitt` and `gradient`, too) differences along a row are taken first:
+    they may overflow where a dense kernel's sum would not.
 
     Parameters
     ----------

@@ -32,8 +32,8 @@ def dilate(
         "symmetric" and "edge" bring nothing new into a window that is centred on its pixel: there
         they act as if nothing were outside.
     footprint : int, (rows, columns) or (kh, kw) array
-        A rectangle, in a time that hardly grows with it; or the elements of an array that are not
-        0, at most 2**16 of them in all.
+        A rectangle, in a time that hardly grows with it, up to 32767 a side; or the elements that
+        are not 0 of an array, of at most 2**16 and 4096 a side.
     structure : (kh, kw) array, optional
         Heights to add to the pixels: a footprint that is not flat. Of the footprint's shape, or in
         its place.
@@ -155,6 +155,8 @@ def closing(
     channel_axis=None, out_dtype=None, out=None, threads=None,
 ):  # fmt: skip
     """Dilate, then erode with the footprint turned around: dark spots smaller than it vanish.
+
+    As SciPy's grey_closing with the footprint turned by 180 degrees.
 
     Parameters
     ----------
