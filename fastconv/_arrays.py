@@ -151,7 +151,9 @@ def number(function, name, value, finite=True):
         if isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value) != 0:
             raise TypeError
         result = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except OverflowError:
+        result, finite = math.inf, True
+    except (TypeError, ValueError):
         raise TypeError(f"{function}: {name} is {shown(value)}, expected a number") from None
     if finite and not np.isfinite(result):
         raise ValueError(f"{function}: {name} is {shown(value)}, expected a finite number")

@@ -202,9 +202,10 @@ def _window(function, name, axis, n, k, stride, pad, dilation, ceil_mode):
     if n < 1:
         raise ValueError(f"{function}: {name} has {n} {axis}, expected at least 1")
     if room < 0:
+        padding = f" ({n} and {before + after} of padding)" if before + after else ""
         raise ValueError(
-            f"{function}: the kernel covers {covered} {axis} but {name} has {n + before + after} "
-            f"({n} and {before + after} of padding), expected at least as many"
+            f"{function}: the kernel covers {covered} {axis} but {name} has {n + before + after}"
+            f"{padding}, expected at least as many"
         )
     if before + after > LARGEST:
         raise ValueError(

@@ -50,7 +50,7 @@ def build_parsers():
         description="Filter a small photo with eight kernels and a CNN layer, write one contact "
         "sheet, and print the time of each step beside that of the NumPy reference.",
     )
-    demo.add_argument("-o", "--output", metavar="FILE",
+    demo.add_argument("-o", "--output", metavar="FILE", type=_named,
                       help="the sheet (default fastconv-demo.png)")
     demo.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
     _add_train(commands)
@@ -68,7 +68,7 @@ def _add_filter(commands):
     parser.add_argument("kernel", metavar="KERNEL", help="name, file, or several; see below")
     parser.add_argument("inputs", metavar="INPUT", nargs="+", help="file, folder or quoted glob")
     parser.add_argument("-o", "--output", metavar="OUTDIR", required=True,
-                        help="folder to write into, made if missing")
+                        type=_named, help="folder to write into, made if missing")
     parser.add_argument("-r", "--recursive", action="store_true", help="look into subfolders too")
     _add_response(parser)
     _add_output(parser)
@@ -86,7 +86,7 @@ def _add_train(commands):
                         help="has a subfolder of images for each class; a fifth is for the test; "
                         "what cannot be read is left out")
     parser.add_argument("-o", "--output", metavar="OUTDIR", default="fastconv-train",
-                        help="folder to write into (default fastconv-train)")
+                        type=_named, help="folder to write into (default fastconv-train)")
     parser.add_argument("--epochs", type=_from_1_to(2**31), default=30, metavar="N",
                         help="how often every image is seen (default 30)")
     parser.add_argument("--batch-size", type=_from_1_to(2**31), default=32, metavar="N",
@@ -152,6 +152,12 @@ def _add_machine(parser):
                         help="threads for each image (default: the cores that jobs leave)")
     parser.add_argument("--max-pixels", type=_from_1_to(2**62), metavar="N",
                         help="refuse larger images (default 89478485)")
+
+
+def _named(text):
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
 
 
 def _finite(text):

@@ -10,7 +10,7 @@ import numpy as np
 from fastconv._picture import ImageError, Picture, check_size, upright
 
 _ORIENTATION = 0x0112
-_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"RIFF")
+_MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP")  # the usual first: Pillow loads plugins as it tries
 
 
@@ -27,7 +27,7 @@ def read(file, header, formats=_FORMATS):
             image.load()
             return _picture(image, lossless)
     except UnidentifiedImageError as error:
-        if formats is not _FORMATS or header.startswith(_MAGIC):
+        if formats is not _FORMATS or header.startswith(_MAGIC) or header[8:12] == b"WEBP":
             raise
         raise ImageError("not a PNG, JPEG, TIFF, WebP or BMP image") from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -265,15 +265,17 @@ def load_kernel(path):
 
     Whole numbers stay integers, which makes sums on integer images exact.
     """
+    is_npy = Path(path).suffix.lower() == ".npy"
     try:
-        if Path(path).suffix.lower() == ".npy":
+        if is_npy:
             kernel = np.load(path, allow_pickle=False)
         else:
             kernel = _parse_rows(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ValueError(f"kernel file {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise ValueError(f"kernel file {path}: {error}") from error
+    except Exception as error:  # NumPy raises anything, in words of its own
+        why = "no numbers as numpy.save writes them" if is_npy else error
+        raise ValueError(f"kernel file {path}: {why}") from error
     if not isinstance(kernel, np.ndarray) or kernel.dtype.kind not in "biuf":
         raise ValueError(f"kernel file {path}: expected an array of real numbers")
     if kernel.ndim != 2 or kernel.size == 0:

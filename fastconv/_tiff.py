@@ -19,6 +19,8 @@ def read(file):
     with tifffile.TiffFile(file) as tiff:
         page = _only_page(tiff)
         check_size(page.imagewidth, page.imagelength)
+        if page.dtype is None or 0 in page.shape:
+            raise ValueError("damaged")
         lossless = page.compression != tifffile.COMPRESSION.NONE
         if page.dtype in (np.uint8, np.bool_):
             # Pillow brings decoders for LZW, JPEG and fax, which tifffile has only by imagecodecs,
@@ -92,7 +94,7 @@ def _channels(page):
     alpha = len(page.extrasamples) == 1
     if colours is None or samples != colours + alpha or page.imagedepth != 1:
         _refuse_channels(page)
-    if page.dtype is None or page.dtype.name not in _DTYPES:
+    if page.dtype.name not in _DTYPES:
         raise ImageError(f"TIFF with {page.dtype} pixels is not supported; make it float32 first")
     return colours, alpha
 
@@ -100,7 +102,7 @@ def _channels(page):
 def _refuse_channels(page):
     raise ImageError(
         f"TIFF of kind {page.photometric.name} with {page.samplesperpixel} samples per pixel is "
-        "not supported; make it grey or RGB first"
+        "not supported; make it grey (0: black) or RGB first"
     )
 
 
@@ -110,9 +112,7 @@ def _decode(page):
     except ValueError as error:
         if "imagecodecs" not in str(error):
             raise
-        raise ImageError(
-            f"compression {page.compression.name} needs: python -m pip install imagecodecs"
-        ) from error
+        raise ImageError("reading it needs: python -m pip install imagecodecs") from error
 
 
 def _tag(page, code, default):

@@ -94,13 +94,14 @@ def plan(inputs, outdir, recipes, *, recursive=False, suffix=None, existing="ref
             tasks.append(Task(source, tuple(zip(recipes, paths, strict=True))))
         elif not os.path.samefile(maker, source):
             raise PlanError(
-                f"{maker} and {source} would both become {paths[0]} (upper and lower case count "
-                "as equal); filter them into different folders"
+                f"{maker} and {source} would both become {paths[0]} (upper and lower case, "
+                "and Unicode forms, count as equal); filter them into different folders"
             )
     if not tasks:
         hidden = f", {tasks.hidden} hidden passed over" if tasks.hidden else ""
         raise PlanError(f"no images found in {', '.join(map(str, inputs))}{hidden}"
-                        + ("" if recursive else " (-r looks into subfolders)"))
+                        + ("" if recursive else " (-r looks into subfolders)")
+                        + "; PNG, JPEG, TIFF, WebP and BMP are read")
     _refuse_overwriting_inputs(tasks)
     return _settle_existing(tasks, existing)
 

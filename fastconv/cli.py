@@ -57,7 +57,8 @@ def main(arguments=None):
 
 def _drop_output():
     """Let what could not be written go, which Python would try again at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(arguments):
@@ -172,6 +173,7 @@ def _prepare_readers(options):
 
 def _quiet_readers():
     images.require_readers()
+    logging.getLogger("PIL").setLevel(logging.CRITICAL + 1)
     # Every problem is one line of ours, without warnings and logs of the readers in between.
     warnings.simplefilter("ignore")
     logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)

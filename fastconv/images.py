@@ -6,6 +6,7 @@ the format cannot hold it; nothing is narrowed or dropped in silence. Pillow doe
 and BMP, tifffile does TIFF; both come with the extra "cli" and are imported when first needed.
 """
 
+import errno
 import importlib.util
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def read(path):
         except (ImageError, MemoryError):
             raise
         except Exception as error:  # decoders raise anything, in words of their own
-            if getattr(error, "errno", None):  # the disk's
+            if getattr(error, "errno", None) not in (None, errno.EINVAL):  # the disk's
                 raise
             raise ImageError("damaged, truncated or not supported") from error
 

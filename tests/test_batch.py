@@ -116,6 +116,14 @@ def test_collisions(tree, inputs, options, message):
         batch.plan(inputs, "out", SHARPEN, existing="overwrite", **options)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="one file to other systems")
+def test_names_of_one_unicode_form_collide(tree):
+    for name in ("\u00e9.png", "e\u0301.png"):
+        save(tree / name)
+    with pytest.raises(batch.PlanError, match="case, and Unicode forms, count as equal"):
+        batch.plan(["\u00e9.png", "e\u0301.png"], "out", SHARPEN)
+
+
 @pytest.mark.parametrize("inputs, outdir, message", [
     (["photos/a.jpg"], "photos", "is an input"),
     (["photos"], "photos", "is an input"),

@@ -1,5 +1,6 @@
 """The command as a user meets it: exit codes, one-line messages, files on disk."""
 
+import io
 import os
 import re
 import signal
@@ -163,6 +164,8 @@ def test_a_file_that_is_no_image_by_name(fastconv, here):
     (["sharpen", "nowhere.png"], "no such file or folder: nowhere.png"),
     (["sharpen", ""], "no such file or folder: ''"),
     (["sharpen", "empty"], "no images found in empty (-r looks into subfolders)"),
+    (["sharpen", "empty"], "; PNG, JPEG, TIFF, WebP and BMP are read"),
+    (["sharpen", "photos", "-o", ""], "argument -o/--output: the name is empty"),
     (["sharpen", "*.gif"], "no images match *.gif"),
     (["sharpen", "photos/coffee.png", "other/coffee.png"], "both become"),
     (["sharpen", "photos", "--quality", "0"], "'0' is not a whole number from 1 to 100"),
@@ -181,7 +184,7 @@ def test_what_does_not_start(fastconv, here, arguments, message):
     (here / "other").mkdir()
     (here / "nan.txt").write_text("nan 1\n")
     Image.fromarray(data.camera()).save(here / "other/coffee.png")
-    code, out, err = fastconv("filter", *arguments, "-o", "out")
+    code, out, err = fastconv("filter", "-o", "out", *arguments)
     assert (code, out) == (2, "")
     assert message in err and err.startswith("fastconv") and err.count("\n") == 1
     assert not (here / "out").exists()
@@ -271,6 +274,16 @@ sys.exit(code)
     ]
 
 
+def test_readers_log_nothing(here):
+    path = here / "photos/samples.tif"
+    Image.fromarray(data.coffee()[:9, :9]).save(path)
+    content = path.read_bytes()
+    tag = content.index((277).to_bytes(2, "little"))
+    path.write_bytes(content[: tag + 8] + b"\xff" + content[tag + 9 :])
+    process = shell("filter", "sharpen", "photos", "-o", "out", cwd=here)
+    assert process.communicate(timeout=60)[1].count("\n") == process.returncode == 1
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 @pytest.mark.parametrize("arguments", [
     ["kernels"], ["--help"], ["info"], ["filter", "sharpen", "photos", "-o", "out"],
@@ -282,6 +295,16 @@ def test_output_that_cannot_be_written(here, arguments):
             text=True, env={**os.environ, "PYTHONUNBUFFERED": ""})
     assert process.returncode == 2
     assert process.stderr == "fastconv: cannot write the output: No space left on device\n"
+
+
+def test_output_that_is_no_file(monkeypatch, capsys):
+    class Full(io.StringIO):
+        def write(self, text):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(sys, "stdout", Full())
+    assert cli.main(["kernels"]) == 2
+    assert capsys.readouterr().err.startswith("fastconv: cannot write the output: No space left")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX shells")

@@ -678,6 +678,21 @@ def test_differences_that_overflow_in_a_row_that_has_no_weight(isa):
         assert_array_equal(filters.sobel(image.astype(dtype), 0, 1)[4], np.zeros(40))
 
 
+def test_blobs_of_an_infinity_are_two_gaussians(isa, dtype):
+    """Which give NaN where their infinities meet, in the reference as well."""
+    image = np.zeros((25, 25), dtype)
+    image[12, 12] = inf
+    assert_array_equal(laplacian_of_gaussian(image[12:13, 8:17], 0.5), [[0, 0, *[nan] * 5, 0, 0]])
+    for name, options in BLOBS:
+        for border in ("edge", "valid"):
+            options = {**options, "border": border, "out_dtype": dtype}
+            y = getattr(filters, name)(image, **options)
+            expected = getattr(reference, name)(image, **options)
+            assert y.shape == expected.shape
+            assert_array_equal(y[~np.isfinite(y)], expected[~np.isfinite(y)])
+            assert np.isfinite(expected[np.isfinite(y)]).all()
+
+
 # Bad arguments, beyond those of test_geometry.py.
 
 

@@ -83,6 +83,7 @@ MEDIAN, SQUARE, RED = wide(9, 90), np.ones((3, 3), int), wide(99, 99, dtype="uin
     ("filter2d", RED, (SQUARE,), {"scale": 0.3}, "filter2d: ", "float64: float32 would not"),
     ("sobel", RED, (), {}, "filter_integer_separable: a column times a row, of", "int16: "),
     ("sobel", MEDIAN, (), {}, "filter_gradient: rows are summed and subtracted first", "float32: "),
+    ("gradient", MEDIAN, (), {"outputs": ("dx",)}, "filter_gradient: slopes, and", "float32: "),
     ("gaussian", MEDIAN, (2,), {}, "filter_separable: a column times a row: kh", "float32: "),
     ("gaussian", wide(9, 9, dtype="float64"), (2,), {"method": "recursive"},
      'filter_recursive: method="recursive" was asked for', "float64: the image or"),

@@ -360,6 +360,17 @@ def test_sobel_of_every_size(isa, ksize):
     assert_array_equal(np.argmax(y, 1) // 2, 9)  # the slope is at the step
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16"])
+@pytest.mark.parametrize("ksize", [15, 17, 19])
+def test_sobel_of_integers_is_exact(isa, dtype, ksize):
+    image = anything(np.random.default_rng(8), (30, 31), dtype)
+    for order in ((1, 0), (0, 2), (3, 5)):
+        expected = reference.sobel(image, *order, ksize=ksize)
+        y = sobel(image, *order, ksize=ksize, out_dtype=np.float64)
+        assert_array_equal(y, expected)
+        assert_array_equal(sobel(image, *order, ksize=ksize), expected.astype(np.float32))
+
+
 @pytest.mark.parametrize(("shape", "size", "options"), [
     ((0, 5, 6), (3, 3), {}),
     ((1, 1), (1, 1), {}),

@@ -305,6 +305,16 @@ def test_what_is_no_image(tmp_path, content):
     assert str(caught.value) and "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"RIFF____WAVEfmt ", "not a PNG"), (b"RIFF____WEBPVP8 ", "damaged"), (b"BM____", "damaged")],
+)
+def test_the_first_bytes_tell_damage_from_another_format(tmp_path, content, message):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(images.ImageError, match=f"^{message}"):
+        images.read(tmp_path / "a.png")
+
+
 def test_decompression_bombs(tmp_path, monkeypatch, photo):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
     Image.fromarray(photo).save(tmp_path / "twice.png")

@@ -247,9 +247,10 @@ def test_a_kernel_too_large_is_found_before_the_first_photo(tmp_path):
 
 
 def test_damaged_npy_kernel(tmp_path):
-    (tmp_path / "k.npy").write_bytes(b"\x93NUMPY\x01\x00")
-    with pytest.raises(ValueError, match=r"k\.npy"):
-        batch.parse_recipes(str(tmp_path / "k.npy"))
+    for content in (b"\x93NUMPY\x01\x00", b"garbage", b""):
+        (tmp_path / "k.npy").write_bytes(content)
+        with pytest.raises(ValueError, match=r"k\.npy: no numbers as numpy\.save writes them$"):
+            batch.parse_recipes(str(tmp_path / "k.npy"))
 
 
 def test_kernels_that_differ_only_in_case_collide(tmp_path, monkeypatch):

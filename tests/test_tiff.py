@@ -76,7 +76,7 @@ def test_other_tiff_types_are_refused(tmp_path, dtype):
 
 def test_inverted_deep_tiff_is_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((4, 5), "uint16"), photometric="miniswhite")
-    with pytest.raises(images.ImageError, match="MINISWHITE"):
+    with pytest.raises(images.ImageError, match=r"MINISWHITE .* make it grey .0: black. or RGB"):
         images.read(tmp_path / "a.tif")
 
 
@@ -116,3 +116,38 @@ def test_a_compression_without_decoder_names_the_package(tmp_path):
         assert str(error).endswith("python -m pip install imagecodecs")
     else:  # imagecodecs is installed
         assert np.array_equal(picture.pixels, np.asarray(deep))
+
+
+def test_a_predictor_without_decoder_names_the_package(tmp_path):
+    """The compression has one."""
+    pixels = np.zeros((4, 5), np.float32)
+    kind = {"photometric": "minisblack", "compression": "zlib"}
+    tifffile.imwrite(tmp_path / "a.tif", pixels, extratags=[(60000, "H", 1, 3, True)], **kind)
+    content = (tmp_path / "a.tif").read_bytes()
+    codes = [code.to_bytes(2, "little") for code in (60000, 317)]
+    (tmp_path / "a.tif").write_bytes(content.replace(*codes))
+    try:
+        images.read(tmp_path / "a.tif")
+    except images.ImageError as error:
+        assert str(error) == "reading it needs: python -m pip install imagecodecs"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+@pytest.mark.parametrize(
+    ("code", "value"), [(256, None), (257, None), (257, 0), (258, 0), (273, 2**62)]
+)
+def test_damaged_tags(tmp_path, dtype, code, value):
+    """One that is missing, of no pixels, of no bits, of a strip in no place."""
+    path = tmp_path / "a.tif"
+    kind = {"photometric": "minisblack", "metadata": None, "bigtiff": True}
+    tifffile.imwrite(path, np.zeros((4, 5), dtype), **kind)
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages[0].tags[code]
+    content = bytearray(path.read_bytes())
+    if value is None:
+        content[tag.offset : tag.offset + 2] = b"zz"
+    else:
+        content[tag.valueoffset : tag.valueoffset + 8] = value.to_bytes(8, "little")
+    path.write_bytes(content)
+    with pytest.raises(images.ImageError, match=r"^damaged, truncated or not supported$"):
+        images.read(path)

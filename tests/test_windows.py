@@ -403,6 +403,23 @@ def test_iterations(name, footprint, border):
                 assert_array_equal(result, expected)
 
 
+def test_iterations_round_what_is_outside():
+    """As the images between are, whose type may hold less than the result's."""
+    image, options = np.full((7, 7), 200, np.uint8), {"iterations": 2, "border": "constant"}
+    result = filters.dilate(image, 3, cval=300, out_dtype="uint16", **options)
+    assert result[3].tolist() == [300, 255, 200, 200, 200, 255, 300]
+    for name, dtype, out_dtype, cval in (
+        ("dilate", "uint8", "float32", 200.7), ("erode", "uint8", "int16", -5),
+        ("erode", "uint8", "float64", 0.5), ("dilate", "uint8", "uint8", 300),
+        ("dilate", "int16", "uint16", 4e4), ("dilate", "float32", "float64", 0.1),
+    ):  # fmt: skip
+        result, expected = (
+            getattr(module, name)(image.astype(dtype), cval=cval, out_dtype=out_dtype, **options)
+            for module in (filters, reference)
+        )
+        assert_array_equal(result, expected.astype(out_dtype))
+
+
 PICKED = [
     ("median", (5,)), ("rank", (2,)), ("percentile", (30,)), ("minimum", ()), ("maximum", ()),
     ("dilate", ()), ("erode", (CROSS,)), ("opening", ()), ("closing", ()), ("top_hat", ()),

@@ -73,7 +73,7 @@ FILTERS = {
     "filter_integer_separable": "a column times a row, of integers on uint8: 16-bit sums",
     "filter_recursive": 'method="recursive" was asked for: a time that does not grow with sigma',
     "filter_moments": "sums of the pixels and of their squares, as filter_window's, in one pass",
-    "filter_gradient": "both slopes, and what follows from them, in one pass",
+    "filter_gradient": "slopes, and what follows from them, in one pass",
     **dict.fromkeys(
         CORNERS, "slopes, their products and the means of those, in one pass over the image"
     ),

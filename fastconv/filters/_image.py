@@ -114,6 +114,8 @@ def checked_border(function, border):
     if isinstance(border, str) and border not in _geometry.BORDERS:
         _geometry.choice(function, "border", border, BORDERS)
         return ("constant", "constant"), True
+    if isinstance(border, tuple | list) and "'valid'" in map(repr, border):
+        raise ValueError(f"{function}: border is {_arrays.shown(border)}, expected 'valid' alone")
     return _geometry.borders(function, "border", border), False
 
 

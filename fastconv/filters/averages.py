@@ -8,18 +8,9 @@ from fastconv.filters._window import rectangle, reduce
 
 
 def box(
-    image,
-    size,
-    *,
-    normalize=True,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, size, *, normalize=True, border="reflect", cval=0, anchor=None, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Average every rectangle of pixels, or sum it.
 
     ``y[p, q] = mean over i, j of image[p + i - anchor[0], q + j - anchor[1]]``, in a time that
@@ -45,7 +36,8 @@ def box(
 
     Notes
     -----
-    Sums of integers are exact, and the mean is rounded once.
+    Sums of integers are exact, and the mean is rounded once. Floats are summed in the image's type,
+    float16 in float32; all in float64 for such a result.
 
     Rectangles of at most 9 rows and columns are summed term by term. Larger ones sum along the rows
     in spans that double, then down the columns by the algorithm of van Herk (1992) and of Gil and
@@ -69,17 +61,9 @@ def box(
 
 
 def local_mean_std(
-    image,
-    size,
-    *,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, size, *, border="reflect", cval=0, anchor=None, channel_axis=None, out_dtype=None,
+    out=None, threads=None,
+):  # fmt: skip
     """Give the mean and the standard deviation of every rectangle of pixels.
 
     Parameters

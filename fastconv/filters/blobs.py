@@ -12,17 +12,9 @@ RATIO = 1.6
 
 
 def laplacian_of_gaussian(
-    image,
-    sigma,
-    *,
-    truncate=4.0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, sigma, *, truncate=4.0, border="reflect", cval=0, channel_axis=None, out_dtype=None,
+    out=None, threads=None,
+):  # fmt: skip
     """Blur every image with a Gaussian and sum the second derivatives along both axes.
 
     The sum of two `gaussian` filters, of order (2, 0) and (0, 2) (as SciPy's gaussian_laplace):
@@ -75,18 +67,9 @@ def laplacian_of_gaussian(
 
 
 def difference_of_gaussians(
-    image,
-    low_sigma,
-    high_sigma=None,
-    *,
-    truncate=4.0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, low_sigma, high_sigma=None, *, truncate=4.0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Subtract from every image, blurred with a Gaussian, the image blurred with a wider one.
 
     Two `gaussian` filters, the second subtracted from the first, unrounded (as scikit-image's

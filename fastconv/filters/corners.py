@@ -13,18 +13,9 @@ LARGEST_KSIZE = 9
 
 
 def harris(
-    image,
-    sigma=1.0,
-    k=0.04,
-    ksize=3,
-    *,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, sigma=1.0, k=0.04, ksize=3, *, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Measure how much every pixel is a corner: more than 0 on corners, less than 0 on edges.
 
     ``det(M) - k * trace(M)**2``, where M is the mean under a Gaussian of
@@ -76,17 +67,9 @@ def harris(
 
 
 def shi_tomasi(
-    image,
-    sigma=1.0,
-    ksize=3,
-    *,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, sigma=1.0, ksize=3, *, border="reflect", cval=0, channel_axis=None, out_dtype=None,
+    out=None, threads=None,
+):  # fmt: skip
     """Measure how much every pixel is a corner: large on corners, near 0 on edges and elsewhere.
 
     The smaller eigenvalue of M, where M is the mean under a Gaussian of

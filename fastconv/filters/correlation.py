@@ -13,21 +13,9 @@ ALGORITHMS = ("auto", "direct")
 
 
 def filter2d(
-    image,
-    kernel,
-    *,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    stride=1,
-    scale=1,
-    delta=0,
-    channel_axis=None,
-    algorithm="auto",
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, kernel, *, border="reflect", cval=0, anchor=None, stride=1, scale=1, delta=0,
+    channel_axis=None, algorithm="auto", out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Correlate every image with a kernel, or with each kernel of a bank.
 
     ``y[p, q] = delta + scale * sum over i, j of
@@ -38,12 +26,13 @@ def filter2d(
     image : (..., H, W) array, or (..., H, W, C) with ``channel_axis=-1``
         uint8, uint16, int16, float16, float32 or float64.
     kernel : (kh, kw) array, or a bank (M, kh, kw)
-        Any real type, any size (also larger than the image). Flip it for a convolution.
+        Any real type, up to 32767 each way and 2**24 elements (also larger than the image). Flip it
+        for a convolution.
     border : str or (rows, columns)
         What lies outside: "reflect" (does not repeat the edge; OpenCV's default, SciPy's "mirror"),
         "symmetric" (repeats it; SciPy's "reflect"), "edge" ("nearest", "replicate"), "wrap"
-        ("circular"), "constant" ("zeros"; its value is `cval`). With "valid" the result shrinks to
-        the outputs whose window lies inside.
+        ("circular"), "constant" ("zeros"; its value is `cval`). Alone, "valid" shrinks the result
+        to the outputs whose window lies inside.
     cval : float
         The value outside with ``border="constant"``, even if that is called "zeros"; for images of
         floats NaN or an infinity, too, which reaches the outputs whose window lies partly outside.
@@ -113,21 +102,9 @@ def filter2d(
 
 
 def sep_filter2d(
-    image,
-    kernel_y,
-    kernel_x,
-    *,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    stride=1,
-    scale=1,
-    delta=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, kernel_y, kernel_x, *, border="reflect", cval=0, anchor=None, stride=1, scale=1, delta=0,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Correlate every image with kernel_x along its rows, then with kernel_y down its columns.
 
     The same as `filter2d` with ``np.outer(kernel_y, kernel_x)``, in kh + kw multiplications per
@@ -255,9 +232,10 @@ def _bits(function, dtype, out_dtype, kernels, scale, delta, cval):
         sums = math.prod(_absolute_sum(k) for k in kernels)
         bound = _image.largest_pixel(dtype, cval) * sums
         if bound >= EXACT[64]:
+            given = f"cval is {cval}, so " if abs(cval) > 2**16 else ""
             raise ValueError(
-                f"{function}: the kernel's sums may reach {bound:.3g}, expected less than "
-                f"{EXACT[64]:.3g} for exact integers; pass a floating-point kernel"
+                f"{function}: {given}the kernel's sums may reach {bound:.3g}, expected less than "
+                f"{EXACT[64]:.3g} for exact integers; convert the image to floats first"
             )
         # A power of two only moves the point; any other scale could round a result to a tie.
         plain = abs(math.frexp(scale)[0]) == 0.5 and (delta / scale).is_integer()

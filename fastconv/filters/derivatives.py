@@ -5,8 +5,8 @@ import numpy as np
 from fastconv import _calls, _geometry
 from fastconv.filters.correlation import correlate, sep_correlate
 
-# Sums of larger derivative kernels leave what a float holds exactly; they are taken as floats.
-LARGEST_EXACT_SOBEL = 15
+# Sums of larger kernels on 16 bits leave what a float64 holds exactly; they are taken as floats.
+LARGEST_EXACT_SOBEL = 19
 # Up to here those of uint8 stay within 16 bits.
 LARGEST_NARROW = 5
 # What each 3x3 operator smooths with, across its difference [-1, 0, 1].
@@ -14,24 +14,15 @@ OPERATORS = {"sobel": (1, 2, 1), "scharr": (3, 10, 3), "prewitt": (1, 1, 1)}
 
 
 def sobel(
-    image,
-    dx=1,
-    dy=0,
-    *,
-    ksize=3,
-    scale=1,
-    delta=0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, dx=1, dy=0, *, ksize=3, scale=1, delta=0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Differentiate every image dx times along its rows and dy times down its columns.
 
     For ksize 3 and dx=1: ``[1, 2, 1]`` down the columns, ``[-1, 0, 1]`` along the rows (Sobel and
     Feldman, 1968). Larger kernels smooth and differentiate with more binomial factors, as OpenCV's.
+    Of floats (in `scharr`, `prewitt` and `gradient`, too) differences along a row are taken first:
+    they may overflow where a dense kernel's sum would not.
 
     Parameters
     ----------
@@ -40,7 +31,7 @@ def sobel(
     dx, dy : int
         Order of the derivative, at least 0, together at least 1 and each less than ksize.
     ksize : int
-        Odd, from 3 to 31.
+        Odd, from 3 to 31. Integers are summed exactly up to 19, as floats from 21 on.
     scale, delta : float
         As in `filter2d`; the kernel is not normalised.
     out_dtype : dtype, optional
@@ -90,19 +81,9 @@ def sobel(
 
 
 def scharr(
-    image,
-    dx=1,
-    dy=0,
-    *,
-    scale=1,
-    delta=0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, dx=1, dy=0, *, scale=1, delta=0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Differentiate every image along its rows, or down its columns with dx=0, dy=1.
 
     ``[3, 10, 3]`` across ``[-1, 0, 1]``, whose gradients point more truly than Sobel's (Scharr,
@@ -142,19 +123,9 @@ def scharr(
 
 
 def prewitt(
-    image,
-    dx=1,
-    dy=0,
-    *,
-    scale=1,
-    delta=0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, dx=1, dy=0, *, scale=1, delta=0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Differentiate every image along its rows, or down its columns with dx=0, dy=1.
 
     ``[1, 1, 1]`` across ``[-1, 0, 1]``: the least-squares slope of the window (Prewitt, 1970;
@@ -194,18 +165,9 @@ def prewitt(
 
 
 def roberts(
-    image,
-    diagonal=0,
-    *,
-    scale=1,
-    delta=0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, diagonal=0, *, scale=1, delta=0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Subtract across every 2x2 square: one of the two differences of Roberts' cross (1963).
 
     diagonal 0: ``image[i + 1, j + 1] - image[i, j]``, positive where the image gets brighter to
@@ -255,18 +217,9 @@ def roberts(
 
 
 def laplacian(
-    image,
-    *,
-    ksize=1,
-    scale=1,
-    delta=0,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, *, ksize=1, scale=1, delta=0, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Sum the second derivatives of every image along both axes.
 
     ksize 1 is ``[[0, 1, 0], [1, -4, 1], [0, 1, 0]]`` and ksize 3

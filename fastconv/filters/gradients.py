@@ -10,17 +10,9 @@ OUTPUTS = ("dx", "dy", "magnitude", "angle")
 
 
 def gradient(
-    image,
-    operator="sobel",
-    *,
-    outputs=OUTPUTS,
-    border="reflect",
-    cval=0,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, operator="sobel", *, outputs=OUTPUTS, border="reflect", cval=0, channel_axis=None,
+    out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Give the slopes of every image along its rows and columns, and what follows from them.
 
     ``magnitude = hypot(dx, dy)`` and ``angle = arctan2(dy, dx)``: 0 where the image gets brighter

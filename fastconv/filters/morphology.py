@@ -15,19 +15,9 @@ _REFLECTIONS = ("reflect", "symmetric")
 
 @_image.takes_bool
 def dilate(
-    image,
-    footprint=3,
-    *,
-    structure=None,
-    iterations=1,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, footprint=3, *, structure=None, iterations=1, border="reflect", cval=0, anchor=None,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Give the largest pixel under a footprint around every pixel.
 
     ``y[p, q] = max over (i, j) in the footprint of
@@ -42,8 +32,8 @@ def dilate(
         "symmetric" and "edge" bring nothing new into a window that is centred on its pixel: there
         they act as if nothing were outside.
     footprint : int, (rows, columns) or (kh, kw) array
-        A rectangle, in a time that hardly grows with it; or the elements of an array that are not
-        0, at most 2**16 of them in all.
+        A rectangle, in a time that hardly grows with it, up to 32767 a side; or the elements that
+        are not 0 of an array, of at most 2**16 and 4096 a side.
     structure : (kh, kw) array, optional
         Heights to add to the pixels: a footprint that is not flat. Of the footprint's shape, or in
         its place.
@@ -81,19 +71,9 @@ def dilate(
 
 @_image.takes_bool
 def erode(
-    image,
-    footprint=3,
-    *,
-    structure=None,
-    iterations=1,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, footprint=3, *, structure=None, iterations=1, border="reflect", cval=0, anchor=None,
+    channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Give the smallest pixel under a footprint around every pixel.
 
     ``y[p, q] = min over (i, j) in the footprint of
@@ -175,6 +155,8 @@ def closing(
     channel_axis=None, out_dtype=None, out=None, threads=None,
 ):  # fmt: skip
     """Dilate, then erode with the footprint turned around: dark spots smaller than it vanish.
+
+    As SciPy's grey_closing with the footprint turned by 180 degrees.
 
     Parameters
     ----------
@@ -416,31 +398,32 @@ class _Element:
         count = _geometry.integer(function, "iterations", count, 1)
         size = tuple(count * (k - 1) + 1 for k in self.size)  # of what an output sees in the end
         size = rectangle(function, f"footprint of {count} iterations", size)
-        if count > 1 and self._grows(border):
-            self.size = size
-            self.anchor = tuple(count * a for a in self.anchor)
-        elif count > 1:
+        if count > 1:
             image = _image.readable(function, image)
-            dtype = _image.checked_out_dtype(
-                function, image.dtype if out_dtype is None else out_dtype
-            )
-            between = _unrounded(image.dtype, dtype)
-            for _ in range(count - 1):
-                image = self.apply(
-                    reduction, image, border, cval, channel_axis, between, None, threads
+            cval = _image.checked_cval(function, cval, image.dtype)
+            if self._grows(border, cval, image.dtype):
+                self.size = size
+                self.anchor = tuple(count * a for a in self.anchor)
+            else:
+                out_dtype = _image.checked_out_dtype(
+                    function, image.dtype if out_dtype is None else out_dtype
                 )
-            out_dtype = dtype
+                options = border, cval, channel_axis, _unrounded(image.dtype, out_dtype)
+                for _ in range(count - 1):
+                    image = self.apply(reduction, image, *options, None, threads)
         return self.apply(reduction, image, border, cval, channel_axis, out_dtype, out, threads)
 
-    def _grows(self, border):
+    def _grows(self, border, cval, dtype):
         """Is repeating this element one larger rectangle?
 
         All that it sees is then on a way of steps inside the image, or outside for good. A
         reflection takes steps on the other side of the image's edge the other way, which tells
-        unless the element is centred.
+        unless the element is centred. A constant that the image cannot hold is rounded on its way.
         """
         centred = all(k == 2 * a + 1 for k, a in zip(self.size, self.anchor, strict=True))
         borders, _ = _image.checked_border(self.function, border)
+        if dtype.kind != "f" and "constant" in borders and order_bits(dtype, dtype, cval) > 16:
+            return False
         return self.heights is None and (centred or not {*_REFLECTIONS}.intersection(borders))
 
     def twice(self, first, image, border, cval, channel_axis, out_dtype, out, threads):

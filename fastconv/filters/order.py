@@ -12,17 +12,9 @@ MOST_COLUMNS = 2**12
 
 @_image.takes_bool
 def median(
-    image,
-    size=3,
-    *,
-    border="reflect",
-    cval=0,
-    anchor=None,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, size=3, *, border="reflect", cval=0, anchor=None, channel_axis=None, out_dtype=None,
+    out=None, threads=None,
+):  # fmt: skip
     """Give the median of a rectangle around every pixel: noise goes, edges stay.
 
     Of an even number of pixels it is the upper of the two in the middle (as SciPy's
@@ -34,7 +26,7 @@ def median(
         As in `filter2d`; a colour photograph (H, W, 3) needs ``channel_axis=-1``. The
         image may be bool, too; `cval` is then 0 or 1.
     size : int or (rows, columns)
-        Of the rectangle: less than 2**16 pixels.
+        Of the rectangle: less than 2**16 pixels, at most 32767 a side.
     out_dtype : dtype, optional
         The image's by default.
 
@@ -83,7 +75,7 @@ def minimum(
     image, border, cval, anchor, channel_axis, out_dtype, out, threads
         As in `median`.
     size : int or (rows, columns)
-        Of the rectangle; the time hardly grows with it.
+        Of the rectangle, at most 32767 a side; the time hardly grows with it.
 
     Returns
     -------
@@ -118,7 +110,7 @@ def maximum(
     image, border, cval, anchor, channel_axis, out_dtype, out, threads
         As in `median`.
     size : int or (rows, columns)
-        Of the rectangle; the time hardly grows with it.
+        Of the rectangle, at most 32767 a side; the time hardly grows with it.
 
     Returns
     -------

@@ -25,21 +25,9 @@ LARGEST_RECURSIVE_SIGMA = 1000
 
 
 def gaussian(
-    image,
-    sigma,
-    *,
-    order=0,
-    truncate=4.0,
-    radius=None,
-    method="kernel",
-    border="reflect",
-    cval=0,
-    stride=1,
-    channel_axis=None,
-    out_dtype=None,
-    out=None,
-    threads=None,
-):
+    image, sigma, *, order=0, truncate=4.0, radius=None, method="kernel", border="reflect", cval=0,
+    stride=1, channel_axis=None, out_dtype=None, out=None, threads=None,
+):  # fmt: skip
     """Blur every image with a Gaussian, or with a derivative of one.
 
     The weights are ``exp(-i**2 / (2 * sigma**2))`` for i from -radius to radius, divided by their

@@ -190,18 +190,9 @@ def global_max_pool(x, *, layout=None, out=None, threads=None):
 
 
 def fractional_max_pool2d(
-    x,
-    kernel_size,
-    output_size=None,
-    output_ratio=None,
-    return_indices=False,
-    random_samples=None,
-    *,
-    seed=None,
-    layout="NCHW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, output_size=None, output_ratio=None, return_indices=False, random_samples=None,
+    *, seed=None, layout="NCHW", out=None, threads=None,
+):  # fmt: skip
     """Give the greatest elements of windows that lie at random, about evenly.
 
     ``start[i] = int((i + sample) * alpha) - int(sample * alpha)`` with
@@ -255,18 +246,9 @@ array([1., 3.])
 """,
 )
 def fractional_max_pool3d(
-    x,
-    kernel_size,
-    output_size=None,
-    output_ratio=None,
-    return_indices=False,
-    random_samples=None,
-    *,
-    seed=None,
-    layout="NCDHW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, output_size=None, output_ratio=None, return_indices=False, random_samples=None,
+    *, seed=None, layout="NCDHW", out=None, threads=None,
+):  # fmt: skip
     return _fractional(
         3, "fractional_max_pool3d", x, kernel_size, output_size, output_ratio, return_indices,
         random_samples, seed, layout, out, threads,

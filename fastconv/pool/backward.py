@@ -4,19 +4,9 @@ from fastconv.pool import _call, _gradient
 
 
 def max_pool2d_backward(
-    dy,
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    dilation=1,
-    ceil_mode=False,
-    *,
-    indices=None,
-    layout="NCHW",
-    out=None,
-    threads=None,
-):
+    dy, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, *, indices=None,
+    layout="NCHW", out=None, threads=None,
+):  # fmt: skip
     """Give the gradient of `max_pool2d` with respect to x.
 
     Parameters
@@ -61,19 +51,9 @@ array([0., 1., 0., 0.])
 """,
 )
 def max_pool1d_backward(
-    dy,
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    dilation=1,
-    ceil_mode=False,
-    *,
-    indices=None,
-    layout="NCW",
-    out=None,
-    threads=None,
-):
+    dy, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, *, indices=None,
+    layout="NCW", out=None, threads=None,
+):  # fmt: skip
     return _gradient.max_backward(
         1, "max_pool1d_backward", dy, x, indices, layout, out, threads,
         kernel_size, stride, padding, dilation, ceil_mode,
@@ -89,19 +69,9 @@ array([0., 1., 0., 0.])
 """,
 )
 def max_pool3d_backward(
-    dy,
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    dilation=1,
-    ceil_mode=False,
-    *,
-    indices=None,
-    layout="NCDHW",
-    out=None,
-    threads=None,
-):
+    dy, x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, *, indices=None,
+    layout="NCDHW", out=None, threads=None,
+):  # fmt: skip
     return _gradient.max_backward(
         3, "max_pool3d_backward", dy, x, indices, layout, out, threads,
         kernel_size, stride, padding, dilation, ceil_mode,
@@ -109,20 +79,9 @@ def max_pool3d_backward(
 
 
 def avg_pool2d_backward(
-    dy,
-    input_size,
-    kernel_size,
-    stride=None,
-    padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    divisor_override=None,
-    *,
-    dilation=1,
-    layout="NCHW",
-    out=None,
-    threads=None,
-):
+    dy, input_size, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+    divisor_override=None, *, dilation=1, layout="NCHW", out=None, threads=None,
+):  # fmt: skip
     """Give the gradient of `avg_pool2d` with respect to x.
 
     Parameters
@@ -166,20 +125,9 @@ array([0.25, 0.25, 0.25, 0.25])
 """,
 )
 def avg_pool1d_backward(
-    dy,
-    input_size,
-    kernel_size,
-    stride=None,
-    padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    divisor_override=None,
-    *,
-    dilation=1,
-    layout="NCW",
-    out=None,
-    threads=None,
-):
+    dy, input_size, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+    divisor_override=None, *, dilation=1, layout="NCW", out=None, threads=None,
+):  # fmt: skip
     return _gradient.mean_backward(
         1, "avg_pool1d_backward", dy, input_size, count_include_pad, divisor_override, layout, out,
         threads, kernel_size, stride, padding, dilation, ceil_mode,
@@ -194,20 +142,9 @@ array([0.25, 0.25, 0.25, 0.25])
 """,
 )
 def avg_pool3d_backward(
-    dy,
-    input_size,
-    kernel_size,
-    stride=None,
-    padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    divisor_override=None,
-    *,
-    dilation=1,
-    layout="NCDHW",
-    out=None,
-    threads=None,
-):
+    dy, input_size, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+    divisor_override=None, *, dilation=1, layout="NCDHW", out=None, threads=None,
+):  # fmt: skip
     return _gradient.mean_backward(
         3, "avg_pool3d_backward", dy, input_size, count_include_pad, divisor_override, layout, out,
         threads, kernel_size, stride, padding, dilation, ceil_mode,
@@ -215,19 +152,9 @@ def avg_pool3d_backward(
 
 
 def lp_pool2d_backward(
-    dy,
-    x,
-    norm_type,
-    kernel_size,
-    stride=None,
-    ceil_mode=False,
-    *,
-    padding=0,
-    dilation=1,
-    layout="NCHW",
-    out=None,
-    threads=None,
-):
+    dy, x, norm_type, kernel_size, stride=None, ceil_mode=False, *, padding=0, dilation=1,
+    layout="NCHW", out=None, threads=None,
+):  # fmt: skip
     """Give the gradient of `lp_pool2d` with respect to x.
 
     ``dx = sign(x) * |x|**(norm_type - 1) * sum over windows of dy * y**(1 - norm_type)``, and
@@ -273,19 +200,9 @@ array([ 0.6, -0.8])
 """,
 )
 def lp_pool1d_backward(
-    dy,
-    x,
-    norm_type,
-    kernel_size,
-    stride=None,
-    ceil_mode=False,
-    *,
-    padding=0,
-    dilation=1,
-    layout="NCW",
-    out=None,
-    threads=None,
-):
+    dy, x, norm_type, kernel_size, stride=None, ceil_mode=False, *, padding=0, dilation=1,
+    layout="NCW", out=None, threads=None,
+):  # fmt: skip
     return _gradient.norm_backward(
         1, "lp_pool1d_backward", dy, x, norm_type, layout, out, threads,
         kernel_size, stride, padding, dilation, ceil_mode,
@@ -301,19 +218,9 @@ array([ 0.6, -0.8])
 """,
 )
 def lp_pool3d_backward(
-    dy,
-    x,
-    norm_type,
-    kernel_size,
-    stride=None,
-    ceil_mode=False,
-    *,
-    padding=0,
-    dilation=1,
-    layout="NCDHW",
-    out=None,
-    threads=None,
-):
+    dy, x, norm_type, kernel_size, stride=None, ceil_mode=False, *, padding=0, dilation=1,
+    layout="NCDHW", out=None, threads=None,
+):  # fmt: skip
     return _gradient.norm_backward(
         3, "lp_pool3d_backward", dy, x, norm_type, layout, out, threads,
         kernel_size, stride, padding, dilation, ceil_mode,

@@ -4,18 +4,9 @@ from fastconv.pool import _axes, _call
 
 
 def max_pool2d(
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    dilation=1,
-    ceil_mode=False,
-    return_indices=False,
-    *,
-    layout="NCHW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False, *,
+    layout="NCHW", out=None, threads=None,
+):  # fmt: skip
     """Give the greatest element of each window.
 
     ``y[n, c, p, q] = max over i, j of padded[n, c, p * stride + i * dilation, ...]``; padding is
@@ -70,18 +61,9 @@ array([[[5., 4.]]])
 """,
 )
 def max_pool1d(
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    dilation=1,
-    ceil_mode=False,
-    return_indices=False,
-    *,
-    layout="NCW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False, *,
+    layout="NCW", out=None, threads=None,
+):  # fmt: skip
     return _call.extreme(
         1, "max", "max_pool1d", x, kernel_size, stride, padding, dilation, ceil_mode,
         return_indices, layout, out, threads,
@@ -96,18 +78,9 @@ array([7.])
 """,
 )
 def max_pool3d(
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    dilation=1,
-    ceil_mode=False,
-    return_indices=False,
-    *,
-    layout="NCDHW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False, *,
+    layout="NCDHW", out=None, threads=None,
+):  # fmt: skip
     return _call.extreme(
         3, "max", "max_pool3d", x, kernel_size, stride, padding, dilation, ceil_mode,
         return_indices, layout, out, threads,
@@ -115,18 +88,9 @@ def max_pool3d(
 
 
 def min_pool2d(
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    dilation=1,
-    ceil_mode=False,
-    return_indices=False,
-    *,
-    layout="NCHW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False, *,
+    layout="NCHW", out=None, threads=None,
+):  # fmt: skip
     """Give the least element of each window.
 
     Padding is never the least; a NaN in the window gives NaN.
@@ -169,18 +133,9 @@ array([[[1., 2.]]])
 """,
 )
 def min_pool1d(
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    dilation=1,
-    ceil_mode=False,
-    return_indices=False,
-    *,
-    layout="NCW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False, *,
+    layout="NCW", out=None, threads=None,
+):  # fmt: skip
     return _call.extreme(
         1, "min", "min_pool1d", x, kernel_size, stride, padding, dilation, ceil_mode,
         return_indices, layout, out, threads,
@@ -195,18 +150,9 @@ array([0.])
 """,
 )
 def min_pool3d(
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    dilation=1,
-    ceil_mode=False,
-    return_indices=False,
-    *,
-    layout="NCDHW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False, *,
+    layout="NCDHW", out=None, threads=None,
+):  # fmt: skip
     return _call.extreme(
         3, "min", "min_pool3d", x, kernel_size, stride, padding, dilation, ceil_mode,
         return_indices, layout, out, threads,
@@ -214,17 +160,9 @@ def min_pool3d(
 
 
 def median_pool2d(
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    dilation=1,
-    ceil_mode=False,
-    *,
-    layout="NCHW",
-    out=None,
+    x, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, *, layout="NCHW", out=None,
     threads=None,
-):
+):  # fmt: skip
     """Give the median of the elements of each window that lie in the image.
 
     Of an even number of them the lower one in the middle; a NaN in the window gives NaN.

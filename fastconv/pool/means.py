@@ -4,19 +4,9 @@ from fastconv.pool import _call
 
 
 def avg_pool2d(
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    divisor_override=None,
-    *,
-    dilation=1,
-    layout="NCHW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+    divisor_override=None, *, dilation=1, layout="NCHW", out=None, threads=None,
+):  # fmt: skip
     """Give the mean of each window.
 
     ``y[n, c, p, q] = sum over i, j of padded[n, c, p * stride + i * dilation, ...] / divisor``.
@@ -64,19 +54,9 @@ array([[[3., 3.]]])
 """,
 )
 def avg_pool1d(
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    *,
-    divisor_override=None,
-    dilation=1,
-    layout="NCW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, *,
+    divisor_override=None, dilation=1, layout="NCW", out=None, threads=None,
+):  # fmt: skip
     return _call.mean(
         1, "avg_pool1d", x, kernel_size, stride, padding, ceil_mode, count_include_pad,
         divisor_override, dilation, layout, out, threads,
@@ -91,19 +71,9 @@ array([3.5])
 """,
 )
 def avg_pool3d(
-    x,
-    kernel_size,
-    stride=None,
-    padding=0,
-    ceil_mode=False,
-    count_include_pad=True,
-    divisor_override=None,
-    *,
-    dilation=1,
-    layout="NCDHW",
-    out=None,
-    threads=None,
-):
+    x, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True,
+    divisor_override=None, *, dilation=1, layout="NCDHW", out=None, threads=None,
+):  # fmt: skip
     return _call.mean(
         3, "avg_pool3d", x, kernel_size, stride, padding, ceil_mode, count_include_pad,
         divisor_override, dilation, layout, out, threads,
@@ -111,18 +81,9 @@ def avg_pool3d(
 
 
 def lp_pool2d(
-    x,
-    norm_type,
-    kernel_size,
-    stride=None,
-    ceil_mode=False,
-    *,
-    padding=0,
-    dilation=1,
-    layout="NCHW",
-    out=None,
-    threads=None,
-):
+    x, norm_type, kernel_size, stride=None, ceil_mode=False, *, padding=0, dilation=1,
+    layout="NCHW", out=None, threads=None,
+):  # fmt: skip
     """Give the norm of each window.
 
     ``(sum over the window of |x|**norm_type) ** (1 / norm_type)``, as ONNX. PyTorch leaves out
@@ -166,18 +127,9 @@ array([[[ 5., 13.]]])
 """,
 )
 def lp_pool1d(
-    x,
-    norm_type,
-    kernel_size,
-    stride=None,
-    ceil_mode=False,
-    *,
-    padding=0,
-    dilation=1,
-    layout="NCW",
-    out=None,
-    threads=None,
-):
+    x, norm_type, kernel_size, stride=None, ceil_mode=False, *, padding=0, dilation=1, layout="NCW",
+    out=None, threads=None,
+):  # fmt: skip
     return _call.norm(
         1, "lp_pool1d", x, norm_type, kernel_size, stride, ceil_mode, padding, dilation, layout,
         out, threads,
@@ -192,18 +144,9 @@ array([4.])
 """,
 )
 def lp_pool3d(
-    x,
-    norm_type,
-    kernel_size,
-    stride=None,
-    ceil_mode=False,
-    *,
-    padding=0,
-    dilation=1,
-    layout="NCDHW",
-    out=None,
-    threads=None,
-):
+    x, norm_type, kernel_size, stride=None, ceil_mode=False, *, padding=0, dilation=1,
+    layout="NCDHW", out=None, threads=None,
+):  # fmt: skip
     return _call.norm(
         3, "lp_pool3d", x, norm_type, kernel_size, stride, ceil_mode, padding, dilation, layout,
         out, threads,

@@ -4,17 +4,9 @@ from fastconv.pool import _call, _gradient
 
 
 def max_unpool2d(
-    x,
-    indices,
-    kernel_size,
-    stride=None,
-    padding=0,
-    output_size=None,
-    *,
-    layout="NCHW",
-    out=None,
+    x, indices, kernel_size, stride=None, padding=0, output_size=None, *, layout="NCHW", out=None,
     threads=None,
-):
+):  # fmt: skip
     """Put elements back where a maximum was found, among zeros.
 
     Parameters
@@ -62,17 +54,9 @@ array([[[0., 7., 8., 0.]]])
 """,
 )
 def max_unpool1d(
-    x,
-    indices,
-    kernel_size,
-    stride=None,
-    padding=0,
-    output_size=None,
-    *,
-    layout="NCW",
-    out=None,
+    x, indices, kernel_size, stride=None, padding=0, output_size=None, *, layout="NCW", out=None,
     threads=None,
-):
+):  # fmt: skip
     return _gradient.unpool(
         1, "max_unpool1d", x, indices, kernel_size, stride, padding, output_size, layout, out,
         threads,
@@ -87,17 +71,9 @@ array([0., 0., 0., 0., 0., 1., 0., 0.])
 """,
 )
 def max_unpool3d(
-    x,
-    indices,
-    kernel_size,
-    stride=None,
-    padding=0,
-    output_size=None,
-    *,
-    layout="NCDHW",
-    out=None,
+    x, indices, kernel_size, stride=None, padding=0, output_size=None, *, layout="NCDHW", out=None,
     threads=None,
-):
+):  # fmt: skip
     return _gradient.unpool(
         3, "max_unpool3d", x, indices, kernel_size, stride, padding, output_size, layout, out,
         threads,

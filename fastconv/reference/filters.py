@@ -345,6 +345,7 @@ def _twice(first, second, image, footprint, structure, anchor=None, out_dtype=No
     )  # fmt: skip
 
 
+@np.errstate(invalid="ignore")  # infinity minus infinity is NaN, silently
 def _less(image, more, less, out_dtype):
     """The difference, in the image's dtype unless another is asked for."""
     dtype = np.asarray(image).dtype if out_dtype is None else np.dtype(out_dtype)
@@ -352,31 +353,33 @@ def _less(image, more, less, out_dtype):
 
 
 def laplacian_of_gaussian(image, sigma, *, truncate=4.0, out_dtype=None, **options):
-    """Correlate with the sum of two Gaussian derivatives, of order (2, 0) and (0, 2).
+    """Add two Gaussian derivatives, of order (2, 0) and (0, 2).
 
-    By default the result is of floats. Options as filter2d.
+    By default the result is of floats. Options as gaussian.
 
     >>> laplacian_of_gaussian(np.array([[0, 0, 10, 0, 0]], np.uint8), 1, truncate=1).round(2)
     array([[ 0.  , -1.24, -6.56, -1.24,  0.  ]])
     """
-    kernel = sum(np.outer(*_gaussians(sigma, truncate, order)) for order in ((2, 0), (0, 2)))
-    return filter2d(image, kernel, out_dtype=out_dtype or np.float64, **options)
+    options |= {"truncate": truncate, "out_dtype": np.float64}
+    y, x = (gaussian(image, sigma, order=order, **options) for order in ((2, 0), (0, 2)))
+    return _less(image, y, -x, out_dtype or np.float64)
 
 
 def difference_of_gaussians(image, low_sigma, high_sigma=None, *, truncate=4.0, out_dtype=None,
                             **options):
-    """Correlate with a Gaussian minus a wider one, of 1.6 * low_sigma unless given.
+    """Give a Gaussian less a wider one, of 1.6 * low_sigma unless given.
 
-    By default the result is of floats. Options as filter2d.
+    By default the result is of floats. Options as gaussian.
 
     >>> difference_of_gaussians(np.array([[0, 0, 10, 0, 0]]), (0, 0.6), truncate=1).round(2)
     array([[ 0.  , -1.02,  2.05, -1.02,  0.  ]])
     """
     high_sigma = np.multiply(1.6, low_sigma) if high_sigma is None else high_sigma
-    low, high = (np.outer(*_gaussians(s, truncate)) for s in (low_sigma, high_sigma))
-    margins = [((n - k) // 2,) * 2 for n, k in zip(high.shape, low.shape, strict=True)]
-    kernel = np.pad(low, margins) - high
-    return filter2d(image, kernel, out_dtype=out_dtype or np.float64, **options)
+    options |= {"truncate": truncate, "out_dtype": np.float64}
+    low, high = (gaussian(image, sigma, **options) for sigma in (low_sigma, high_sigma))
+    edges = [((n - k) // 2, k) for n, k in zip(low.shape, high.shape, strict=True)]  # of "valid"
+    low = low[tuple(slice(edge, edge + k) for edge, k in edges)]
+    return _less(image, low, high, out_dtype or np.float64)
 
 
 def gradient(image, operator="sobel", *, outputs=("dx", "dy", "magnitude", "angle"), **options):
