@@ -204,9 +204,8 @@ def _is_winograd_down(rows, cols, kernels, pixel):
 
 def _winograd_down_terms(rows, cols):
     """The products of an output: a last part may have no second half, a third of its planes."""
-    half = WINOGRAD_DOWN // 2
-    planes = WINOGRAD_DOWN_PLANES / 3 * sum(ceil_div(rows + i, WINOGRAD_DOWN) for i in (0, 0, -half))
-    return planes * cols / WINOGRAD_DOWN
+    parts = [ceil_div(rows - i, WINOGRAD_DOWN) for i in (0, 0, WINOGRAD_DOWN // 2)]
+    return WINOGRAD_DOWN_PLANES * sum(parts) * cols / len(parts) / WINOGRAD_DOWN
 
 
 def is_faster_dense(size):
