@@ -105,17 +105,21 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
     return in;
 }
 
-/* dst[i] = the pixel at position first + i of a line, outside it; [a, b) of dst are there already. */
-FC_SMALL void filter_border(const struct fc_filter2d *p, real *dst, const char *line, ptrdiff_t first,
-                             ptrdiff_t a, ptrdiff_t b, ptrdiff_t i)
+/* dst[i] = the pixel at position first + i of a line, for i in [from, to), which is outside it; [a, b)
+ * of dst are there already. */
+FC_SMALL void filter_border(const struct fc_filter2d *p, real *dst, const char *line,
+                            ptrdiff_t first, ptrdiff_t a, ptrdiff_t b, ptrdiff_t from, ptrdiff_t to)
 {
-    const ptrdiff_t at = border_index(first + i, p->w, p->border_w), here = at - first;
-    const ptrdiff_t pixel = p->c * (ptrdiff_t)dtype_size(p->dtype);
-    if (at >= 0 && (here < a || here >= b))
-        load_as_real(dst + i * p->c, line + at * pixel, p->dtype, p->c);
-    else
-        for (ptrdiff_t j = 0; j < p->c; j++)
-            dst[i * p->c + j] = at >= 0 ? dst[here * p->c + j] : (real)p->cval;
+    const ptrdiff_t c = p->c, pixel = c * (ptrdiff_t)dtype_size(p->dtype);
+    const real cval = (real)p->cval;
+    for (ptrdiff_t i = from; i < to; i++) {
+        const ptrdiff_t at = border_index(first + i, p->w, p->border_w), here = at - first;
+        if (at >= 0 && (here < a || here >= b))
+            load_as_real(dst + i * c, line + at * pixel, p->dtype, c);
+        else
+            for (ptrdiff_t j = 0; j < c; j++)
+                dst[i * c + j] = at >= 0 ? dst[here * c + j] : cval;
+    }
 }
 
 /* dst = pixels [first, first + count) of a line of w pixels, border included. */
@@ -126,10 +130,10 @@ static void filter_extend(const struct fc_filter2d *p, real *dst, const char *li
     ptrdiff_t a, b;
     border_inside(first, count, p->w, &a, &b);
     load_as_real(dst + a * p->c, line + (first + a) * pixel, p->dtype, (b - a) * p->c);
-    for (ptrdiff_t i = 0; i < a; i++)
-        filter_border(p, dst, line, first, a, b, i);
-    for (ptrdiff_t i = b; i < count; i++)
-        filter_border(p, dst, line, first, a, b, i);
+    if (a > 0)
+        filter_border(p, dst, line, first, a, b, 0, a);
+    if (b < count)
+        filter_border(p, dst, line, first, a, b, b, count);
 }
 
 /* Fetch pixels [first, first + count) of the line that comes FILTER_AHEAD lines later. */

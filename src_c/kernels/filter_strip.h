@@ -390,9 +390,9 @@ FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d 
 /* Elements from a row of the image to the one that tiles of `step` rows fetch for later, or 0 where
  * they read lines of the ring, or are one row: whole lines are fetched then. */
 FC_INLINE ptrdiff_t filter_strip_ahead(const struct fc_filter2d *p, const struct filter_strip_rows *r,
-                                       int step)
+                                       int step, int separable)
 {
-    return step > 1 && r->in.first < r->in.end ? step * p->w * p->c : 0;
+    return step > 1 && !separable && r->in.first < r->in.end ? step * p->w * p->c : 0;
 }
 
 /* The lines that `step` output rows from y on see. Of separable kernels, kh weights down the rows,
@@ -415,7 +415,8 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
         if (s.piece)
             filter_fetch_phases(p, s, source, b, at, r->piece);
         else
-            image = filter_fetch_around(p, source, b, at, r->in, !filter_strip_ahead(p, r, step));
+            image = filter_fetch_around(p, source, b, at, r->in,
+                                        !filter_strip_ahead(p, r, step, separable));
         r->found[r->fetched % s.slots] = image;
         if (separable) {
             const real *source_line = source;
@@ -446,7 +447,7 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
     int step;
     for (ptrdiff_t y = b->y0; y < b->y1; y += step) {
         step = filter_tile_rows(p, &taps, b->y1 - y);
-        taps.ahead = filter_strip_ahead(p, &rows, step);
+        taps.ahead = filter_strip_ahead(p, &rows, step, separable);
         const struct filter_lines from = filter_strip_seen(p, b, &rows, y, step, separable);
         for (ptrdiff_t m = 0; m < p->m; m++) {
             const ptrdiff_t at = ((b->plane * p->m + m) * p->oh + y) * p->ow + b->x0;
