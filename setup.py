@@ -20,7 +20,7 @@ DEBUG = os.environ.get("FASTCONV_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTCONV_SANITIZE", "")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
-SHARED = ["cpu", "dispatch", "parallel"]
+SHARED = ["cpu", "dispatch", "filter_block", "parallel"]
 ELEMENTS = ["f32", "f64", "u8", "u16"]
 # ISA: (machines, or None for all; gcc and clang flags; MSVC flags; elements)
 X86, ARM64 = {"x86_64", "amd64"}, {"aarch64", "arm64"}
@@ -46,7 +46,7 @@ FAST_FLAGS += ["-fipa-pta", "-fno-tree-pre", "-fno-gcse", "--param=vect-epilogue
 # Loops are aligned, and nothing else.
 FAST_FLAGS += ["-fno-align-functions", "-fno-align-jumps", "-fno-align-labels"]
 # A fifth smaller: for what nobody takes for speed, and for float64, which loses some per cent.
-SMALL_FLAGS = ["-Os"]
+SMALL_FLAGS = ["-Os", "-fno-tree-loop-im"]
 UNIX_FLAGS += ["-Og", "-g", "-UNDEBUG"] if DEBUG or SANITIZE else FAST_FLAGS
 MSVC_FLAGS = ["/std:c11", "/fp:precise", *(["/Od", "/UNDEBUG"] if DEBUG else ["/O2"])]
 SANITIZE_FLAGS = (

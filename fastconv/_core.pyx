@@ -75,7 +75,7 @@ cdef extern from "fastconv.h" nogil:
         ptrdiff_t block_rows, block_cols
         double cval, scale, delta
         int border_h, border_w, dtype, out_dtype, stream, reduction
-        ptrdiff_t rank, span_rows, block_c, ksize
+        ptrdiff_t kernel_rows, rank, span_rows, block_c, ksize
 
     ctypedef long long int64_t
     ctypedef struct fc_axis "struct fc_axis":
@@ -105,7 +105,7 @@ cdef extern from "fastconv.h" nogil:
 
     ctypedef struct fc_kernels "struct fc_kernels":
         int lanes
-        fc_algorithm algorithm[1]
+        const fc_algorithm *algorithm
 
     const char *fc_isa_name(int index)
     const fc_kernels *fc_find_kernels(const char *isa, int bits)

@@ -18,7 +18,27 @@ enum fc_activation {
 enum fc_pooling { FC_MAX_POOL, FC_MIN_POOL, FC_SUM_POOL };
 enum fc_reduction { FC_SUM, FC_MAXIMUM, FC_MINIMUM };
 
+/* Those of all element types come first, and a variant's table ends with its last one. */
 enum fc_algorithm_id {
+    FC_FILTER_FOOTPRINT,
+    FC_FILTER_MEDIAN,
+    FC_FILTER_NETWORK,
+    FC_FILTER_SLIDE,
+    FC_FILTER_WINDOW,
+    /* not of uint16 */
+    FC_FILTER_RANK,
+    FC_POOL,
+    FC_POOL_GLOBAL,
+    FC_POOL_ARGMAX,
+    FC_POOL_MEDIAN,
+    FC_POOL_SCATTER,
+    /* of uint8 */
+    FC_FILTER_INTEGER,
+    FC_FILTER_INTEGER_SEPARABLE,
+    FC_FILTER_BOX,
+    FC_CONV_INTEGER,
+    FC_CONV_INTEGER_VNNI,
+    /* of floats */
     FC_CONV_DIRECT_PIXEL,
     FC_CONV_DIRECT_CHANNEL,
     FC_CONV_DEPTHWISE,
@@ -33,35 +53,18 @@ enum fc_algorithm_id {
     FC_CONV_WINOGRAD_WEIGHT_GRAD,
     FC_CONV_BIAS_GRAD,
     FC_CONV_FOLD,
-    FC_CONV_INTEGER,
-    FC_CONV_INTEGER_VNNI,
     FC_FILTER2D,
     FC_FILTER_ROLLING,
     FC_FILTER_SEPARABLE,
     FC_FILTER_WINOGRAD,
-    FC_FILTER_INTEGER,
-    FC_FILTER_INTEGER_SEPARABLE,
     FC_FILTER_RECURSIVE,
     FC_FILTER_GRADIENT,
     FC_FILTER_HARRIS,
     FC_FILTER_SHI_TOMASI,
-    FC_FILTER_BOX,
-    FC_FILTER_SLIDE,
-    FC_FILTER_WINDOW,
     FC_FILTER_MOMENTS,
-    FC_FILTER_FOOTPRINT,
-    FC_FILTER_MEDIAN,
-    FC_FILTER_NETWORK,
-    FC_FILTER_RANK,
-    FC_POOL,
-    FC_POOL_GLOBAL,
-    FC_POOL_ARGMAX,
     FC_POOL_MAX_GRAD,
-    FC_POOL_MEDIAN,
-    FC_POOL_SCATTER,
     FC_POOL_SPREAD,
-    FC_FMA_PEAK,
-    FC_ALGORITHM_COUNT
+    FC_FMA_PEAK
 };
 
 /* Sizes count elements. Channels c and k are per group. A block is what one unit covers.
@@ -119,6 +122,8 @@ struct fc_filter2d {
     int stream; /* results of float32, as they are computed, are larger than the caches: past them */
     int reduction;  /* of FC_FILTER_SLIDE, FC_FILTER_WINDOW and FC_FILTER_FOOTPRINT */
     ptrdiff_t rank; /* of FC_FILTER_NETWORK and FC_FILTER_RANK: 0 is the smallest */
+    ptrdiff_t kernel_rows; /* whose source lines are kept at once: fewer than kh in FC_FILTER2D and
+                              FC_FILTER_FOOTPRINT alone */
     ptrdiff_t span_rows, block_c; /* of FC_FILTER_RECURSIVE: rows from run-in to run-in; channels */
     ptrdiff_t ksize; /* of FC_FILTER_HARRIS and FC_FILTER_SHI_TOMASI: taps of a slope */
 };
@@ -159,7 +164,7 @@ typedef void fc_kernel(const void *params, ptrdiff_t begin, ptrdiff_t end, void 
 struct fc_algorithm {
     fc_kernel *run;
     ptrdiff_t (*units)(const void *params);
-    size_t (*scratch)(const void *params);  /* bytes per thread */
+    size_t (*scratch)(const void *params);  /* bytes per thread; asked once a call: FC_SMALL */
     ptrdiff_t (*packed)(const void *params); /* elements of packed weights; NULL: never packed */
     void (*pack)(const void *params, void *packed); /* params->weight in the caller's layout */
 };
@@ -169,7 +174,7 @@ struct fc_kernels {
     const char *isa;
     int bits;        /* 32, 64: float, double; 8, 16: uint8_t, uint16_t */
     int lanes;       /* elements per vector */
-    struct fc_algorithm algorithm[FC_ALGORITHM_COUNT];
+    const struct fc_algorithm *algorithm; /* by id */
 };
 
 /* dispatch.c: the instruction sets of this build that this processor runs, best first; NULL past

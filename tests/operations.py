@@ -660,6 +660,14 @@ OPERATIONS = {
         filters.filter2d, PIXELS, lambda w: {"image": (2, 21, w), "kernel": (20, 30)},
         {"border": ("wrap", "edge"), "delta": 2},
     ),
+    "filter2d of more than scratch memory holds": Operation(
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 3, 2, 1450 + w), "kernel": (2, 80)},
+        {"channel_axis": -1, "border": "wrap"},
+    ),
+    "filter2d of more than scratch memory holds, strided": Operation(
+        filters.filter2d, PIXELS, lambda w: {"image": (2, 4, 7, 1450 + w), "kernel": (2, 2, 80)},
+        {"channel_axis": -1, "stride": (2, 3), "border": ("constant", "reflect"), "cval": 3},
+    ),
     "filter2d of rows": Operation(
         filters.filter2d, PIXELS, lambda w: {"image": (2, 5, w + 4), "kernel": (1, 5)},
         {"border": "valid", "delta": 7},
@@ -716,6 +724,10 @@ OPERATIONS = {
     "dilate by a cross": Operation(
         filters.dilate, PIXELS, lambda w: {"image": (2, 6, w + 3)},
         {"footprint": np.array([[0, 1, 0, 0], [1, 1, 1, 1]]), "border": "valid"},
+    ),
+    "dilate of more than scratch memory holds": Operation(
+        filters.dilate, PIXELS, lambda w: {"image": (2, 2, 3, 1450 + w)},
+        {"footprint": np.add.outer(range(6), range(80)) % 7 == 0, "channel_axis": -1},
     ),
     "erode by a dome": Operation(
         filters.erode, PIXELS, lambda w: {"image": (2, 6, w)},

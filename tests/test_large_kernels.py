@@ -28,6 +28,8 @@ def test_which_kernels_are_large():
     assert algorithm((19, 40)) == algorithm((24, 24)) == algorithm((3, 255)) == "filter2d"
     assert algorithm((31, 31), may_round=False) == "filter2d"
     assert algorithm((31, 31), pixel=4 * 300) == algorithm((20, 8000)) == "filter2d"
+    assert algorithm((63, 63), pixel=4 * 300) == "filter2d"
+    assert algorithm((7, 300), pixel=4 * 300, in_place=True) == "filter2d"
     assert algorithm((31, 31), kernels=2**10) == algorithm((31, 31), (2, 1)) == "filter2d"
     assert algorithm((5, 3), in_place=True) == algorithm((7, 7), in_place=True) == "filter_rolling"
     assert algorithm((5, 5)) == algorithm((3, 3), in_place=True) == "filter2d"

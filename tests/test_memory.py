@@ -9,7 +9,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from helpers import integers
+from helpers import BORDERS, anything, assert_same_bits, change_plans, integers
 from numpy.testing import assert_array_equal
 
 from fastconv import _geometry, _plan, conv2d, filters, reference
@@ -126,7 +126,10 @@ def test_filters(isa, image_dtype, channels):
             *((function, (size,)) for size in (3, 5, 9, 11)
               for function in (filters.box, filters.maximum, filters.local_mean_std)),
             *((filters.median, (size,)) for size in (3, 5, 7)),
-            *((filters.filter2d, (rng.random((size, size)),)) for size in (3, 5, 7, 9)),
+            *((filters.filter2d, (rng.random(size),))
+              for size in ((3, 3), (5, 5), (7, 7), (9, 9), (15, 15), (59, 46), (2, 63, 63))),
+            *((filters.dilate, (rng.random(size) < 0.5,))
+              for size in ((15, 15), (63, 63), (256, 16), (16, 100))),
             (filters.sep_filter2d, (rng.random(7), rng.random(7))),
             *((filters.gaussian, (sigma,)) for sigma in (5, 30, 101)[: 1 + 2 * long]),
             *((filters.box, (size,)) for size in (31, 801)[: 1 + long]),
@@ -141,3 +144,60 @@ def test_filters(isa, image_dtype, channels):
                 assert task.scratch_bytes <= MOST_BYTES, (function.__name__, arguments, width)
                 # A block of a column or two computes whole vectors for them.
                 assert task.blocks[1] * channels >= min(16, width), (function.__name__, arguments)
+
+
+# A shape, the axis of channels, the size of a kernel, and more.
+BY_PARTS = [
+    ((5, 7), None, (4, 9), {"delta": 2, "scale": -0.3}), ((2, 17, 70), None, (3, 13, 5), {}),
+    ((9, 40, 3), -1, (11, 4), {"anchor": (0, 3)}), ((1, 1), None, (12, 2), {}),
+    ((7, 150), None, (7, 5), {"stride": (2, 3)}), ((2, 8, 33, 5), -1, (2, 5, 2), {"stride": 2}),
+    ((6, 9, 2), -1, (13, 1), {"stride": (1, 4)}), ((8, 30), None, (11, 3), {"stride": (2, 1)}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("border", [*BORDERS, "valid"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float16", "float32", "float64"])
+def test_kernels_by_parts(isa, monkeypatch, tasks, dtype, border):
+    """A kernel that sees more lines than a ring may hold: the same sums in the same order."""
+    rng = np.random.default_rng(3)
+    for shape, axis, size, options in BY_PARTS:
+        shape = list(shape)
+        at = len(shape) - 2 - (axis is not None)
+        if border == "valid":
+            shape[at : at + 2] = shape[at] + size[-2], shape[at + 1] + size[-1]
+        image, kernel = anything(rng, shape, dtype), rng.standard_normal(size)
+        options = {"border": border, "channel_axis": axis, "algorithm": "direct", **options}
+        whole = filters.filter2d(image, kernel, **options)
+        assert tasks[-1].sizes["kernel_rows"] == size[-2]
+        for rows in (1, 2, 5, 6):
+            with monkeypatch.context() as patch:
+                line = size[-1] * image.dtype.itemsize * (1 if axis is None else shape[-1])
+                ring = (4 * rows + 2) // 3 * line
+                change_plans(patch, MOST_RING_BYTES=0, RING_LINES=0, RING_BYTES=ring)
+                parts = filters.filter2d(image, kernel, threads=2, **options)
+            assert tasks[-1].sizes["kernel_rows"] <= rows
+            assert_same_bits(parts, whole)
+
+
+@pytest.mark.parametrize("border", [*BORDERS, "valid"])
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float16", "float32", "float64"])
+def test_footprints_some_rows_at_a_time(isa, monkeypatch, tasks, dtype, border):
+    """Of a footprint that sees more than a ring may hold: flat ones and those with heights."""
+    rng = np.random.default_rng(4)
+    for shape, size in (((8, 9), (5, 4)), ((2, 12, 40), (9, 3)), ((14, 70), (12, 12))):
+        image, footprint = anything(rng, shape, dtype), rng.random(size) < 0.4
+        footprint[1:3] = False  # rows of no element
+        footprint[3, 2] = True
+        for element in (
+            {"footprint": footprint},
+            {"footprint": footprint, "structure": rng.standard_normal(size)},
+        ):
+            for filtered in (filters.dilate, filters.erode):
+                plain = filtered(image, **element, border=border)
+                for rows in (1, 2, 3):
+                    with monkeypatch.context() as patch:
+                        ring = (4 * rows + 2) // 3 * size[1] * image.dtype.itemsize
+                        change_plans(patch, ELEMENT_BYTES=0, RING_LINES=0, RING_BYTES=ring)
+                        some = filtered(image, **element, border=border, threads=2)
+                    assert tasks[-1].sizes["kernel_rows"] <= rows < size[0]
+                    assert_same_bits(some, plain)

@@ -23,10 +23,17 @@ from fastconv._plan.shared import (
 LINE_BYTES = 16 * 1024
 # The most that a ring of such lines may take.
 RING_BYTES = 2 * 2**20
+# The most where that would hold no single output; and its lines beside those of the kernel's rows.
+MOST_RING_BYTES = 3 * 2**20
+RING_LINES = 5
+# What scratch memory holds of each element of a footprint; there are 2**16 at most.
+ELEMENT_BYTES = 32
 # Windows of at most so many rows and columns are joined term by term.
 SLIDE_LARGEST = 9
 # What holds all source rows of a block.
 WHOLE_BLOCKS = ("filter_slide", "filter_median", "filter_rolling")
+# So many times as large: lines that are read in the image come strip by strip, and need not stay.
+IN_PLACE_BLOCKS = 2
 # What keeps three lines for each row of its window.
 CORNERS = ("filter_harris", "filter_shi_tomasi")
 # Whose many lines are as long as a block, and no longer.
@@ -184,7 +191,7 @@ def dense_filter(size, stride, kernels, pixel, may_round, in_place):
     May sums be rounded otherwise, and are lines read where they are, as the numbers they are?
     """
     rows, cols = size
-    if stride != (1, 1):
+    if stride != (1, 1) or not fits_ring(size, pixel):
         return "filter2d"
     if may_round and _is_winograd_down(rows, cols, kernels, pixel):
         return "filter_winograd"
@@ -193,7 +200,7 @@ def dense_filter(size, stride, kernels, pixel, may_round, in_place):
 
 def _is_winograd_down(rows, cols, kernels, pixel):
     parts = ceil_div(rows, WINOGRAD_DOWN)
-    lines = WINOGRAD_DOWN_PLANES * (parts + 5)
+    lines = WINOGRAD_DOWN_PLANES * (parts + RING_LINES)
     least = (max(LEAST_COLUMNS, cols) + cols) * lines * pixel
     weights = WINOGRAD_DOWN_PLANES * kernels * parts * cols
     few = rows < WINOGRAD_DOWN_LEAST or rows * cols < WINOGRAD_DOWN_ELEMENTS
@@ -206,6 +213,11 @@ def _winograd_down_terms(rows, cols):
     """The products of an output: a last part may have no second half, a third of its planes."""
     parts = [ceil_div(rows - i, WINOGRAD_DOWN) for i in (0, 0, WINOGRAD_DOWN // 2)]
     return WINOGRAD_DOWN_PLANES * sum(parts) * cols / len(parts) / WINOGRAD_DOWN
+
+
+def fits_ring(size, pixel):
+    """Does a ring hold the lines that a row of a few outputs sees, of pixels of so many bytes?"""
+    return (size[0] + RING_LINES) * size[1] * pixel <= MOST_RING_BYTES
 
 
 def is_faster_dense(size):
@@ -257,22 +269,33 @@ def _seen(g):
     return (rows + g.rows.k - 1) * (cols + g.cols.k - 1) / (rows * cols)
 
 
+def _ring(g, pixel):
+    """Bytes of a ring of lines, and how many rows of the kernel see lines that it holds at once."""
+    ring, (rows, cols) = RING_BYTES, (g.rows.k, g.cols.k)
+    if g.algorithm == "filter_footprint":
+        ring -= ELEMENT_BYTES // 2 * rows * cols
+    elif g.algorithm != "filter2d" or fits_ring((rows, cols), pixel):
+        return ring, rows
+    return ring, max(1, min(rows, 3 * (ring // (cols * pixel)) // 4 - RING_LINES))
+
+
 @lru_cache(CACHED_PLANS)
 def _filter2d(g, isa, threads):
     # What is kept of lines stays in half of a block, unless strips would be narrow beside what they
     # see.
-    lines = g.rows.k + 5
+    pixel = g.channels * (2 if g.algorithm == "filter_box" else g.bits // 8)
+    if g.algorithm == "filter_moments":  # each comes with its square
+        pixel *= 2
+    ring, kernel_rows = _ring(g, pixel)
+    lines = kernel_rows + RING_LINES
     if g.algorithm == "filter_network":
         lines += _lists(g.rows.k, g.cols.k)
     if g.algorithm in CORNERS:
         lines *= 3
-    pixel = g.channels * (2 if g.algorithm == "filter_box" else g.bits // 8)
-    if g.algorithm == "filter_moments":  # each comes with its square
-        pixel *= 2
     # A stride cuts lines into phases, as long as the outputs and what they see beside them.
     phases, seen = min(g.cols.stride, g.cols.k), ceil_div(g.cols.k, g.cols.stride)
     line = min(LINE_BYTES, BLOCK_BYTES // 2 // lines) // pixel // phases
-    most = RING_BYTES // lines // pixel // phases
+    most = ring // lines // pixel // phases
     wide, least = min(2 * seen, most), min(LEAST_COLUMNS, most)
     if g.algorithm not in OUTPUT_LINES:
         line, wide, least = line - seen, wide - seen, min(LEAST_COLUMNS, 3 * most // 2 - seen)
@@ -284,18 +307,17 @@ def _filter2d(g, isa, threads):
     multiple = 1
     if g.algorithm == "filter_winograd":
         multiple = WINOGRAD_DOWN
-        lines = WINOGRAD_DOWN_PLANES * (ceil_div(g.rows.k, WINOGRAD_DOWN) + 5)
+        lines = WINOGRAD_DOWN_PLANES * (ceil_div(g.rows.k, WINOGRAD_DOWN) + RING_LINES)
         block_cols = max(LEAST_COLUMNS, g.cols.k, WINOGRAD_DOWN_BYTES // (lines * pixel) - g.cols.k)
     block_cols = ceil_div(g.cols.o, ceil_div(g.cols.o, block_cols))
     others = g.planes * ceil_div(g.cols.o, block_cols)
     sizes = window_sizes(g.rows, g.cols) | border_sizes(g.border)
-    sizes |= {"planes": g.planes, "c": g.channels, "m": g.kernels}
+    sizes |= {"planes": g.planes, "c": g.channels, "m": g.kernels, "kernel_rows": kernel_rows}
     sizes |= {"block_cols": block_cols, "block_c": g.channels, "span_rows": g.rows.o}
     if g.algorithm in WHOLE_BLOCKS:
         # Each comes with a part of a strip, pointers and an odd number of cache lines.
         row = (block_cols + g.cols.k) * pixel + 12 * VECTOR_BYTES
-        # Lines that are read in the image itself are fetched strip by strip, and need not all stay.
-        most = (2 if g.dtype == f"float{g.bits}" else 1) * BLOCK_BYTES
+        most = (IN_PLACE_BLOCKS if g.dtype == f"float{g.bits}" else 1) * BLOCK_BYTES
         block_rows = max(1, most // row - g.rows.k)
     sizes |= {"block_rows": even_rows(g.rows.o, block_rows, others, threads, multiple)}
     if g.algorithm == "filter_recursive":

@@ -300,7 +300,8 @@ class _Element:
         self.heights = None
         if isinstance(footprint, list | tuple) and not all(np.isscalar(each) for each in footprint):
             footprint = _arrays.as_array(function, "footprint", footprint)
-        if structure is None and np.ndim(footprint) < 2:
+        # Of an array's axes; np.ndim takes longer than all else here.
+        if structure is None and getattr(footprint, "ndim", 0) < 2:
             self.size = rectangle(
                 function, "footprint", footprint, one="a (kh, kw) array, an integer"
             )
@@ -396,9 +397,10 @@ class _Element:
         """Dilate or erode so many times."""
         function = self.function
         count = _geometry.integer(function, "iterations", count, 1)
-        size = tuple(count * (k - 1) + 1 for k in self.size)  # of what an output sees in the end
-        size = rectangle(function, f"footprint of {count} iterations", size)
         if count > 1:
+            # Of what an output sees in the end.
+            size = tuple(count * (k - 1) + 1 for k in self.size)
+            size = rectangle(function, f"footprint of {count} iterations", size)
             image = _image.readable(function, image)
             cval = _image.checked_cval(function, cval, image.dtype)
             if self._grows(border, cval, image.dtype):

@@ -12,7 +12,7 @@ static ptrdiff_t conv_bias_grad_units(const void *params)
     return p->nhwc ? ceil_div(p->groups * p->k, LANES) : p->groups * p->k;
 }
 
-static size_t conv_bias_grad_scratch(const void *params)
+FC_SMALL size_t conv_bias_grad_scratch(const void *params)
 {
     (void)params;
     return 0;

@@ -201,7 +201,7 @@ static ptrdiff_t conv_depthwise_units(const void *params)
     return p->n * ceil_div(p->oh, p->block_rows);
 }
 
-static size_t conv_depthwise_scratch(const void *params)
+FC_SMALL size_t conv_depthwise_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     return taken(depthwise_pointers(p, depthwise_kernel(p)), sizeof(real *)) +

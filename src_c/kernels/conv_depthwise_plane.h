@@ -183,7 +183,7 @@ static ptrdiff_t conv_depthwise_plane_units(const void *params)
     return p->n * p->groups * ceil_div(p->oh, p->block_rows) * ceil_div(p->ow, p->block_cols);
 }
 
-static size_t conv_depthwise_plane_scratch(const void *params)
+FC_SMALL size_t conv_depthwise_plane_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     const struct plane_input in = plane_input(p);

@@ -110,7 +110,7 @@ static ptrdiff_t conv_depthwise_rows_units(const void *params)
     return p->n * p->groups * ceil_div(p->oh, p->block_rows);
 }
 
-static size_t conv_depthwise_rows_scratch(const void *params)
+FC_SMALL size_t conv_depthwise_rows_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     return taken(p->w, sizeof(real));

@@ -199,7 +199,7 @@ FC_INLINE ptrdiff_t channel_taps(const struct fc_conv2d *p)
     return p->kh * p->kw == 1 ? p->block_c : p->kh * p->kw;
 }
 
-static size_t conv_direct_channel_scratch(const void *params)
+FC_SMALL size_t conv_direct_channel_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     const struct nchw_panel panel = channel_panel(p, p->block_rows, p->block_cols);

@@ -160,7 +160,7 @@ static ptrdiff_t conv_direct_pixel_units(const void *params)
 /* Vectors that cover a row of a block. */
 FC_INLINE ptrdiff_t pixel_vectors(ptrdiff_t cols) { return ceil_div(cols, LANES); }
 
-static size_t conv_direct_pixel_scratch(const void *params)
+FC_SMALL size_t conv_direct_pixel_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     const struct nchw_panel panel = nchw_panel(p, p->block_rows, p->block_cols);

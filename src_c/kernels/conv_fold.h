@@ -13,7 +13,7 @@ static ptrdiff_t conv_fold_units(const void *params)
     return p->n * (p->nhwc ? 1 : p->c) * p->h;
 }
 
-static size_t conv_fold_scratch(const void *params)
+FC_SMALL size_t conv_fold_scratch(const void *params)
 {
     (void)params;
     return 0;

@@ -430,7 +430,7 @@ FC_NOINLINE void dot_run(const struct fc_conv_integer *q, ptrdiff_t begin, ptrdi
     }
 }
 
-static size_t conv_integer_scratch(const void *params) { return dot_scratch_bytes(params, 2); }
+FC_SMALL size_t conv_integer_scratch(const void *params) { return dot_scratch_bytes(params, 2); }
 static void conv_integer(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     static const struct dot_tiles tiles = DOT_TILES(dot_pairs);
@@ -438,7 +438,7 @@ static void conv_integer(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
 }
 
 #ifdef SUM_DOT4
-static size_t conv_integer_vnni_scratch(const void *params) { return dot_scratch_bytes(params, 4); }
+FC_SMALL size_t conv_integer_vnni_scratch(const void *params) { return dot_scratch_bytes(params, 4); }
 static void conv_integer_vnni(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     static const struct dot_tiles tiles = DOT_TILES(dot_bytes);

@@ -60,7 +60,7 @@ struct gradient_scratch {
     X(dy, gradient_tiles(k) * p->block_rows * p->block_cols * CHANNEL_VECTORS * LANES)             \
     X(sums, gradient_tiles(k) * c * p->kh * p->kw * CHANNEL_VECTORS * LANES)
 
-static size_t conv_weight_grad_scratch(const void *params)
+FC_SMALL size_t conv_weight_grad_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     const struct gradient_lines l =

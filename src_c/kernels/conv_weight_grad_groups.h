@@ -25,7 +25,7 @@ static struct gradient_lines group_lines(const struct fc_conv2d *p, ptrdiff_t ro
     return gradient_lines(p, rows, cols, 1);
 }
 
-static size_t conv_weight_grad_groups_scratch(const void *params)
+FC_SMALL size_t conv_weight_grad_groups_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     const struct gradient_lines l = group_lines(p, p->block_rows, p->block_cols);

@@ -31,7 +31,7 @@ FC_INLINE struct gradient_panel gradient_panel(const struct fc_conv2d *p, ptrdif
     X(rows, panel.rows *panel.pitch)                                                               \
     X(sums, p->kh *round_up(p->kw, PANEL_TAP_COLUMNS) * PANEL_SUMS)
 
-static size_t conv_weight_grad_planes_scratch(const void *params)
+FC_SMALL size_t conv_weight_grad_planes_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     const struct gradient_panel panel = gradient_panel(p, p->block_rows);

@@ -41,7 +41,7 @@ FC_INLINE ptrdiff_t winograd_gradient_stretch(const struct fc_conv2d *p)
     X(tile, CHANNEL_TILE)                                                                          \
     X(sums, gradient_tiles(FC_MIN(p->block_k, p->k)) * winograd_gradient_stretch(p))
 
-static size_t conv_winograd_weight_grad_scratch(const void *params)
+FC_SMALL size_t conv_winograd_weight_grad_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
     const struct winograd_block b = winograd_gradient_block(p);

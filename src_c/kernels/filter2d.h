@@ -2,7 +2,7 @@
  * source. Bound by memory for 3x3, by arithmetic from about 5x5: a tall tile does FILTER_ROWS *
  * FILTER_VECTORS multiply-adds per FILTER_VECTORS loads and FILTER_ROWS broadcasts. */
 
-static size_t filter2d_scratch(const void *params) { return filter_scratch(params, 0); }
+FC_SMALL size_t filter2d_scratch(const void *params) { return filter_scratch(params, 0); }
 
 static void filter2d(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {

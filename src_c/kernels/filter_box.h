@@ -171,7 +171,7 @@ FC_INLINE ptrdiff_t box_pitch(const struct fc_filter2d *p)
     return odd_lines(p->block_cols * p->c + BOX_STEP);
 }
 
-static size_t filter_box_scratch(const void *params)
+FC_SMALL size_t filter_box_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     const ptrdiff_t pitch = filter_pitch(p, BOX_STEP);
@@ -192,7 +192,7 @@ static void filter_box(const void *params, ptrdiff_t begin, ptrdiff_t end, void 
     void *const sum = take(&area, pitch, sizeof(int32_t));
 
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = fc_filter_block(p, unit);
         const ptrdiff_t n = b.cols * p->c;
         memset(ring, 0, (size_t)(p->kh * box_pitch(p)) * sizeof *ring);
         memset(sum, 0, (size_t)pitch * sizeof(int32_t));

@@ -26,7 +26,7 @@ FC_INLINE struct corners corners(const struct fc_filter2d *p)
     return (struct corners){kh, kw, kh + FILTER_ROWS - 1, pitch, ring_pitch};
 }
 
-static size_t filter_corners_scratch(const void *params)
+FC_SMALL size_t filter_corners_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     const struct corners s = corners(p);
@@ -133,7 +133,7 @@ static void filter_corners(const struct fc_filter2d *p, const struct filter_bloc
 static void filter_harris(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(params, unit);
+        const struct filter_block b = fc_filter_block(params, unit);
         filter_corners(params, &b, scratch, 0);
     }
 }
@@ -141,7 +141,7 @@ static void filter_harris(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
 static void filter_shi_tomasi(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(params, unit);
+        const struct filter_block b = fc_filter_block(params, unit);
         filter_corners(params, &b, scratch, 1);
     }
 }

@@ -23,7 +23,7 @@ enum { SLOPES_X = 1, SLOPES_Y = 2, SLOPES = SLOPES_X | SLOPES_Y };
 #define GRADIENT_PITCH (FILTER_PART + FILTER_TILE)
 #define GRADIENT_PART (2 * GRADIENT_ROWS * GRADIENT_PITCH)
 
-static size_t filter_gradient_scratch(const void *params)
+FC_SMALL size_t filter_gradient_scratch(const void *params)
 {
     return taken(GRADIENT_PART, sizeof(real)) + filter_scratch(params, 0);
 }
@@ -181,7 +181,7 @@ static void filter_gradient(const void *params, ptrdiff_t begin, ptrdiff_t end, 
     straight.stream = filter_streams(p);
     assert(p->kh == 3 && p->kw == 3);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = fc_filter_block(p, unit);
         const ptrdiff_t count = b.cols * p->c, head = only ? filter_head(p, &b, only) : 0;
         struct filter_strip_rows source = filter_strip_rows(p, &b, head, area, 0);
         int rows, direct;

@@ -20,7 +20,7 @@ struct levels {
     ptrdiff_t at[LEVEL_GROUP];
 };
 
-static size_t levels_scratch(ptrdiff_t columns)
+FC_SMALL size_t levels_scratch(ptrdiff_t columns)
 {
     return taken((1 + LEVEL_GROUP) * columns, sizeof(level_counts));
 }

@@ -79,7 +79,7 @@ FC_INLINE ptrdiff_t integer_most_terms(const struct fc_filter2d *p)
 {
     return FC_MAX(FC_INTEGER_TERMS, p->kh + p->kw); /* separable or not */
 }
-static size_t integer_scratch(const struct fc_filter2d *p)
+FC_SMALL size_t integer_scratch(const struct fc_filter2d *p)
 {
     const ptrdiff_t pitch = filter_pitch(p, WINDOW_STEP);
     return taken(integer_most_terms(p), sizeof(struct integer_term)) +
@@ -104,7 +104,7 @@ FC_INLINE void integer_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff
         w.along = integer_terms(w.term + w.terms, kernel + p->kh, 1, p->kw, p->c);
 
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = fc_filter_block(p, unit);
         const ptrdiff_t n = b.cols * p->c, source = separable ? n + (p->kw - 1) * p->c : n;
         for (ptrdiff_t i = 0; i < p->kh; i++)
             row[i] = ring + i * pitch;
@@ -139,12 +139,12 @@ FC_INLINE void integer_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff
     }
 }
 
-static size_t filter_integer_scratch(const void *params) { return integer_scratch(params); }
+FC_SMALL size_t filter_integer_scratch(const void *params) { return integer_scratch(params); }
 static void filter_integer(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     integer_run(params, begin, end, scratch, 0);
 }
-static size_t filter_integer_separable_scratch(const void *params) { return integer_scratch(params); }
+FC_SMALL size_t filter_integer_separable_scratch(const void *params) { return integer_scratch(params); }
 static void filter_integer_separable(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     integer_run(params, begin, end, scratch, 1);

@@ -20,33 +20,12 @@ FC_INLINE vec filter_later(const real *x, const vec *held, const int shift, cons
 }
 #endif
 
-struct filter_block {
-    ptrdiff_t plane, y0, y1, x0, cols; /* outputs: rows [y0, y1), cols columns from x0 on */
-};
-
-static ptrdiff_t filter_units(const void *params)
-{
-    const struct fc_filter2d *p = params;
-    return p->planes * ceil_div(p->oh, p->block_rows) * ceil_div(p->ow, p->block_cols);
-}
-
-FC_NOINLINE struct filter_block filter_block(const struct fc_filter2d *p, ptrdiff_t unit)
-{
-    const ptrdiff_t blocks_y = ceil_div(p->oh, p->block_rows);
-    const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);
-    struct filter_block b = {.plane = unit / blocks_x / blocks_y};
-    b.x0 = unit % blocks_x * p->block_cols;
-    b.y0 = unit / blocks_x % blocks_y * p->block_rows;
-    b.y1 = FC_MIN(b.y0 + p->block_rows, p->oh);
-    b.cols = FC_MIN(p->block_cols, p->ow - b.x0);
-    return b;
-}
-
 /* Numbers from a strip of a block to the one whose lines are fetched as it goes down: the next one, or
  * where lines are long the second one after it, which may be the next block's. `at` is the strip, of
  * `step` numbers. */
-FC_NOINLINE ptrdiff_t filter_later_strip(const struct fc_filter2d *p, const struct filter_block *b,
-                                       const struct filter_block *next, ptrdiff_t at, ptrdiff_t step)
+FC_NOINLINE ptrdiff_t filter_fetched_strip(const struct fc_filter2d *p, const struct filter_block *b,
+                                         const struct filter_block *next, ptrdiff_t at,
+                                         ptrdiff_t step)
 {
     const ptrdiff_t rows = (next->plane - b->plane) * p->h + next->y0 - b->y0;
     const ptrdiff_t row = b->cols * p->c, ahead = 2 * step;
@@ -84,13 +63,6 @@ FC_INLINE void filter_put(real *p, vec v, int stream) { (void)stream, v_store(p,
 FC_INLINE void filter_put_end(void) {}
 #endif
 
-/* Steps of numbers whose windows can be read in the image itself: those from `first` up to `end`. The
- * first whole one is at `head`; a step at x reads the source numbers from x to (kw - 1) * c past its
- * own, in whole vectors where it has FILTER_PAST. */
-struct filter_inside {
-    ptrdiff_t first, end;
-};
-
 FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const struct filter_block *b,
                                              ptrdiff_t step, ptrdiff_t head)
 {
@@ -103,6 +75,14 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
     if (p->dtype != REAL_DTYPE || in.end <= in.first)
         in.first = in.end = 0;
     return in;
+}
+
+/* n numbers outside of an image with a constant there. */
+FC_SMALL void filter_outside(const struct fc_filter2d *p, real *dst, ptrdiff_t n)
+{
+    const real cval = (real)p->cval;
+    for (ptrdiff_t i = 0; i < n; i++)
+        dst[i] = cval;
 }
 
 /* dst[i] = the pixel at position first + i of a line, for i in [from, to), which is outside it; [a, b)
@@ -136,6 +116,29 @@ static void filter_extend(const struct fc_filter2d *p, real *dst, const char *li
         filter_border(p, dst, line, first, a, b, b, count);
 }
 
+/* The ends of a line, or all of it where no step is inside, into dst. */
+FC_NOINLINE void filter_copy_ends(const struct fc_filter2d *p, real *dst, const struct filter_block *b,
+                                  const struct filter_ends *e, const real *line)
+{
+    const ptrdiff_t c = p->c, from = FC_MAX(e->in.end / c, e->a);
+    const real *const seen = line + (b->x0 - p->left) * c, cval = (real)p->cval;
+    if (e->in.first) {
+        const ptrdiff_t to = ceil_div(e->in.first, c) + p->kw - 1;
+        memcpy(dst + e->a * c, seen + e->a * c, (size_t)((to - e->a) * c) * sizeof(real));
+    }
+    memcpy(dst + from * c, seen + from * c, (size_t)((e->b - from) * c) * sizeof(real));
+    for (ptrdiff_t i = 0; i < e->outside; i++) {
+        real *const pixel = dst + (i < e->a ? i : i - e->a + e->b) * c;
+        const ptrdiff_t at = e->outside <= FILTER_PLACES ? e->place[i] : filter_place(p, b, e, i);
+        if (c == 1)
+            *pixel = at < 0 ? cval : line[at];
+        else if (at < 0)
+            filter_outside(p, pixel, c);
+        else
+            memcpy(pixel, line + at * c, (size_t)c * sizeof(real));
+    }
+}
+
 /* Fetch pixels [first, first + count) of the line that comes FILTER_AHEAD lines later. */
 FC_INLINE void filter_ahead(const struct fc_filter2d *p, const char *line, ptrdiff_t first,
                             ptrdiff_t count)
@@ -146,32 +149,28 @@ FC_INLINE void filter_ahead(const struct fc_filter2d *p, const char *line, ptrdi
         FC_PREFETCH(line + FILTER_AHEAD * p->w * pixel + i);
 }
 
-/* Source line y, from above the image to below it, of a block's plane and columns, into dst. Steps
- * that are inside read the line that this gives, which may be the image's own. Who reads lines as
- * they come wants later ones fetched ahead. */
+/* Source line y, from above the image to below it, of a block's plane and columns, into dst: all of it
+ * without `ends`. Steps that are inside read the line that this gives, which may be the image's own.
+ * Who reads lines as they come wants later ones fetched ahead. */
 static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst,
                                        const struct filter_block *b, ptrdiff_t y,
-                                       struct filter_inside in, const int ahead)
+                                       const struct filter_ends *ends, const int ahead)
 {
     const ptrdiff_t row = p->w * p->c * (ptrdiff_t)dtype_size(p->dtype);
     const ptrdiff_t first = b->x0 - p->left, count = b->cols + p->kw - 1;
     const ptrdiff_t at = border_index(y, p->h, p->border_h);
     if (at < 0) {
-        for (ptrdiff_t i = 0; i < count * p->c; i++)
-            dst[i] = (real)p->cval;
+        filter_outside(p, dst, count * p->c);
         return dst;
     }
     const char *const line = (const char *)p->x + (b->plane * p->h + at) * row;
     if (ahead)
         filter_ahead(p, line, first, count);
-    if (in.first == in.end) {
+    if (!ends || p->dtype != REAL_DTYPE) {
         filter_extend(p, dst, line, first, count);
         return dst;
     }
-    const ptrdiff_t from = in.end / p->c;
-    if (in.first)
-        filter_extend(p, dst, line, first, ceil_div(in.first, p->c) + p->kw - 1);
-    filter_extend(p, dst + from * p->c, line, first + from, count - from);
+    filter_copy_ends(p, dst, b, ends, (const real *)(const void *)line);
     return (const real *)(const void *)line + first * p->c;
 }
 
@@ -179,7 +178,7 @@ static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst,
 static void filter_fetch(const struct fc_filter2d *p, real *dst, const struct filter_block *b,
                          ptrdiff_t y)
 {
-    filter_fetch_around(p, dst, b, y, (struct filter_inside){0, 0}, 1);
+    filter_fetch_around(p, dst, b, y, NULL, 1);
 }
 
 /* The source rows of a block, all at once: the lines of steps that are inside, and those of the
@@ -212,9 +211,10 @@ static struct filter_rows filter_rows(const struct fc_filter2d *p, const struct 
     all.inside = take(scratch, rows, sizeof *all.inside);
     all.around = take(scratch, rows, sizeof *all.around);
     real *const lines = take(scratch, rows * pitch, sizeof(real));
+    const struct filter_ends ends = fc_filter_ends(p, b, all.in);
     for (ptrdiff_t i = 0; i < all.count; i++) {
         all.around[i] = lines + i * pitch;
-        all.inside[i] = filter_fetch_around(p, lines + i * pitch, b, b->y0 - p->top + i, all.in,
+        all.inside[i] = filter_fetch_around(p, lines + i * pitch, b, b->y0 - p->top + i, &ends,
                                             all.in.first == all.in.end);
         if (FC_BITS >= 32) /* who looks for what is not finite finds nothing past the end */
             memset(all.around[i] + source, 0, (size_t)(step + FILTER_PAST) * sizeof(real));
@@ -253,8 +253,7 @@ static void filter_fetch_channels(const struct fc_filter2d *p, real *dst, ptrdif
         if (row >= 0 && col >= 0)
             load_as_real(dst, (const char *)p->x + at * size, p->dtype, c);
         else
-            for (ptrdiff_t j = 0; j < c; j++)
-                dst[j] = (real)p->cval;
+            filter_outside(p, dst, c);
     }
 }
 

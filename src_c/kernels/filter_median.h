@@ -213,7 +213,7 @@ static void median_5x5(const struct median_row *to, real *const *rank, ptrdiff_t
 }
 
 /* The source rows, k lines of sorted columns, two rows on their way out. */
-static size_t filter_median_scratch(const void *params)
+FC_SMALL size_t filter_median_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     return filter_rows_taken(p, LANES) + taken((p->kh + 2) * filter_pitch(p, LANES), sizeof(real));
@@ -280,7 +280,7 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
     const struct fc_filter2d *const p = params;
     const ptrdiff_t pitch = filter_pitch(p, LANES), size = (ptrdiff_t)dtype_size(p->out_dtype);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = fc_filter_block(p, unit);
         char *area = scratch;
         const struct filter_rows source = filter_rows(p, &b, LANES, 0, &area);
         real *const line = take(&area, (p->kh + 2) * pitch, sizeof(real));

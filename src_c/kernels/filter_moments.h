@@ -52,7 +52,7 @@ static void moments_store(const struct window_work *w, ptrdiff_t y, const real *
 }
 
 /* As filter_window's, all of it twice. */
-static size_t filter_moments_scratch(const void *params)
+FC_SMALL size_t filter_moments_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     return taken(2 * (p->kh + 2) * window_row_pitch(p), sizeof(real)) +
@@ -70,7 +70,7 @@ static void filter_moments(const void *params, ptrdiff_t begin, ptrdiff_t end, v
     real *const head = ring + 2 * p->kh * half;
     real *const in = take(&area, 2 * line, sizeof(real));
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = fc_filter_block(p, unit);
         struct window_work w = {&moments_steps, p, &b, ring, head, head + 2 * half, {in, in + line},
                                 2 * half, half + b.cols * p->c, -1};
         window_groups(&w);

@@ -222,7 +222,7 @@ static void network_row(const struct network *w, real *out, const real *const *r
 
 /* A ring of source lines and a row of results; the lists of 1, 2, 4, ... columns, and those that begin
  * a window: both together less than twice the window's numbers. */
-static size_t filter_network_scratch(const void *params)
+FC_SMALL size_t filter_network_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     return taken((p->kh + 1) * filter_pitch(p, WINDOW_STEP), sizeof(real)) +
@@ -240,7 +240,7 @@ static void filter_network(const void *params, ptrdiff_t begin, ptrdiff_t end, v
     const real **const row = take(&area, p->kh, sizeof *row);
     struct network w = {p, take(&area, p->kh * p->kw, sizeof(network_vec)), pitch};
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = fc_filter_block(p, unit);
         ptrdiff_t wild = -1; /* the last source row with what may not be a number */
         for (ptrdiff_t s = b.y0; s < b.y1 + p->kh - 1; s++) {
             const ptrdiff_t y = s - (p->kh - 1), at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;

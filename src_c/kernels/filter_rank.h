@@ -3,7 +3,7 @@
 
 #if FC_BITS == 8
 
-static size_t filter_rank_scratch(const void *params)
+FC_SMALL size_t filter_rank_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     return taken(filter_pitch(p, WINDOW_STEP), sizeof(real)) + levels_scratch(p->block_cols + p->kw - 1);
@@ -51,7 +51,7 @@ static void filter_rank(const void *params, ptrdiff_t begin, ptrdiff_t end, void
     char *area = scratch;
     real *const line = take(&area, filter_pitch(p, WINDOW_STEP), sizeof(real));
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = fc_filter_block(p, unit);
         for (ptrdiff_t c = 0; c < p->c; c++)
             rank_channel(p, &b, c, line, area);
     }
@@ -96,7 +96,7 @@ struct rank_tile {
 
 FC_INLINE int rank_turned(const struct fc_filter2d *p) { return p->kw > p->kh; }
 
-static size_t filter_rank_scratch(const void *params)
+FC_SMALL size_t filter_rank_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     const ptrdiff_t height = p->block_rows + p->kh - 1, width = p->block_cols + p->kw - 1;
@@ -264,7 +264,7 @@ static void filter_rank(const void *params, ptrdiff_t begin, ptrdiff_t end, void
     t.line = take(&area, FC_MAX(p->block_rows, p->block_cols), sizeof(real));
     t.histograms = area;
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = fc_filter_block(p, unit);
         const ptrdiff_t height = b.y1 - b.y0 + p->kh - 1, width = b.cols + p->kw - 1;
         t.rows = t.turned ? width : height;
         t.columns = t.turned ? height : width;

@@ -51,7 +51,7 @@ static ptrdiff_t filter_recursive_units(const void *params)
            recursive_all_blocks(p);
 }
 
-static size_t filter_recursive_scratch(const void *params)
+FC_SMALL size_t filter_recursive_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     const ptrdiff_t part = recursive_part(p), parts = ceil_div(p->block_cols, part);

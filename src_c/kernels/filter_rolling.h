@@ -76,7 +76,7 @@ static void rolling(const struct rolling_strip *t)
         rolling_down(t, 7, ROLLING_OF(7));
 }
 
-static size_t filter_rolling_scratch(const void *params)
+FC_SMALL size_t filter_rolling_scratch(const void *params)
 {
     return filter_rows_taken(params, rolling_step(params));
 }
@@ -87,7 +87,7 @@ static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, v
     const ptrdiff_t whole = rolling_step(p), size = (ptrdiff_t)dtype_size(p->out_dtype);
     assert(p->kh == 5 || p->kh == 7);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit), next = filter_block(p, unit + 1);
+        const struct filter_block b = fc_filter_block(p, unit), next = fc_filter_block(p, unit + 1);
         char *area = scratch;
         const ptrdiff_t head = filter_head(p, &b, p->out);
         const struct filter_rows rows = filter_rows(p, &b, whole, head, &area);
@@ -102,7 +102,7 @@ static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, v
                     p, (const real *)p->kernel + m * p->kh * p->kw,
                     inside ? rows.inside : (const real **)rows.around,
                     x, b.y1 - b.y0, FC_MIN(n - x, step),
-                    filter_later_strip(p, &b, &next, x, whole), (char *)p->out + at * size};
+                    filter_fetched_strip(p, &b, &next, x, whole), (char *)p->out + at * size};
                 rolling(&strip);
             }
         }
@@ -112,7 +112,7 @@ static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, v
 
 #else
 
-static size_t filter_rolling_scratch(const void *params) { return filter_scratch(params, 0); }
+FC_SMALL size_t filter_rolling_scratch(const void *params) { return filter_scratch(params, 0); }
 static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     filter2d(params, begin, end, scratch);

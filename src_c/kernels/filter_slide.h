@@ -284,7 +284,7 @@ static void slide(const struct slide_strip *t)
         slide_wild(t);
 }
 
-static size_t filter_slide_scratch(const void *params)
+FC_SMALL size_t filter_slide_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     return filter_rows_taken(p, SLIDE_STEP) +
@@ -295,7 +295,7 @@ static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
 {
     const struct fc_filter2d *const p = params;
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit), next = filter_block(p, unit + 1);
+        const struct filter_block b = fc_filter_block(p, unit), next = fc_filter_block(p, unit + 1);
         char *area = scratch;
         const ptrdiff_t head = filter_head(p, &b, p->out);
         const struct filter_rows rows = filter_rows(p, &b, SLIDE_STEP, head, &area);
@@ -306,7 +306,7 @@ static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
             const int inside = x >= rows.in.first && x < rows.in.end;
             const struct slide_strip strip = {
                 p, inside ? rows.inside : (const real **)rows.around,
-                x, b.y1 - b.y0, FC_MIN(n - x, step), filter_later_strip(p, &b, &next, x, SLIDE_STEP),
+                x, b.y1 - b.y0, FC_MIN(n - x, step), filter_fetched_strip(p, &b, &next, x, SLIDE_STEP),
                 (char *)p->out + (at + x) * (ptrdiff_t)dtype_size(p->out_dtype), joined};
             slide(&strip);
         }

@@ -27,6 +27,7 @@ struct filter_taps {
     real scale, delta;
     int stream; /* are results written past the caches? */
     ptrdiff_t ahead; /* elements from a row to the one that is fetched for later, or 0 */
+    int begun; /* of tiles of one row, or FILTER_ROWS: are these taps added to what is there? */
 };
 
 /* Fetch what the tiles below one see, as they go: many lines at once would be waited for. */
@@ -148,12 +149,13 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                             ptrdiff_t pitch, const int unrolled, const int rows, const int phases)
 {
     const struct filter_taps local = *taps, *const t = &local; /* which no store can change */
-    const int nv = FILTER_VECTORS;
+    const int nv = FILTER_VECTORS, may_go_on = rows == 1 || rows == FILTER_ROWS;
     for (; x < end; x += FILTER_TILE) {
         vec acc[FILTER_ROWS][FILTER_VECTORS];
         FC_UNROLL for (int o = 0; o < rows; o++)
             FC_UNROLL for (int v = 0; v < nv; v++)
-                acc[o][v] = v_set1(0);
+                acc[o][v] = may_go_on && t->begun ? v_load(out + o * pitch + x + v * LANES)
+                                                 : v_set1(0);
         if (phases) {
             for (ptrdiff_t i = 0; i < kh; i++)
                 filter_row_phases(acc, row[i] + x, t, i, kw, nv);
@@ -289,27 +291,42 @@ FC_INLINE ptrdiff_t filter_phase(const struct fc_filter2d *p, ptrdiff_t cols)
     return cols + (p->kw - 1) / p->stride_w;
 }
 
-FC_INLINE struct filter_strip filter_strip(const struct fc_filter2d *p, const int separable)
+/* Numbers from a row of outputs to the next, on their way. */
+FC_INLINE ptrdiff_t filter_row_pitch(const struct fc_filter2d *p)
+{
+    return odd_lines(p->block_cols * p->c + FILTER_TILE);
+}
+
+FC_NOINLINE struct filter_strip filter_strip(const struct fc_filter2d *p, const int separable)
 {
     /* The last tile of a line reads, or writes, up to FILTER_TILE numbers past its end. */
     struct filter_strip s = {.phases = 1, .phase = (p->block_cols + p->kw - 1) * p->c};
-    s.slots = p->kh + FILTER_ROWS - 1;
+    s.slots = p->kernel_rows + (p->kernel_rows < FILTER_ROWS_LOW - 1 ? 0 : FILTER_ROWS - 1);
     if (p->stride_w > 1) {
         s.phases = FC_MIN(p->stride_w, p->kw); /* taps do not reach others */
         s.phase = round_up(filter_phase(p, p->block_cols) * p->c + FILTER_COPY, LANES);
         s.piece = FC_MAX(FILTER_PIECE, s.phases * p->c) + FILTER_COPY;
     }
     s.pitch = odd_lines(s.phases * s.phase + FILTER_TILE + FILTER_PAST);
-    s.ring_pitch = separable ? odd_lines(p->block_cols * p->c + FILTER_TILE) : s.pitch;
+    s.ring_pitch = separable ? filter_row_pitch(p) : s.pitch;
     s.line_pitch = odd_lines(FILTER_PART + FILTER_TILE);
     return s;
 }
 
-static size_t filter_scratch(const void *params, const int separable)
+/* Numbers of the ring; of separable kernels a source line comes after it. */
+FC_INLINE ptrdiff_t filter_ring(struct filter_strip s, const int separable)
 {
-    const struct filter_strip s = filter_strip(params, separable);
-    return 3 * taken(s.slots, sizeof(real *)) + taken(s.slots * s.ring_pitch + s.pitch, sizeof(real)) +
-           taken(FILTER_ROWS * s.line_pitch, sizeof(real)) + taken(s.piece, sizeof(real));
+    return s.slots * s.ring_pitch + (separable ? s.pitch : 0);
+}
+
+FC_SMALL size_t filter_scratch(const void *params, const int separable)
+{
+    const struct fc_filter2d *const p = params;
+    const struct filter_strip s = filter_strip(p, separable);
+    const ptrdiff_t sums = p->kernel_rows < p->kh ? FILTER_ROWS * filter_row_pitch(p) : 0;
+    return 3 * taken(s.slots, sizeof(real *)) + taken(filter_ring(s, separable), sizeof(real)) +
+           taken(FILTER_ROWS * s.line_pitch, sizeof(real)) + taken(s.piece, sizeof(real)) +
+           taken(sums, sizeof(real));
 }
 
 /* n pixels of one phase, and up to FILTER_COPY - 1 numbers more. */
@@ -340,8 +357,7 @@ static void filter_fetch_phases(const struct fc_filter2d *p, struct filter_strip
     const ptrdiff_t pixels = FC_MAX(FILTER_PIECE / (step * c), 1);
 
     if (at < 0) {
-        for (ptrdiff_t i = 0; i < s.phases * s.phase; i++)
-            dst[i] = (real)p->cval;
+        filter_outside(p, dst, s.phases * s.phase);
         return;
     }
     const char *const line = (const char *)p->x + (b->plane * p->h + at) * row;
@@ -363,7 +379,7 @@ static void filter_fetch_phases(const struct fc_filter2d *p, struct filter_strip
 /* The source rows of a strip, as they come. */
 struct filter_strip_rows {
     struct filter_strip s;
-    struct filter_inside in;
+    struct filter_ends ends;
     const real **around, **inside, **found; /* found, by slot: the line inside */
     real *ring, *line, *piece;
     ptrdiff_t fetched;
@@ -377,11 +393,11 @@ FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d 
     const struct filter_inside none = {0, 0};
     struct filter_strip_rows r = {.s = filter_strip(p, separable)};
     const struct filter_strip s = r.s;
-    r.in = s.piece ? none : filter_inside(p, b, FILTER_TILE, separable ? 0 : head);
+    r.ends = fc_filter_ends(p, b, s.piece ? none : filter_inside(p, b, FILTER_TILE, separable ? 0 : head));
     r.around = take(&scratch, s.slots, sizeof *r.around);
     r.inside = take(&scratch, s.slots, sizeof *r.inside);
     r.found = take(&scratch, s.slots, sizeof *r.found);
-    r.ring = take(&scratch, s.slots * s.ring_pitch + s.pitch, sizeof(real));
+    r.ring = take(&scratch, filter_ring(s, separable), sizeof(real));
     r.line = take(&scratch, FILTER_ROWS * s.line_pitch, sizeof(real));
     r.piece = take(&scratch, s.piece, sizeof(real));
     return r;
@@ -392,7 +408,7 @@ FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d 
 FC_INLINE ptrdiff_t filter_strip_ahead(const struct fc_filter2d *p, const struct filter_strip_rows *r,
                                        int step, int separable)
 {
-    return step > 1 && !separable && r->in.first < r->in.end ? step * p->w * p->c : 0;
+    return step > 1 && !separable && r->ends.in.first < r->ends.in.end ? step * p->w * p->c : 0;
 }
 
 /* The lines that `step` output rows from y on see. Of separable kernels, kh weights down the rows,
@@ -415,12 +431,12 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
         if (s.piece)
             filter_fetch_phases(p, s, source, b, at, r->piece);
         else
-            image = filter_fetch_around(p, source, b, at, r->in,
+            image = filter_fetch_around(p, source, b, at, &r->ends,
                                         !filter_strip_ahead(p, r, step, separable));
         r->found[r->fetched % s.slots] = image;
         if (separable) {
             const real *source_line = source;
-            const struct filter_lines lines = {&image, &source_line, r->in};
+            const struct filter_lines lines = {&image, &source_line, r->ends.in};
             if (s.phases > 1)
                 filter_tiles_phases(&source_line, 0, b->cols * p->c, &along, slot, 0);
             else
@@ -431,7 +447,7 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
         r->around[i] = r->ring + (first + i) % s.slots * s.ring_pitch;
         r->inside[i] = r->found[(first + i) % s.slots];
     }
-    return (struct filter_lines){r->inside, r->around, separable ? none : r->in};
+    return (struct filter_lines){r->inside, r->around, separable ? none : r->ends.in};
 }
 
 /* One strip. */
@@ -459,12 +475,51 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
     }
 }
 
+/* One strip of a kernel whose rows see more lines than scratch memory holds: some rows of it at a time are
+ * added to the sums of a few rows of outputs, in the same order. */
+FC_SMALL void filter_unit_by_parts(const struct fc_filter2d *p, const struct filter_block *b,
+                                   char *scratch)
+{
+    const ptrdiff_t parts = ceil_div(p->kh, p->kernel_rows), pitch = filter_row_pitch(p);
+    real *const sums = take(&scratch, FILTER_ROWS * pitch, sizeof(real));
+    struct filter_strip_rows source = filter_strip_rows(p, b, 0, scratch, 0);
+    const int tall = p->stride_h == 1 && source.s.phases == 1 && p->kh / parts >= FILTER_ROWS - 1;
+    struct fc_filter2d part = *p;
+    ptrdiff_t rows;
+    source.ends.in.first = source.ends.in.end = 0; /* all lines are in the ring */
+    for (ptrdiff_t y = b->y0; y < b->y1; y += rows) {
+        rows = tall && b->y1 - y >= FILTER_ROWS ? FILTER_ROWS : 1;
+        for (ptrdiff_t m = 0; m < p->m; m++) {
+            for (ptrdiff_t i = 0, first = 0; i < parts; i++, first += part.kh) {
+                part.kh = p->kh * (i + 1) / parts - first;
+                part.top = p->top - first;
+                source.fetched = 0;
+                const struct filter_lines from = filter_strip_seen(&part, b, &source, y, rows, 0);
+                const int last = i == parts - 1;
+                const struct filter_taps t = {
+                    (const real *)p->kernel + (m * p->kh + first) * p->kw, part.kh, p->kw, p->c,
+                    source.s.phases, source.s.phase, last ? (real)p->scale : 1,
+                    last ? (real)p->delta : 0, .begun = i > 0};
+                filter_tiles_of(&t, rows)(from.around, 0, b->cols * p->c, &t, sums, pitch);
+            }
+            for (ptrdiff_t o = 0; o < rows; o++) {
+                const ptrdiff_t at = ((b->plane * p->m + m) * p->oh + y + o) * p->ow + b->x0;
+                store_from_real((char *)p->out + at * p->c * (ptrdiff_t)dtype_size(p->out_dtype),
+                                sums + o * pitch, p->out_dtype, b->cols * p->c);
+            }
+        }
+    }
+}
+
 FC_INLINE void filter_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff_t end, void *scratch,
                           const int separable)
 {
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
-        filter_unit(p, &b, scratch, separable);
+        const struct filter_block b = fc_filter_block(p, unit);
+        if (!separable && p->kernel_rows < p->kh)
+            filter_unit_by_parts(p, &b, scratch);
+        else
+            filter_unit(p, &b, scratch, separable);
     }
     filter_put_end();
 }

@@ -103,7 +103,7 @@ static ptrdiff_t window_row_pitch(const struct fc_filter2d *p)
 }
 
 /* A ring of rows, the beginning of a group, a row on its way out, two lines on their way in. */
-static size_t filter_window_scratch(const void *params)
+FC_SMALL size_t filter_window_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     return taken((p->kh + 2) * window_row_pitch(p), sizeof(real)) +
@@ -228,7 +228,7 @@ static void filter_window(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
     real *const ring = take(&area, (p->kh + 2) * row, sizeof(real)), *const head = ring + p->kh * row;
     real *const in = take(&area, 2 * line, sizeof(real));
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = fc_filter_block(p, unit);
         struct window_work w = {&window_steps, p, &b, ring, head, head + row, {in, in + line}, row,
                                 b.cols * p->c, -1};
         window_groups(&w);

@@ -153,7 +153,7 @@ static struct down_strip down_strip(const struct fc_filter2d *p)
 #define DOWN_KEPT (2 * DOWN_TILE)
 FC_INLINE ptrdiff_t down_lines(const struct fc_filter2d *p) { return DOWN_KEPT + p->kh + DOWN_ROWS - 1; }
 
-static size_t filter_winograd_scratch(const void *params)
+FC_SMALL size_t filter_winograd_scratch(const void *params)
 {
     const struct fc_filter2d *const p = params;
     const struct down_strip s = down_strip(p);
@@ -278,7 +278,7 @@ static void filter_winograd(const void *params, ptrdiff_t begin, ptrdiff_t end, 
     for (ptrdiff_t m = 0; m < p->m; m++)
         down_kernel(p, planes + m * weights, (const real *)p->kernel + m * p->kh * p->kw);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct filter_block b = filter_block(p, unit);
+        const struct filter_block b = fc_filter_block(p, unit);
         const struct down_work w = {p, &b, s, planes, row, lines, values, sums, out, b.cols * p->c};
         down_block(&w);
     }

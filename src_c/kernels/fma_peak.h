@@ -6,7 +6,7 @@ static ptrdiff_t fma_peak_units(const void *params)
     return ((const struct fc_fma_peak *)params)->units;
 }
 
-static size_t fma_peak_scratch(const void *params)
+FC_SMALL size_t fma_peak_scratch(const void *params)
 {
     (void)params;
     return FC_PEAK_CHAINS * sizeof(vec);

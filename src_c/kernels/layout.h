@@ -1,6 +1,5 @@
 /* Small sums that every kernel needs. */
 
-FC_INLINE ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 FC_INLINE ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
 
 /* At least n elements, in an odd number of 64-byte lines: rows or planes that far apart never pile

@@ -134,7 +134,7 @@ FC_SMALL char *pool_take(struct pool_work *w, const struct fc_pool *p, char *are
     return area;
 }
 
-FC_NOINLINE size_t pool_scratch(const void *params)
+FC_SMALL size_t pool_scratch(const void *params)
 {
     struct pool_work w;
     return (size_t)pool_take(&w, params, 0);

@@ -96,7 +96,7 @@ static ptrdiff_t pool_planes(const void *params)
     return ((const struct fc_pool *)params)->planes;
 }
 
-static size_t pool_no_scratch(const void *params)
+FC_SMALL size_t pool_no_scratch(const void *params)
 {
     (void)params;
     return 0;

@@ -1,7 +1,7 @@
 /* The median of each window's elements that lie in the image, the lower one of two in the middle: a
  * window is sorted by insertion, which is for small ones. A NaN in the window gives NaN. */
 
-static size_t pool_median_scratch(const void *params)
+FC_SMALL size_t pool_median_scratch(const void *params)
 {
     const struct fc_pool *p = params;
     return taken(p->d.k * p->h.k * p->w.k, sizeof(real));

@@ -3,7 +3,7 @@
 
 #if FC_BITS != 8
 /* Each row of outputs is spread along a line, which is then added to every row of its windows. */
-static size_t pool_spread_scratch(const void *params)
+FC_SMALL size_t pool_spread_scratch(const void *params)
 {
     const struct fc_pool *p = params;
     return taken(p->w.n * p->c + LANES, sizeof(real)) + taken(p->w.o, sizeof(real));

@@ -1,7 +1,12 @@
 /* What lies outside an image, for any distance from it. */
+#ifndef FC_BORDER_H
+#define FC_BORDER_H
 
-/* The same as border_index() outside of a line that has a border: a function, since it is rarely
- * called and from many places. */
+#include "fastconv.h"
+#include "platform.h"
+
+/* The same as border_index() outside of a line that has a border: a function, since it is rarely called
+ * and from many places, and static, since callers then know which registers it leaves alone. */
 FC_NOINLINE ptrdiff_t border_copied(ptrdiff_t i, ptrdiff_t n, int border)
 {
     ptrdiff_t period;
@@ -41,3 +46,5 @@ FC_INLINE void border_inside(ptrdiff_t first, ptrdiff_t count, ptrdiff_t n, ptrd
     *a = FC_MIN(FC_MAX(-first, 0), count);
     *b = FC_MAX(FC_MIN(n - first, count), *a);
 }
+
+#endif
