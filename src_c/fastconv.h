@@ -174,7 +174,7 @@ struct fc_kernels {
     const char *isa;
     int bits;        /* 32, 64: float, double; 8, 16: uint8_t, uint16_t */
     int lanes;       /* elements per vector */
-    const struct fc_algorithm *algorithm; /* by id */
+    const struct fc_algorithm *algorithm; /* by id; asked for none that the variant has not */
 };
 
 /* dispatch.c: the instruction sets of this build that this processor runs, best first; NULL past

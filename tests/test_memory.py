@@ -5,6 +5,7 @@ many, for 3x3 kernels); a plan keeps them, plain calls hand one buffer of them o
 They are not scratch memory.
 """
 
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -130,6 +131,8 @@ def test_filters(isa, image_dtype, channels):
               for size in ((3, 3), (5, 5), (7, 7), (9, 9), (15, 15), (59, 46), (2, 63, 63))),
             *((filters.dilate, (rng.random(size) < 0.5,))
               for size in ((15, 15), (63, 63), (256, 16), (16, 100))),
+            *((partial(filters.filter2d, stride=stride), (rng.random(size),))
+              for size, stride in (((63, 63), (1, 60)), ((500, 3), 2), ((40, 40), (7, 3)))),
             (filters.sep_filter2d, (rng.random(7), rng.random(7))),
             *((filters.gaussian, (sigma,)) for sigma in (5, 30, 101)[: 1 + 2 * long]),
             *((filters.box, (size,)) for size in (31, 801)[: 1 + long]),
@@ -141,9 +144,27 @@ def test_filters(isa, image_dtype, channels):
             _image.asked.reset(token)
             for geometry, _, _ in question.passes:
                 task = _plan.filter2d(geometry, 1)[0]
-                assert task.scratch_bytes <= MOST_BYTES, (function.__name__, arguments, width)
+                assert task.scratch_bytes <= MOST_BYTES, (function, arguments, width)
                 # A block of a column or two computes whole vectors for them.
-                assert task.blocks[1] * channels >= min(16, width), (function.__name__, arguments)
+                assert task.blocks[1] * channels >= min(16, geometry.cols.o), (function, arguments)
+
+
+@pytest.mark.parametrize(("function", "size", "channels", "dtype", "whole"), [
+    ("filter2d", (31, 31), 100, "float32", True), ("filter2d", (63, 63), 170, "float32", True),
+    ("filter2d", (63, 63), 300, "float32", False), ("filter2d", (59, 46), 200, "float64", False),
+    ("dilate", (63, 63), 100, "float32", True), ("dilate", (220, 220), 3, "float64", True),
+    ("dilate", (256, 256), 3, "float32", True), ("dilate", (63, 63), 300, "float64", False),
+])  # fmt: skip
+def test_which_filters_go_by_parts(tasks, function, size, channels, dtype, whole):
+    """Only those whose lines do not fit: lines come again for each part."""
+    element = np.random.default_rng(5).random(size) < 0.5
+    image = np.ones((2, 2, channels), dtype)
+    if function == "filter2d":
+        filters.filter2d(image, element * 0.1, channel_axis=-1, algorithm="direct")
+    else:
+        filters.dilate(image, element, channel_axis=-1)
+    assert (tasks[-1].sizes["kernel_rows"] == size[0]) == whole
+    assert tasks[-1].scratch_bytes <= MOST_BYTES
 
 
 # A shape, the axis of channels, the size of a kernel, and more.
@@ -152,6 +173,7 @@ BY_PARTS = [
     ((9, 40, 3), -1, (11, 4), {"anchor": (0, 3)}), ((1, 1), None, (12, 2), {}),
     ((7, 150), None, (7, 5), {"stride": (2, 3)}), ((2, 8, 33, 5), -1, (2, 5, 2), {"stride": 2}),
     ((6, 9, 2), -1, (13, 1), {"stride": (1, 4)}), ((8, 30), None, (11, 3), {"stride": (2, 1)}),
+    ((11, 50), None, (12, 33), {}), ((6, 2, 2), -1, (11, 21), {}), ((5, 70), None, (9, 19), {}),
 ]  # fmt: skip
 
 
@@ -172,8 +194,8 @@ def test_kernels_by_parts(isa, monkeypatch, tasks, dtype, border):
         for rows in (1, 2, 5, 6):
             with monkeypatch.context() as patch:
                 line = size[-1] * image.dtype.itemsize * (1 if axis is None else shape[-1])
-                ring = (4 * rows + 2) // 3 * line
-                change_plans(patch, MOST_RING_BYTES=0, RING_LINES=0, RING_BYTES=ring)
+                ring = rows * line
+                change_plans(patch, MOST_RING=1, RING_LINES=0, RING_BYTES=ring)
                 parts = filters.filter2d(image, kernel, threads=2, **options)
             assert tasks[-1].sizes["kernel_rows"] <= rows
             assert_same_bits(parts, whole)
@@ -196,8 +218,10 @@ def test_footprints_some_rows_at_a_time(isa, monkeypatch, tasks, dtype, border):
                 plain = filtered(image, **element, border=border)
                 for rows in (1, 2, 3):
                     with monkeypatch.context() as patch:
-                        ring = (4 * rows + 2) // 3 * size[1] * image.dtype.itemsize
-                        change_plans(patch, ELEMENT_BYTES=0, RING_LINES=0, RING_BYTES=ring)
+                        ring = rows * size[1] * image.dtype.itemsize
+                        change_plans(
+                            patch, ELEMENT_BYTES=0, MOST_RING=1, RING_LINES=0, RING_BYTES=ring
+                        )
                         some = filtered(image, **element, border=border, threads=2)
                     assert tasks[-1].sizes["kernel_rows"] <= rows < size[0]
                     assert_same_bits(some, plain)

@@ -23,11 +23,16 @@ from fastconv._plan.shared import (
 LINE_BYTES = 16 * 1024
 # The most that a ring of such lines may take.
 RING_BYTES = 2 * 2**20
-# The most where that would hold no single output; and its lines beside those of the kernel's rows.
-MOST_RING_BYTES = 3 * 2**20
+# So many times that where not even one output would fit; kernels that see more go by parts.
+MOST_RING = 1.5
+BY_PARTS = ("filter2d", "filter_footprint")
+# Lines of a ring beside those that the rows of a kernel see.
 RING_LINES = 5
-# What scratch memory holds of each element of a footprint; there are 2**16 at most.
-ELEMENT_BYTES = 32
+# So many rows of a kernel are summed for as many rows of outputs at once, which is twice as fast.
+TALL_ROWS = 6
+# Half of what is kept of each element of a footprint; the other half is beside the ring (2**16
+# elements at most: 1 MB).
+ELEMENT_BYTES = 16
 # Windows of at most so many rows and columns are joined term by term.
 SLIDE_LARGEST = 9
 # What holds all source rows of a block.
@@ -191,7 +196,7 @@ def dense_filter(size, stride, kernels, pixel, may_round, in_place):
     May sums be rounded otherwise, and are lines read where they are, as the numbers they are?
     """
     rows, cols = size
-    if stride != (1, 1) or not fits_ring(size, pixel):
+    if stride != (1, 1) or not fits_ring(size, pixel, RING_BYTES):
         return "filter2d"
     if may_round and _is_winograd_down(rows, cols, kernels, pixel):
         return "filter_winograd"
@@ -215,9 +220,17 @@ def _winograd_down_terms(rows, cols):
     return WINOGRAD_DOWN_PLANES * sum(parts) * cols / len(parts) / WINOGRAD_DOWN
 
 
-def fits_ring(size, pixel):
-    """Does a ring hold the lines that a row of a few outputs sees, of pixels of so many bytes?"""
-    return (size[0] + RING_LINES) * size[1] * pixel <= MOST_RING_BYTES
+def line_columns(cols, stride):
+    """Pixels of a line that an output sees so many columns of: those of whole phases."""
+    return min(stride, cols) * ceil_div(cols, stride)
+
+
+def fits_ring(size, pixel, ring):
+    """Does a ring hold the lines that a few rows of an output each see?
+
+    Of the `size` that one output sees, of pixels of so many bytes.
+    """
+    return (size[0] + RING_LINES) * size[1] * pixel <= MOST_RING * ring
 
 
 def is_faster_dense(size):
@@ -271,12 +284,15 @@ def _seen(g):
 
 def _ring(g, pixel):
     """Bytes of a ring of lines, and how many rows of the kernel see lines that it holds at once."""
-    ring, (rows, cols) = RING_BYTES, (g.rows.k, g.cols.k)
+    ring, rows, cols = RING_BYTES, g.rows.k, line_columns(g.cols.k, g.cols.stride)
     if g.algorithm == "filter_footprint":
-        ring -= ELEMENT_BYTES // 2 * rows * cols
-    elif g.algorithm != "filter2d" or fits_ring((rows, cols), pixel):
+        ring -= ELEMENT_BYTES * rows * g.cols.k
+    if g.algorithm not in BY_PARTS or fits_ring((rows, cols), pixel, ring):
         return ring, rows
-    return ring, max(1, min(rows, 3 * (ring // (cols * pixel)) // 4 - RING_LINES))
+    kept = ring // (cols * pixel) - RING_LINES
+    if g.algorithm == "filter2d":
+        kept = max(kept, min(TALL_ROWS, int(MOST_RING * ring) // (cols * pixel) - RING_LINES))
+    return ring, max(1, kept)
 
 
 @lru_cache(CACHED_PLANS)
@@ -298,7 +314,8 @@ def _filter2d(g, isa, threads):
     most = ring // lines // pixel // phases
     wide, least = min(2 * seen, most), min(LEAST_COLUMNS, most)
     if g.algorithm not in OUTPUT_LINES:
-        line, wide, least = line - seen, wide - seen, min(LEAST_COLUMNS, 3 * most // 2 - seen)
+        line, wide = line - seen, wide - seen
+        least = min(LEAST_COLUMNS, int(MOST_RING * most) - seen)
     if g.algorithm == "filter_rank" and g.bits == 8:  # each column keeps a histogram
         line = wide = HISTOGRAMS - seen
     block_rows, block_cols = g.rows.o, max(line, wide, least, 1)

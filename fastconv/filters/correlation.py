@@ -48,14 +48,14 @@ def filter2d(
         -1 says that the last axis holds channels, any number of them, each filtered by itself.
         Without it a colour photograph (H, W, 3) is H images of W rows and 3 columns.
     algorithm : "auto" or "direct"
-        "auto" takes Winograd's F(3, 3) down the columns for large kernels, of 600 elements and 20
-        rows or more, unless image and kernel are integers, most weights are nearly zero, or the
-        bank holds hundreds of them: 5 of 9 multiplications. On photographs and under kernels of
-        both signs its rounding errors have at most twice the rms, and four times the maximum, of
-        those of "direct", which sums the terms as they are; noise of mean zero under a smooth
-        kernel has up to 2.6 times the rms. They are relative to the largest values around. A NaN or
-        an infinity reaches the same outputs with both; near one, others may be summed directly, and
-        rounded so. A stride is always "direct".
+        "auto" takes Winograd's F(6, 6) down the columns for large kernels, of 600 elements and 20
+        rows or more, unless image and kernel are integers, most weights are nearly zero, the bank
+        holds hundreds of them, or a pixel dozens of channels: 15 of 36 multiplications. On
+        photographs and under kernels of both signs its rounding errors have at most twice the rms,
+        and four times the maximum, of those of "direct", which sums the terms as they are; noise of
+        mean zero under a smooth kernel has up to 2.6 times the rms. They are relative to
+        the largest values around. A NaN or an infinity reaches the same outputs with both; near
+        one, others may be summed directly, and rounded so. A stride is always "direct".
     out_dtype : dtype, optional
         Type of the result; the image's by default. Integers are rounded half to even, then
         saturated; NaN gives 0. In float16 what rounds beyond 65504 is infinite.

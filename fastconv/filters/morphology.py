@@ -300,8 +300,8 @@ class _Element:
         self.heights = None
         if isinstance(footprint, list | tuple) and not all(np.isscalar(each) for each in footprint):
             footprint = _arrays.as_array(function, "footprint", footprint)
-        # Of an array's axes; np.ndim takes longer than all else here.
-        if structure is None and getattr(footprint, "ndim", 0) < 2:
+        # np.ndim takes longer than all else here.
+        if structure is None and (type(footprint) is int or np.ndim(footprint) < 2):
             self.size = rectangle(
                 function, "footprint", footprint, one="a (kh, kw) array, an integer"
             )

@@ -24,8 +24,8 @@ FC_INLINE vec filter_later(const real *x, const vec *held, const int shift, cons
  * where lines are long the second one after it, which may be the next block's. `at` is the strip, of
  * `step` numbers. */
 FC_NOINLINE ptrdiff_t filter_fetched_strip(const struct fc_filter2d *p, const struct filter_block *b,
-                                         const struct filter_block *next, ptrdiff_t at,
-                                         ptrdiff_t step)
+                                           const struct filter_block *next, ptrdiff_t at,
+                                           ptrdiff_t step)
 {
     const ptrdiff_t rows = (next->plane - b->plane) * p->h + next->y0 - b->y0;
     const ptrdiff_t row = b->cols * p->c, ahead = 2 * step;
@@ -150,7 +150,7 @@ FC_INLINE void filter_ahead(const struct fc_filter2d *p, const char *line, ptrdi
 }
 
 /* Source line y, from above the image to below it, of a block's plane and columns, into dst: all of it
- * without `ends`. Steps that are inside read the line that this gives, which may be the image's own.
+ * without `ends`, or where it has another type. Steps that are inside read the line that this gives, which may be the image's own.
  * Who reads lines as they come wants later ones fetched ahead. */
 static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst,
                                        const struct filter_block *b, ptrdiff_t y,

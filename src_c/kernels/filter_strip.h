@@ -1,5 +1,5 @@
 /* What the correlations share: the source rows of a strip (filter_lines.h), where they are or in a
- * ring of kh + FILTER_ROWS - 1 lines, are correlated with the kernel by register tiles.
+ * ring of lines, are correlated with the kernel by register tiles.
  *
  * With a stride, rows that no output sees are skipped, and a source line is cut into its phases as
  * it comes: pixels 0, stride, 2 * stride, ..., then 1, stride + 1, ... Tap s of neighbouring
@@ -483,12 +483,13 @@ FC_SMALL void filter_unit_by_parts(const struct fc_filter2d *p, const struct fil
     const ptrdiff_t parts = ceil_div(p->kh, p->kernel_rows), pitch = filter_row_pitch(p);
     real *const sums = take(&scratch, FILTER_ROWS * pitch, sizeof(real));
     struct filter_strip_rows source = filter_strip_rows(p, b, 0, scratch, 0);
-    const int tall = p->stride_h == 1 && source.s.phases == 1 && p->kh / parts >= FILTER_ROWS - 1;
+    const int tall = source.s.phases == 1 && p->kh / parts >= FILTER_ROWS - 1;
+    const ptrdiff_t most = p->stride_h == 1 ? source.s.slots - p->kernel_rows + 1 : 1;
     struct fc_filter2d part = *p;
-    ptrdiff_t rows;
+    int rows;
     source.ends.in.first = source.ends.in.end = 0; /* all lines are in the ring */
     for (ptrdiff_t y = b->y0; y < b->y1; y += rows) {
-        rows = tall && b->y1 - y >= FILTER_ROWS ? FILTER_ROWS : 1;
+        rows = (int)FC_MIN(most, b->y1 - y);
         for (ptrdiff_t m = 0; m < p->m; m++) {
             for (ptrdiff_t i = 0, first = 0; i < parts; i++, first += part.kh) {
                 part.kh = p->kh * (i + 1) / parts - first;
@@ -500,9 +501,12 @@ FC_SMALL void filter_unit_by_parts(const struct fc_filter2d *p, const struct fil
                     (const real *)p->kernel + (m * p->kh + first) * p->kw, part.kh, p->kw, p->c,
                     source.s.phases, source.s.phase, last ? (real)p->scale : 1,
                     last ? (real)p->delta : 0, .begun = i > 0};
-                filter_tiles_of(&t, rows)(from.around, 0, b->cols * p->c, &t, sums, pitch);
+                const int step = tall && rows == FILTER_ROWS ? rows : 1;
+                for (int o = 0; o < rows; o += step)
+                    filter_tiles_of(&t, step)(from.around + o, 0, b->cols * p->c, &t,
+                                              sums + o * pitch, pitch);
             }
-            for (ptrdiff_t o = 0; o < rows; o++) {
+            for (int o = 0; o < rows; o++) {
                 const ptrdiff_t at = ((b->plane * p->m + m) * p->oh + y + o) * p->ow + b->x0;
                 store_from_real((char *)p->out + at * p->c * (ptrdiff_t)dtype_size(p->out_dtype),
                                 sums + o * pitch, p->out_dtype, b->cols * p->c);
