@@ -27,7 +27,6 @@ struct filter_taps {
     real scale, delta;
     int stream; /* are results written past the caches? */
     ptrdiff_t ahead; /* elements from a row to the one that is fetched for later, or 0 */
-    int begun; /* of tiles of one row, or FILTER_ROWS: are these taps added to what is there? */
 };
 
 /* Fetch what the tiles below one see, as they go: many lines at once would be waited for. */
@@ -149,13 +148,12 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                             ptrdiff_t pitch, const int unrolled, const int rows, const int phases)
 {
     const struct filter_taps local = *taps, *const t = &local; /* which no store can change */
-    const int nv = FILTER_VECTORS, may_go_on = rows == 1 || rows == FILTER_ROWS;
+    const int nv = FILTER_VECTORS;
     for (; x < end; x += FILTER_TILE) {
         vec acc[FILTER_ROWS][FILTER_VECTORS];
         FC_UNROLL for (int o = 0; o < rows; o++)
             FC_UNROLL for (int v = 0; v < nv; v++)
-                acc[o][v] = may_go_on && t->begun ? v_load(out + o * pitch + x + v * LANES)
-                                                 : v_set1(0);
+                acc[o][v] = v_set1(0);
         if (phases) {
             for (ptrdiff_t i = 0; i < kh; i++)
                 filter_row_phases(acc, row[i] + x, t, i, kw, nv);
@@ -323,7 +321,7 @@ FC_SMALL size_t filter_scratch(const void *params, const int separable)
 {
     const struct fc_filter2d *const p = params;
     const struct filter_strip s = filter_strip(p, separable);
-    const ptrdiff_t sums = p->kernel_rows < p->kh ? FILTER_ROWS * filter_row_pitch(p) : 0;
+    const ptrdiff_t sums = p->kernel_rows < p->kh ? 2 * FILTER_ROWS * filter_row_pitch(p) : 0;
     return 3 * taken(s.slots, sizeof(real *)) + taken(filter_ring(s, separable), sizeof(real)) +
            taken(FILTER_ROWS * s.line_pitch, sizeof(real)) + taken(s.piece, sizeof(real)) +
            taken(sums, sizeof(real));
@@ -475,13 +473,14 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
     }
 }
 
-/* One strip of a kernel whose rows see more lines than scratch memory holds: some rows of it at a time are
- * added to the sums of a few rows of outputs, in the same order. */
+/* One strip of a kernel whose rows see more lines than scratch memory holds: the sums of some of its rows
+ * at a time, for a few rows of outputs, are added up. */
 FC_SMALL void filter_unit_by_parts(const struct fc_filter2d *p, const struct filter_block *b,
                                    char *scratch)
 {
     const ptrdiff_t parts = ceil_div(p->kh, p->kernel_rows), pitch = filter_row_pitch(p);
-    real *const sums = take(&scratch, FILTER_ROWS * pitch, sizeof(real));
+    real *const sums = take(&scratch, 2 * FILTER_ROWS * pitch, sizeof(real));
+    real *const more = sums + FILTER_ROWS * pitch;
     struct filter_strip_rows source = filter_strip_rows(p, b, 0, scratch, 0);
     const int tall = source.s.phases == 1 && p->kh / parts >= FILTER_ROWS - 1;
     const ptrdiff_t most = p->stride_h == 1 ? source.s.slots - p->kernel_rows + 1 : 1;
@@ -490,26 +489,30 @@ FC_SMALL void filter_unit_by_parts(const struct fc_filter2d *p, const struct fil
     source.ends.in.first = source.ends.in.end = 0; /* all lines are in the ring */
     for (ptrdiff_t y = b->y0; y < b->y1; y += rows) {
         rows = (int)FC_MIN(most, b->y1 - y);
+        const int step = tall && rows == FILTER_ROWS ? rows : 1;
         for (ptrdiff_t m = 0; m < p->m; m++) {
             for (ptrdiff_t i = 0, first = 0; i < parts; i++, first += part.kh) {
                 part.kh = p->kh * (i + 1) / parts - first;
                 part.top = p->top - first;
                 source.fetched = 0;
                 const struct filter_lines from = filter_strip_seen(&part, b, &source, y, rows, 0);
-                const int last = i == parts - 1;
                 const struct filter_taps t = {
                     (const real *)p->kernel + (m * p->kh + first) * p->kw, part.kh, p->kw, p->c,
-                    source.s.phases, source.s.phase, last ? (real)p->scale : 1,
-                    last ? (real)p->delta : 0, .begun = i > 0};
-                const int step = tall && rows == FILTER_ROWS ? rows : 1;
+                    source.s.phases, source.s.phase, 1, 0, 0, 0};
                 for (int o = 0; o < rows; o += step)
                     filter_tiles_of(&t, step)(from.around + o, 0, b->cols * p->c, &t,
-                                              sums + o * pitch, pitch);
+                                              (i ? more : sums) + o * pitch, pitch);
+                for (ptrdiff_t x = 0; i && x < rows * pitch; x += LANES)
+                    v_store(sums + x, v_add(v_load(sums + x), v_load(more + x)));
             }
             for (int o = 0; o < rows; o++) {
                 const ptrdiff_t at = ((b->plane * p->m + m) * p->oh + y + o) * p->ow + b->x0;
-                store_from_real((char *)p->out + at * p->c * (ptrdiff_t)dtype_size(p->out_dtype),
-                                sums + o * pitch, p->out_dtype, b->cols * p->c);
+                real *const line = sums + o * pitch;
+                for (ptrdiff_t x = 0; x < b->cols * p->c; x += LANES)
+                    v_store(line + x, v_fma(v_load(line + x), v_set1((real)p->scale),
+                                            v_set1((real)p->delta)));
+                store_from_real((char *)p->out + at * p->c * (ptrdiff_t)dtype_size(p->out_dtype), line,
+                                p->out_dtype, b->cols * p->c);
             }
         }
     }
