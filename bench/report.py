@@ -129,8 +129,14 @@ def _notes(rows):
 
 
 def _cpu_model():
+    """Name the processor; its family and model, too, since a virtual machine may tell no more."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if "model name" in line)
-    except (OSError, StopIteration):
+            first = file.read().split("\n\n")[0]
+    except OSError:
         return platform.processor() or platform.machine()
+    known = dict(re.findall(r"^(.*?)\s*: (.*)$", first, re.MULTILINE))
+    name = known.get("model name") or platform.processor() or platform.machine()
+    if "cpu family" in known and "model" in known:
+        name += f" (family {known['cpu family']}, model {known['model']})"
+    return name

@@ -50,15 +50,7 @@ cdef extern from "fastconv.h" nogil:
         const void *residual
         const void *dy
         void *out
-
-    # The same struct again, with the members that come from a dict of sizes.
-    ctypedef struct conv2d_sizes "struct fc_conv2d":
-        ptrdiff_t n, groups, c, k, h, w, oh, ow, kh, kw
-        ptrdiff_t stride_h, stride_w, dilation_h, dilation_w, top, left
-        ptrdiff_t d, od, kd, stride_d, dilation_d, front
-        ptrdiff_t block_rows, block_cols, block_c, block_k, parts
-        double slope, low, high
-        int border_d, border_h, border_w, activation, nhwc, stream
+        ptrdiff_t block_rows, block_cols, block_c, block_k
 
     ctypedef struct fc_conv_integer "struct fc_conv_integer":
         fc_conv2d conv
@@ -69,13 +61,14 @@ cdef extern from "fastconv.h" nogil:
         const void *kernel
         void *out
         void *more[3]
-
-    ctypedef struct filter2d_sizes "struct fc_filter2d":
-        ptrdiff_t planes, h, w, c, m, oh, ow, kh, kw, top, left, stride_h, stride_w
         ptrdiff_t block_rows, block_cols
-        double cval, scale, delta
-        int border_h, border_w, dtype, out_dtype, stream, reduction
-        ptrdiff_t kernel_rows, rank, span_rows, block_c, ksize
+
+    enum: FC_MEMBER_SIZE, FC_MEMBER_DOUBLE
+    ctypedef struct fc_member "struct fc_member":
+        const char *name
+        int offset, type
+    const fc_member *fc_conv2d_members
+    const fc_member *fc_filter2d_members
 
     ctypedef long long int64_t
     ctypedef struct fc_axis "struct fc_axis":
@@ -87,6 +80,7 @@ cdef extern from "fastconv.h" nogil:
         int64_t *indices
         const void *starts
 
+    # The same struct again, with the members that come from a dict of sizes.
     ctypedef struct pool_sizes "struct fc_pool":
         fc_axis d, h, w
         ptrdiff_t planes, c, block_rows, block_cols, batch
@@ -228,13 +222,29 @@ cdef class Task:
         return self.entry.scratch(self.params)
 
 
+cdef int assign(void *params, const fc_member *member, dict sizes) except -1:
+    """Set the members of a struct that come from a dict of sizes."""
+    cdef char *place
+    while member.name[0]:
+        place = <char *>params + member.offset
+        size = sizes[member.name.decode()]
+        if member.type == FC_MEMBER_SIZE:
+            (<ptrdiff_t *>place)[0] = size
+        elif member.type == FC_MEMBER_DOUBLE:
+            (<double *>place)[0] = size
+        else:
+            (<int *>place)[0] = size
+        member += 1
+    return 0
+
+
 cdef class Conv2d(Task):
     cdef fc_conv_integer sizes
 
     def __cinit__(self, str isa, int bits, str algorithm, dict sizes, tuple signs=(0, 0, 0, 0, 0)):
         # The signs are of integers: flip, x_zero, weights_zero, zero and result of the struct.
         cdef fc_conv_integer *s = &self.sizes
-        (<conv2d_sizes *>&s.conv)[0] = sizes
+        assign(&s.conv, fc_conv2d_members, sizes)
         s.flip, s.x_zero, s.weights_zero, s.zero, s.result = signs
         self.params = s
         self.find(isa, bits, algorithm)
@@ -242,7 +252,7 @@ cdef class Conv2d(Task):
     @property
     def blocks(self):
         """Rows, columns, input channels and output channels of a block."""
-        cdef const conv2d_sizes *s = <conv2d_sizes *>&self.sizes
+        cdef const fc_conv2d *s = &self.sizes.conv
         return s.block_rows, s.block_cols, s.block_c, s.block_k
 
     @property
@@ -420,15 +430,14 @@ cdef class Filter2d(Task):
     cdef fc_filter2d sizes
 
     def __cinit__(self, str isa, int bits, str algorithm, dict sizes):
-        (<filter2d_sizes *>&self.sizes)[0] = sizes
+        assign(&self.sizes, fc_filter2d_members, sizes)
         self.params = &self.sizes
         self.find(isa, bits, algorithm)
 
     @property
     def blocks(self):
         """What one unit covers: rows and columns of outputs."""
-        cdef const filter2d_sizes *s = <filter2d_sizes *>&self.sizes
-        return s.block_rows, s.block_cols
+        return self.sizes.block_rows, self.sizes.block_cols
 
     def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel, tuple outs,
                  int threads):

@@ -128,6 +128,16 @@ struct fc_filter2d {
     ptrdiff_t ksize; /* of FC_FILTER_HARRIS and FC_FILTER_SHI_TOMASI: taps of a slope */
 };
 
+/* A member of fc_conv2d or fc_filter2d that is no pointer, for who has its value by name. Lists end with
+ * an empty name. */
+enum { FC_MEMBER_SIZE, FC_MEMBER_DOUBLE, FC_MEMBER_INT }; /* ptrdiff_t, double, int */
+struct fc_member {
+    char name[13];
+    unsigned char type;
+    unsigned short offset;
+};
+extern const struct fc_member fc_conv2d_members[], fc_filter2d_members[];
+
 /* One axis of a pooling: o windows of k elements, over n elements and the declared padding. Without
  * k they are adaptive: window i begins at i * n / o and ends before (i + 1) * n / o, rounded up. */
 struct fc_axis {

@@ -21,12 +21,13 @@ struct filter_block fc_filter_block(const struct fc_filter2d *p, ptrdiff_t unit)
 struct filter_ends fc_filter_ends(const struct fc_filter2d *p, const struct filter_block *b,
                                   struct filter_inside in)
 {
-    const ptrdiff_t count = b->cols + p->kw - 1;
-    struct filter_ends e;
-    e.in = in;
-    border_inside(b->x0 - p->left, count, p->w, &e.a, &e.b);
-    e.outside = count - (e.b - e.a);
-    for (ptrdiff_t i = 0; i < FC_MIN(e.outside, FILTER_PLACES); i++)
-        e.place[i] = filter_place(p, b, &e, i);
+    const ptrdiff_t first = b->x0 - p->left, count = b->cols + p->kw - 1;
+    struct filter_ends e = {.in = in, .first = first, .count = count};
+    border_inside(first, count, p->w, &e.a, &e.b);
+    e.to = in.first ? ceil_div(in.first, p->c) + p->kw - 1 : 0;
+    e.from = in.end / p->c;
+    const ptrdiff_t skipped = e.b - e.a;
+    for (ptrdiff_t i = 0; i < FC_MIN(count - skipped, FILTER_PLACES); i++)
+        e.place[i] = border_index(first + (i < e.a ? i : i + skipped), p->w, p->border_w);
     return e;
 }

@@ -20,24 +20,16 @@ struct filter_inside {
     ptrdiff_t first, end;
 };
 
-/* What is copied of the lines of a block, as the numbers they are: what steps that are not inside see.
- * Pixels [a, b) of a line are in the image; those before and after them stand at `place`, which is looked
- * up once for all lines where they are few. */
+/* The lines that are copied of rows of the image: of `count` pixels each, from `first` of a row on, of
+ * which [a, b) are in the image; the others stand at `place`, looked up once for all lines where they are
+ * few. Steps that are not inside see pixels up to `to`, and from `from` on. */
 #define FILTER_PLACES 16
 struct filter_ends {
     struct filter_inside in;
-    ptrdiff_t a, b, outside, place[FILTER_PLACES];
+    ptrdiff_t first, count, a, b, to, from, place[FILTER_PLACES];
 };
 
 struct filter_ends fc_filter_ends(const struct fc_filter2d *p, const struct filter_block *b,
                                   struct filter_inside in);
-
-/* Where pixel i of those outside stands. */
-FC_INLINE ptrdiff_t filter_place(const struct fc_filter2d *p, const struct filter_block *b,
-                                 const struct filter_ends *e, ptrdiff_t i)
-{
-    const ptrdiff_t at = i < e->a ? i : i - e->a + e->b;
-    return border_index(b->x0 - p->left + at, p->w, p->border_w);
-}
 
 #endif

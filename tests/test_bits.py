@@ -105,13 +105,20 @@ def test_filters_past_the_caches(isa, shape, threads, tasks, monkeypatch):
         partial(filters.filter2d, kernel=rng.standard_normal((2, 3, 3))),
         partial(filters.gaussian, sigma=1), partial(filters.gaussian, sigma=3, border="wrap"),
         partial(filters.box, size=9), partial(filters.box, size=3, border="constant"),
-        partial(filters.dilate, footprint=5), partial(filters.median, size=3),
+        partial(filters.dilate, footprint=5),
         filters.sobel, partial(filters.sobel, dx=0, dy=1), filters.laplacian,
     ]  # fmt: skip
-    expected = [call(image, **axis) for call in calls]
+    # Medians take numbers for positive ones until one is not.
+    positive = np.abs(image)
+    wild = positive.copy()
+    wild[0, -1, -2:] = np.nan
+    medians = [partial(filters.median, size=size) for size in (3, 5)]
+    calls = [(call, image) for call in calls + medians]
+    calls += [(call, guarded(other, "end")) for call in medians for other in (positive, wild)]
+    expected = [call(image, **axis) for call, image in calls]
     for block in (2**19, 2**14):
         change_plans(monkeypatch, STREAM_BYTES=0, BLOCK_BYTES=block)
-        for call, result in zip(calls, expected, strict=True):
+        for (call, image), result in zip(calls, expected, strict=True):
             for offset in (0, 1, 4, 15):
                 out = at_offset(result, offset)
                 out.fill(np.nan)

@@ -3,8 +3,8 @@
  * The kernel names the elements of the footprint: for integers those that are not 0; for floats all
  * but NaNs, and its numbers are added to the pixels. Source rows stand in a ring of lines; a step
  * of outputs joins its terms one by one, with the window's tile (filter_window.h). Where a ring of all
- * rows of a kernel would be too large (`kernel_rows`), it holds some of them at a time, which come again for every row
- * of outputs. */
+ * rows of a kernel would be too large (`kernel_rows`), it holds some of them at a time, which come
+ * again for every row of outputs. */
 
 struct footprint_term {
     ptrdiff_t row, col; /* col counts numbers */

@@ -187,7 +187,7 @@ static void filter_gradient(const void *params, ptrdiff_t begin, ptrdiff_t end, 
         int rows, direct;
         for (ptrdiff_t y = b.y0; y < b.y1; y += rows) {
             rows = p->c <= SLOPES_MOST && b.y1 - y >= GRADIENT_ROWS ? GRADIENT_ROWS : 1;
-            straight.ahead = by_line.ahead = filter_strip_ahead(p, &source, rows, 0);
+            straight.ahead = by_line.ahead = filter_tiles_ahead(p, &source, rows);
             const struct filter_lines from = filter_strip_seen(p, &b, &source, y, rows, 0);
             const ptrdiff_t at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
             filter_tiles_function *const tiles = rows > 1 ? whole : slopes_tiles_flat;

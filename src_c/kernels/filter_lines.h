@@ -7,6 +7,7 @@
  * the ends of a line is copied, beside the border. */
 
 #define FILTER_AHEAD 4 /* rows between a line and the one that is fetched for later */
+#define FILTER_FEW 128 /* bytes inside the image that are copied as quickly as its ends alone */
 /* Numbers past those of its windows that a step may read: whole vectors, where some come from
  * registers. */
 #define FILTER_PAST ((V_LATER || V_PART) * LANES)
@@ -19,20 +20,6 @@ FC_INLINE vec filter_later(const real *x, const vec *held, const int shift, cons
     return v % 2 || sizeof(vec) == 64 ? v_later(held[v], held[v + 1], shift) : v_load(x + shift + v * LANES);
 }
 #endif
-
-/* Numbers from a strip of a block to the one whose lines are fetched as it goes down: the next one, or
- * where lines are long the second one after it, which may be the next block's. `at` is the strip, of
- * `step` numbers. */
-FC_NOINLINE ptrdiff_t filter_fetched_strip(const struct fc_filter2d *p, const struct filter_block *b,
-                                           const struct filter_block *next, ptrdiff_t at,
-                                           ptrdiff_t step)
-{
-    const ptrdiff_t rows = (next->plane - b->plane) * p->h + next->y0 - b->y0;
-    const ptrdiff_t row = b->cols * p->c, ahead = 2 * step;
-    if (FC_BITS < 32)
-        return step;
-    return at + ahead < row ? ahead : ahead - row + (rows * p->w + next->x0 - b->x0) * p->c;
-}
 
 /* Are results written past the caches? Rows must all begin alike in a cache line. (Of float32 alone:
  * others are rare, or a quarter of the bytes.) */
@@ -72,7 +59,7 @@ FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const 
     const ptrdiff_t after = (p->w + p->left - b->x0) * p->c - past;
     struct filter_inside in = {head + round_up(before, step),
                                head + (FC_MIN(after, b->cols * p->c) - head) / step * step};
-    if (p->dtype != REAL_DTYPE || in.end <= in.first)
+    if (p->dtype != REAL_DTYPE || in.end - in.first <= FILTER_FEW / (ptrdiff_t)sizeof(real))
         in.first = in.end = 0;
     return in;
 }
@@ -85,100 +72,73 @@ FC_SMALL void filter_outside(const struct fc_filter2d *p, real *dst, ptrdiff_t n
         dst[i] = cval;
 }
 
-/* dst[i] = the pixel at position first + i of a line, for i in [from, to), which is outside it; [a, b)
- * of dst are there already. */
-FC_SMALL void filter_border(const struct fc_filter2d *p, real *dst, const char *line,
-                            ptrdiff_t first, ptrdiff_t a, ptrdiff_t b, ptrdiff_t from, ptrdiff_t to)
+/* Row y of a plane of the image. */
+FC_INLINE const char *filter_source(const struct fc_filter2d *p, ptrdiff_t plane, ptrdiff_t y)
 {
-    const ptrdiff_t c = p->c, pixel = c * (ptrdiff_t)dtype_size(p->dtype);
-    const real cval = (real)p->cval;
-    for (ptrdiff_t i = from; i < to; i++) {
-        const ptrdiff_t at = border_index(first + i, p->w, p->border_w), here = at - first;
-        if (at >= 0 && (here < a || here >= b))
-            load_as_real(dst + i * c, line + at * pixel, p->dtype, c);
-        else
-            for (ptrdiff_t j = 0; j < c; j++)
-                dst[i * c + j] = at >= 0 ? dst[here * c + j] : cval;
-    }
+    return (const char *)p->x + (plane * p->h + y) * p->w * p->c * (ptrdiff_t)dtype_size(p->dtype);
 }
 
-/* dst = pixels [first, first + count) of a line of w pixels, border included. */
-static void filter_extend(const struct fc_filter2d *p, real *dst, const char *line, ptrdiff_t first,
-                          ptrdiff_t count)
+/* Fetch pixels [from, to) of the row that comes `ahead` rows later, if any. */
+FC_INLINE void filter_ahead(const struct fc_filter2d *p, const char *row, ptrdiff_t from, ptrdiff_t to,
+                            ptrdiff_t ahead)
 {
     const ptrdiff_t pixel = p->c * (ptrdiff_t)dtype_size(p->dtype);
-    ptrdiff_t a, b;
-    border_inside(first, count, p->w, &a, &b);
-    load_as_real(dst + a * p->c, line + (first + a) * pixel, p->dtype, (b - a) * p->c);
-    if (a > 0)
-        filter_border(p, dst, line, first, a, b, 0, a);
-    if (b < count)
-        filter_border(p, dst, line, first, a, b, b, count);
+    for (ptrdiff_t i = from * pixel; ahead && i < to * pixel; i += 64)
+        FC_PREFETCH(row + ahead * p->w * pixel + i);
 }
 
-/* The ends of a line, or all of it where no step is inside, into dst. */
-FC_NOINLINE void filter_copy_ends(const struct fc_filter2d *p, real *dst, const struct filter_block *b,
-                                  const struct filter_ends *e, const real *line)
+/* dst[i] = pixel i of a line, for i in [from, to): those in the image, then those outside it. The latter
+ * come from the row, since what was just written is slow to read, or where that has another type from the
+ * former, if they stand among them. */
+FC_NOINLINE void filter_copy(const struct fc_filter2d *p, real *dst, const struct filter_ends *e,
+                             const char *row, ptrdiff_t from, ptrdiff_t to, ptrdiff_t ahead)
 {
-    const ptrdiff_t c = p->c, from = FC_MAX(e->in.end / c, e->a);
-    const real *const seen = line + (b->x0 - p->left) * c, cval = (real)p->cval;
-    if (e->in.first) {
-        const ptrdiff_t to = ceil_div(e->in.first, c) + p->kw - 1;
-        memcpy(dst + e->a * c, seen + e->a * c, (size_t)((to - e->a) * c) * sizeof(real));
-    }
-    memcpy(dst + from * c, seen + from * c, (size_t)((e->b - from) * c) * sizeof(real));
-    for (ptrdiff_t i = 0; i < e->outside; i++) {
-        real *const pixel = dst + (i < e->a ? i : i - e->a + e->b) * c;
-        const ptrdiff_t at = e->outside <= FILTER_PLACES ? e->place[i] : filter_place(p, b, e, i);
-        if (c == 1)
-            *pixel = at < 0 ? cval : line[at];
+    const int same = is_real(p->dtype);
+    const ptrdiff_t c = p->c, pixel = c * (ptrdiff_t)(same ? sizeof(real) : dtype_size(p->dtype));
+    const ptrdiff_t a = FC_MAX(from, e->a), b = FC_MIN(to, e->b);
+    const real cval = (real)p->cval, *const numbers = (const real *)(const void *)row;
+    filter_ahead(p, row, e->first + a, e->first + b, ahead);
+    load_as_real(dst + a * c, row + (e->first + a) * pixel, p->dtype, (b - a) * c);
+    for (ptrdiff_t i = from < a ? from : b; i < to; i = i + 1 == a ? b : i + 1) {
+        const ptrdiff_t k = i < a ? i : i - (e->b - e->a);
+        const ptrdiff_t at =
+            k < FILTER_PLACES ? e->place[k] : border_index(e->first + i, p->w, p->border_w);
+        const ptrdiff_t here = at - e->first;
+        if (same && c == 1)
+            dst[i] = at < 0 ? cval : numbers[at];
         else if (at < 0)
-            filter_outside(p, pixel, c);
+            filter_outside(p, dst + i * c, c);
+        else if (!same && here >= a && here < b)
+            memcpy(dst + i * c, dst + here * c, (size_t)c * sizeof(real));
         else
-            memcpy(pixel, line + at * c, (size_t)c * sizeof(real));
+            load_as_real(dst + i * c, row + at * pixel, p->dtype, c);
     }
 }
 
-/* Fetch pixels [first, first + count) of the line that comes FILTER_AHEAD lines later. */
-FC_INLINE void filter_ahead(const struct fc_filter2d *p, const char *line, ptrdiff_t first,
-                            ptrdiff_t count)
+/* Source line y, from above the image to below it, of a block's plane and columns, into dst: all of it, or
+ * where steps are inside its ends. Those steps read the line that this gives, which may be the image's
+ * own. What is copied is fetched for the line that comes `ahead` lines later, if any. */
+static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst, ptrdiff_t plane,
+                                       ptrdiff_t y, const struct filter_ends *e, ptrdiff_t ahead)
 {
-    const ptrdiff_t pixel = p->c * (ptrdiff_t)dtype_size(p->dtype);
-    const ptrdiff_t a = FC_MAX(first, 0), b = FC_MIN(first + count, p->w);
-    for (ptrdiff_t i = a * pixel; i < b * pixel; i += 64)
-        FC_PREFETCH(line + FILTER_AHEAD * p->w * pixel + i);
-}
-
-/* Source line y, from above the image to below it, of a block's plane and columns, into dst: all of it
- * without `ends`, or where it has another type. Steps that are inside read the line that this gives, which may be the image's own.
- * Who reads lines as they come wants later ones fetched ahead. */
-static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst,
-                                       const struct filter_block *b, ptrdiff_t y,
-                                       const struct filter_ends *ends, const int ahead)
-{
-    const ptrdiff_t row = p->w * p->c * (ptrdiff_t)dtype_size(p->dtype);
-    const ptrdiff_t first = b->x0 - p->left, count = b->cols + p->kw - 1;
     const ptrdiff_t at = border_index(y, p->h, p->border_h);
     if (at < 0) {
-        filter_outside(p, dst, count * p->c);
+        filter_outside(p, dst, e->count * p->c);
         return dst;
     }
-    const char *const line = (const char *)p->x + (b->plane * p->h + at) * row;
-    if (ahead)
-        filter_ahead(p, line, first, count);
-    if (!ends || p->dtype != REAL_DTYPE) {
-        filter_extend(p, dst, line, first, count);
-        return dst;
-    }
-    filter_copy_ends(p, dst, b, ends, (const real *)(const void *)line);
-    return (const real *)(const void *)line + first * p->c;
+    const char *const row = filter_source(p, plane, at);
+    if (e->to)
+        filter_copy(p, dst, e, row, 0, e->to, ahead);
+    filter_copy(p, dst, e, row, e->from, e->count, ahead);
+    return e->in.end ? (const real *)(const void *)row + e->first * p->c : dst;
 }
 
 /* The same, all of it into dst. */
-static void filter_fetch(const struct fc_filter2d *p, real *dst, const struct filter_block *b,
-                         ptrdiff_t y)
+FC_NOINLINE void filter_fetch(const struct fc_filter2d *p, real *dst, const struct filter_block *b,
+                              ptrdiff_t y)
 {
-    filter_fetch_around(p, dst, b, y, NULL, 1);
+    const struct filter_ends ends = fc_filter_ends(p, b, (struct filter_inside){0, 0});
+    filter_fetch_around(p, dst, b->plane, y, &ends, FILTER_AHEAD);
 }
 
 /* The source rows of a block, all at once: the lines of steps that are inside, and those of the
@@ -186,7 +146,7 @@ static void filter_fetch(const struct fc_filter2d *p, real *dst, const struct fi
 struct filter_rows {
     const real **inside;
     real **around;
-    struct filter_inside in;
+    struct filter_ends ends;
     ptrdiff_t count;
 };
 
@@ -206,20 +166,50 @@ static struct filter_rows filter_rows(const struct fc_filter2d *p, const struct 
                                       ptrdiff_t step, ptrdiff_t head, char **scratch)
 {
     const ptrdiff_t rows = p->block_rows + p->kh - 1, pitch = filter_pitch(p, step);
-    const ptrdiff_t source = (b->cols + p->kw - 1) * p->c;
-    struct filter_rows all = {.in = filter_inside(p, b, step, head), .count = b->y1 - b->y0 + p->kh - 1};
+    struct filter_rows all = {.ends = fc_filter_ends(p, b, filter_inside(p, b, step, head)),
+                              .count = b->y1 - b->y0 + p->kh - 1};
     all.inside = take(scratch, rows, sizeof *all.inside);
     all.around = take(scratch, rows, sizeof *all.around);
     real *const lines = take(scratch, rows * pitch, sizeof(real));
-    const struct filter_ends ends = fc_filter_ends(p, b, all.in);
+    const ptrdiff_t ahead = !all.ends.in.end ? FILTER_AHEAD : p->stream ? b->y1 - b->y0 : 0;
     for (ptrdiff_t i = 0; i < all.count; i++) {
         all.around[i] = lines + i * pitch;
-        all.inside[i] = filter_fetch_around(p, lines + i * pitch, b, b->y0 - p->top + i, &ends,
-                                            all.in.first == all.in.end);
+        all.inside[i] = filter_fetch_around(p, all.around[i], b->plane, b->y0 - p->top + i, &all.ends,
+                                            ahead);
         if (FC_BITS >= 32) /* who looks for what is not finite finds nothing past the end */
-            memset(all.around[i] + source, 0, (size_t)(step + FILTER_PAST) * sizeof(real));
+            memset(all.around[i] + all.ends.count * p->c, 0, (size_t)(step + FILTER_PAST) * sizeof(real));
     }
     return all;
+}
+
+/* The lines of the step at x. */
+FC_INLINE const real *const *filter_rows_at(const struct filter_rows *all, ptrdiff_t x)
+{
+    const int inside = x >= all->ends.in.first && x < all->ends.in.end;
+    return inside ? all->inside : (const real *const *)all->around;
+}
+
+/* Line i of a block, or of the next one below it: there to be fetched. */
+FC_INLINE const real *filter_rows_past(const struct fc_filter2d *p, const struct filter_rows *all,
+                                       ptrdiff_t i)
+{
+    const ptrdiff_t past = all->ends.in.end ? FC_MAX(i - all->count + 1, 0) : 0;
+    return all->inside[FC_MIN(i, all->count - 1)] + past * p->w * p->c;
+}
+
+/* The numbers of lines that are fetched while the strip at x, of `step` numbers, goes down: where the next
+ * one begins, or where lines are long the second one after it, which may be the next block's. */
+FC_NOINLINE ptrdiff_t filter_strip_later(const struct fc_filter2d *p, const struct filter_block *b,
+                                         const struct filter_block *next,
+                                         const struct filter_rows *all, ptrdiff_t x, ptrdiff_t step)
+{
+    const ptrdiff_t rows = (next->plane - b->plane) * p->h + next->y0 - b->y0;
+    const ptrdiff_t row = b->cols * p->c, later = x + 2 * step;
+    if (!all->ends.in.end) /* lines are copied: no others are to be had from them */
+        return x;
+    if (FC_BITS < 32)
+        return x + step;
+    return later < row ? later : later - row + (rows * p->w + next->x0 - b->x0) * p->c;
 }
 
 #if FC_BITS < 32 /* integers, which are finite */

@@ -12,6 +12,7 @@
  * it, too; rows that turn out to hold any are looked through for them afterwards. */
 
 #define MEDIAN_LARGEST 5
+#define MEDIAN_STREAMS (FC_BITS == 32) /* may results be written past the caches? */
 #define MEDIAN_AHEAD 3 /* source rows between the last of a window and what is fetched for later */
 
 #if FC_BITS != 32
@@ -102,18 +103,28 @@ FC_INLINE vec median_of_sorted(vec (*v)[MEDIAN_LARGEST])
     return median_of_9(v_key_max(low, rest[0]), middle, v_key_min(high, rest[2]));
 }
 
-/* Where results go, which begin at column x: the first `direct` of a row to out, others to a line. */
+/* Where results go, which begin at column x: the first `direct` of a row to out, those from `head` on past
+ * the caches or not, others to a line. */
 struct median_row {
-    ptrdiff_t direct, c;
+    ptrdiff_t head, direct, c;
     real *out[2], *line[2];
     const real *ahead[2]; /* source rows that are fetched for later */
-    int plain;         /* are its numbers taken for plain ones? */
+    int plain, stream;    /* are its numbers taken for plain ones? results, past the caches? */
 };
+
+/* The step after the one at x. Those before `head` may make numbers that the one at `head` makes, too. */
+FC_INLINE ptrdiff_t median_next(const struct median_row *m, ptrdiff_t x)
+{
+    return MEDIAN_STREAMS && x < m->head ? FC_MIN(x + LANES, m->head) : x + LANES;
+}
 
 FC_INLINE void median_store(const struct median_row *m, int row, ptrdiff_t x, vec median,
                             const int plain)
 {
-    v_store(x < m->direct ? m->out[row] + x : m->line[row] + x - m->direct, median_key(median, plain));
+    if (x < m->direct)
+        filter_put(m->out[row] + x, median_key(median, plain), m->stream && x >= m->head);
+    else
+        v_store(m->line[row] + x - m->direct, median_key(median, plain));
 }
 
 /* `rows` rows of medians of 3x3: of the source rows pair[0], pair[1] and, for each, one more. Are any
@@ -199,7 +210,7 @@ static void median_5x5(const struct median_row *to, real *const *rank, ptrdiff_t
     enum { K = MEDIAN_LARGEST };
     const real *const local[] = {rank[0], rank[1], rank[2], rank[3], rank[4]};
     const struct median_row m = *to;
-    for (ptrdiff_t x = 0; x < n; x += LANES) {
+    for (ptrdiff_t x = 0; x < n; x = median_next(&m, x)) {
         vec v[K][K];
         FC_UNROLL for (int r = 0; r < K; r++) {
             FC_UNROLL for (int s = 0; s < K; s++) {
@@ -219,7 +230,8 @@ FC_SMALL size_t filter_median_scratch(const void *params)
     return filter_rows_taken(p, LANES) + taken((p->kh + 2) * filter_pitch(p, LANES), sizeof(real));
 }
 
-/* Steps of windows along a row, and the source rows they see. */
+/* Steps of windows along a row, and the source rows they see. The first part is what comes before `head`. */
+enum { MEDIAN_PARTS = 4, MEDIAN_FIRST = MEDIAN_STREAMS ? 0 : 1 };
 struct median_part {
     const real *const *row;
     ptrdiff_t x, end;
@@ -230,13 +242,14 @@ struct median_part {
 FC_INLINE int median_parts(const struct median_row *m, const struct median_part *part, real *const *rank,
                            ptrdiff_t k, int rows, int even, const int plain)
 {
-    const ptrdiff_t n = part[2].end, seen = n + (k - 1) * m->c;
+    const struct median_part last = part[MEDIAN_PARTS - 1];
+    const ptrdiff_t n = last.end, seen = n + (k - 1) * m->c;
     int marked = 0;
-    for (int i = 0; i < 3; i++) {
+    for (int i = MEDIAN_FIRST; i < MEDIAN_PARTS; i++) {
         const struct median_part t = part[i];
         const real *const other[] = {t.row[rows == 2 || even ? 0 : 2], t.row[3 * (rows == 2)]};
         if (k == 5)
-            marked |= median_columns(m, t.row, rank, t.x, i == 2 ? seen : t.end, plain);
+            marked |= median_columns(m, t.row, rank, t.x, i == MEDIAN_PARTS - 1 ? seen : t.end, plain);
         else if (rows == 2)
             marked |= median_3x3(m, t.row + 1, other, t.x, t.end, 2, plain);
         else
@@ -245,7 +258,7 @@ FC_INLINE int median_parts(const struct median_row *m, const struct median_part 
     if (k == 5)
         median_5x5(m, rank, n, plain);
     else
-        marked |= median_looked(part[2].row, 2 + rows, n, seen, plain);
+        marked |= median_looked(last.row, 2 + rows, n, seen, plain);
     return marked;
 }
 
@@ -255,10 +268,12 @@ static int median_rows(struct median_row *m, const struct filter_rows *source, r
                        const struct fc_filter2d *p, const struct filter_block *b, ptrdiff_t first)
 {
     const ptrdiff_t k = p->kh, n = b->cols * p->c;
-    const struct filter_inside in = source->in;
-    const struct median_part part[] = {{(const real *const *)source->around + first, 0, in.first},
-                                       {source->inside + first, in.first, in.end},
-                                       {(const real *const *)source->around + first, in.end, n}};
+    const struct filter_inside in = source->ends.in;
+    const real *const *const around = (const real *const *)source->around + first;
+    const struct median_part part[MEDIAN_PARTS] = {{around, 0, m->head},
+                                                   {around, m->head, in.first},
+                                                   {source->inside + first, in.first, in.end},
+                                                   {around, FC_MAX(in.end, m->head), n}};
     const int even = (b->y0 + first) % 2 == 0, two = k == 3 && even && b->y0 + first + 1 < b->y1;
     int marked = 0;
     m->plain = m->plain && FC_BITS == 32; /* known when compiled, for the other types */
@@ -266,7 +281,7 @@ static int median_rows(struct median_row *m, const struct filter_rows *source, r
         m->plain = 0;
     if (!m->plain)
         marked = median_parts(m, part, rank, k, 1 + two, even, 0);
-    for (int i = 0; i < 3 && marked; i++)
+    for (int i = MEDIAN_FIRST; i < MEDIAN_PARTS && marked; i++)
         for (int r = 0; r < 1 + two; r++) {
             const ptrdiff_t direct = FC_MIN(part[i].end, m->direct), x = FC_MAX(part[i].x, m->direct);
             filter_nans(p, m->out[r], part[i].row + r, part[i].x, direct);
@@ -282,12 +297,15 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = fc_filter_block(p, unit);
         char *area = scratch;
-        const struct filter_rows source = filter_rows(p, &b, LANES, 0, &area);
-        real *const line = take(&area, (p->kh + 2) * pitch, sizeof(real));
         const ptrdiff_t n = b.cols * p->c, row = p->ow * p->c * size;
-        const ptrdiff_t direct = p->out_dtype == REAL_DTYPE ? n - n % LANES : 0;
-        struct median_row m = {
-            .direct = direct, .c = p->c, .line = {line, line + pitch}, .plain = FC_BITS == 32};
+        const ptrdiff_t before = filter_head(p, &b, p->out);
+        const int stream = filter_streams(p) && n >= before + LANES; /* steps have room */
+        const ptrdiff_t head = stream ? before : 0;
+        const ptrdiff_t direct = p->out_dtype == REAL_DTYPE ? n - (n - head) % LANES : 0;
+        const struct filter_rows source = filter_rows(p, &b, LANES, head, &area);
+        real *const line = take(&area, (p->kh + 2) * pitch, sizeof(real));
+        struct median_row m = {.head = head, .direct = direct, .c = p->c, .line = {line, line + pitch},
+                               .plain = FC_BITS == 32, .stream = stream};
         real *rank[MEDIAN_LARGEST];
         int rows;
         for (ptrdiff_t r = 0; r < p->kh; r++)
@@ -298,10 +316,11 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
             m.out[0] = (real *)(void *)out;
             m.out[1] = (real *)(void *)(out + row);
             for (int r = 0; r < 2; r++)
-                m.ahead[r] = source.inside[FC_MIN(ahead + r, source.count - 1)];
+                m.ahead[r] = filter_rows_past(p, &source, ahead + r);
             rows = median_rows(&m, &source, rank, p, &b, y - b.y0);
             for (int r = 0; r < rows; r++)
                 store_from_real(out + r * row + direct * size, m.line[r], p->out_dtype, n - direct);
         }
     }
+    filter_put_end();
 }

@@ -13,9 +13,9 @@
 struct rolling_strip {
     const struct fc_filter2d *p;
     const real *weight;
-    const real *const *row;
+    const real *const *row, *const *inside;
     ptrdiff_t x, rows, count; /* the first number; rows of outputs, and the numbers of each */
-    ptrdiff_t ahead; /* numbers to the strip that is fetched for later */
+    ptrdiff_t later; /* numbers of the lines inside that are fetched for later */
     char *out;
 };
 
@@ -36,7 +36,7 @@ FC_INLINE void rolling_down(const struct rolling_strip *strip, const int kh, con
     for (ptrdiff_t i = 0; i < t.rows + kh - 1; i++) {
         const real *x = t.row[i] + t.x, *weight = t.weight;
         FC_UNROLL for (int v = 0; v < nv; v++)
-            FC_PREFETCH(x + t.ahead + v * LANES);
+            FC_PREFETCH(t.inside[i] + t.later + v * LANES);
         for (ptrdiff_t s = 0; s < kw; s++, x += c, weight++) {
             vec pixels[ROLLING_VECTORS];
             FC_UNROLL for (int v = 0; v < nv; v++) {
@@ -94,15 +94,14 @@ static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, v
         const ptrdiff_t n = b.cols * p->c;
         for (ptrdiff_t x = 0, step; x < n; x += step) {
             step = x < head ? FC_MIN(head - x, whole) : whole;
-            const int inside = x >= rows.in.first && x < rows.in.end;
+            const real *const *const row = filter_rows_at(&rows, x);
             for (ptrdiff_t m = 0; m < p->m; m++) {
                 const ptrdiff_t plane = b.plane * p->m + m;
                 const ptrdiff_t at = ((plane * p->oh + b.y0) * p->ow + b.x0) * p->c + x;
                 const struct rolling_strip strip = {
-                    p, (const real *)p->kernel + m * p->kh * p->kw,
-                    inside ? rows.inside : (const real **)rows.around,
-                    x, b.y1 - b.y0, FC_MIN(n - x, step),
-                    filter_fetched_strip(p, &b, &next, x, whole), (char *)p->out + at * size};
+                    p, (const real *)p->kernel + m * p->kh * p->kw, row, rows.inside, x,
+                    b.y1 - b.y0, FC_MIN(n - x, step), filter_strip_later(p, &b, &next, &rows, x, whole),
+                    (char *)p->out + at * size};
                 rolling(&strip);
             }
         }

@@ -36,9 +36,9 @@ FC_INLINE void slide_mark(vec wild[SLIDE_VECTORS], const vec x[SLIDE_VECTORS], c
 
 struct slide_strip {
     const struct fc_filter2d *p;
-    const real *const *row;
+    const real *const *row, *const *inside;
     ptrdiff_t x, rows, count; /* the first number; rows of outputs, and the numbers of each */
-    ptrdiff_t ahead; /* numbers to the strip that is fetched for later */
+    ptrdiff_t later; /* numbers of the lines inside that are fetched for later */
     char *out;
     real *joined; /* the source rows, each joined along itself */
 };
@@ -62,11 +62,11 @@ FC_INLINE void slide_next(vec next[SLIDE_VECTORS], const vec first[SLIDE_VECTORS
     (void)first, (void)shift;
 }
 
-/* The strip's first vectors of a row. */
-FC_INLINE void slide_first(vec first[SLIDE_VECTORS], const real *x, ptrdiff_t ahead)
+/* The strip's first vectors of a row; others are fetched for later. */
+FC_INLINE void slide_first(vec first[SLIDE_VECTORS], const real *x, const real *later)
 {
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
-        FC_PREFETCH(x + ahead + v * LANES);
+        FC_PREFETCH(later + v * LANES);
         first[v] = v_load(x + v * LANES);
 #if V_PART
         FC_KEEP(first[v]);
@@ -89,12 +89,12 @@ FC_INLINE void slide_further(vec *acc, const vec *x, const int nv, ptrdiff_t shi
 /* kw vectors of numbers, c apart, joined in order. Where they are compared, what is not finite is
  * marked: the first and the last ones are all there is, unless there are others between them. */
 FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], const real *x, ptrdiff_t kw,
-                           ptrdiff_t c, ptrdiff_t ahead, const int join)
+                           ptrdiff_t c, const real *later, const int join)
 {
     const ptrdiff_t marked = (kw - 1) * c <= SLIDE_STEP ? kw - 1 : 1;
     vec first[SLIDE_VECTORS + 2];
     ptrdiff_t s = 1;
-    slide_first(first, x, ahead);
+    slide_first(first, x, later);
     slide_mark(wild, first, join);
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
         acc[v] = first[v];
@@ -144,7 +144,7 @@ FC_INLINE void slide_along(vec acc[SLIDE_VECTORS], vec wild[SLIDE_VECTORS], cons
 /* kw vectors of numbers, c apart, summed: three of them first, then the sums of three, then what is
  * left. Sums of three further on are those of other numbers, and in registers already. */
 FC_INLINE void slide_sum(vec acc[SLIDE_VECTORS], const real *x, ptrdiff_t kw, ptrdiff_t c,
-                         ptrdiff_t ahead)
+                         const real *later)
 {
     ptrdiff_t s = 0;
 #if V_PART
@@ -152,7 +152,7 @@ FC_INLINE void slide_sum(vec acc[SLIDE_VECTORS], const real *x, ptrdiff_t kw, pt
 #else
     vec first[SLIDE_VECTORS];
 #endif
-    slide_first(first, x, ahead);
+    slide_first(first, x, later);
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
         acc[v] = first[v];
 #if V_PART
@@ -210,12 +210,13 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
         wild[v] = before[0][v] = before[1][v] = v_set1(0);
     for (ptrdiff_t i = 0; i < t.rows + p.kh - 1; i++, joined += SLIDE_STEP) {
+        const real *const later = t.inside[i] + t.later;
 #if FC_BITS >= 32
         if (join == FC_SUM)
-            slide_sum(along, t.row[i] + t.x, p.kw, p.c, t.ahead);
+            slide_sum(along, t.row[i] + t.x, p.kw, p.c, later);
         else
 #endif
-            slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, t.ahead, join);
+            slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, later, join);
         if (twos)
             FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
                 const vec now = along[v];
@@ -303,10 +304,9 @@ static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
         const ptrdiff_t n = b.cols * p->c, at = ((b.plane * p->oh + b.y0) * p->ow + b.x0) * p->c;
         for (ptrdiff_t x = 0, step; x < n; x += step) {
             step = x < head ? FC_MIN(head - x, SLIDE_STEP) : SLIDE_STEP;
-            const int inside = x >= rows.in.first && x < rows.in.end;
             const struct slide_strip strip = {
-                p, inside ? rows.inside : (const real **)rows.around,
-                x, b.y1 - b.y0, FC_MIN(n - x, step), filter_fetched_strip(p, &b, &next, x, SLIDE_STEP),
+                p, filter_rows_at(&rows, x), rows.inside, x, b.y1 - b.y0, FC_MIN(n - x, step),
+                filter_strip_later(p, &b, &next, &rows, x, SLIDE_STEP),
                 (char *)p->out + (at + x) * (ptrdiff_t)dtype_size(p->out_dtype), joined};
             slide(&strip);
         }

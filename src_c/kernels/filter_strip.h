@@ -158,6 +158,7 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
             for (ptrdiff_t i = 0; i < kh; i++)
                 filter_row_phases(acc, row[i] + x, t, i, kw, nv);
         } else if (rows == 1) {
+            filter_rows_ahead(row + kh - 1, x, t, 1, nv);
             for (ptrdiff_t i = 0; i < kh; i++)
                 filter_taps_flat(acc[0], row[i] + x, t->weight + i * kw, kw, t->step);
         } else {
@@ -349,24 +350,27 @@ FC_INLINE void filter_split(real *dst, const real *src, ptrdiff_t n, ptrdiff_t s
 static void filter_fetch_phases(const struct fc_filter2d *p, struct filter_strip s, real *dst,
                                 const struct filter_block *b, ptrdiff_t y, real *piece)
 {
+    const struct filter_inside none = {0, 0};
     const ptrdiff_t step = p->stride_w, c = p->c, count = filter_phase(p, b->cols);
     const ptrdiff_t at = border_index(y, p->h, p->border_h);
-    const ptrdiff_t row = p->w * c * (ptrdiff_t)dtype_size(p->dtype);
     const ptrdiff_t pixels = FC_MAX(FILTER_PIECE / (step * c), 1);
 
     if (at < 0) {
         filter_outside(p, dst, s.phases * s.phase);
         return;
     }
-    const char *const line = (const char *)p->x + (b->plane * p->h + at) * row;
+    const char *const row = filter_source(p, b->plane, at);
     if (p->kh >= p->stride_h)
-        filter_ahead(p, line, b->x0 * step - p->left, count * step);
+        filter_ahead(p, row, FC_MAX(b->x0 * step - p->left, 0),
+                     FC_MIN((b->x0 + count) * step - p->left, p->w), FILTER_AHEAD);
     for (ptrdiff_t q = 0, n; q < count; q += n) {
         n = FC_MIN(pixels, count - q);
         const ptrdiff_t first = (b->x0 + q) * step - p->left, seen = (n - 1) * step + s.phases;
-        const real *from = (const real *)(const void *)line + first * c;
+        const real *from = (const real *)(const void *)row + first * c;
         if (p->dtype != REAL_DTYPE || first < 0 || first + seen + FILTER_COPY > p->w) {
-            filter_extend(p, piece, line, first, seen);
+            const struct filter_block part = {.x0 = first + p->left, .cols = seen - (p->kw - 1)};
+            const struct filter_ends ends = fc_filter_ends(p, &part, none);
+            filter_copy(p, piece, &ends, row, 0, seen, 0);
             from = piece;
         }
         for (ptrdiff_t f = 0; f < s.phases; f++)
@@ -391,7 +395,8 @@ FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d 
     const struct filter_inside none = {0, 0};
     struct filter_strip_rows r = {.s = filter_strip(p, separable)};
     const struct filter_strip s = r.s;
-    r.ends = fc_filter_ends(p, b, s.piece ? none : filter_inside(p, b, FILTER_TILE, separable ? 0 : head));
+    const int ring = s.piece || p->kernel_rows < p->kh; /* are all lines in it? */
+    r.ends = fc_filter_ends(p, b, ring ? none : filter_inside(p, b, FILTER_TILE, separable ? 0 : head));
     r.around = take(&scratch, s.slots, sizeof *r.around);
     r.inside = take(&scratch, s.slots, sizeof *r.inside);
     r.found = take(&scratch, s.slots, sizeof *r.found);
@@ -401,12 +406,14 @@ FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d 
     return r;
 }
 
-/* Elements from a row of the image to the one that tiles of `step` rows fetch for later, or 0 where
- * they read lines of the ring, or are one row: whole lines are fetched then. */
-FC_INLINE ptrdiff_t filter_strip_ahead(const struct fc_filter2d *p, const struct filter_strip_rows *r,
-                                       int step, int separable)
+/* Rows of the image from a line to the one that is fetched for later by tiles of `step` rows. */
+FC_INLINE ptrdiff_t filter_strip_ahead(int step) { return step > 1 ? step : FILTER_AHEAD; }
+
+/* The same in numbers, or 0 where tiles read lines of the ring. */
+FC_INLINE ptrdiff_t filter_tiles_ahead(const struct fc_filter2d *p, const struct filter_strip_rows *r,
+                                       int step)
 {
-    return step > 1 && !separable && r->ends.in.first < r->ends.in.end ? step * p->w * p->c : 0;
+    return r->ends.in.end ? filter_strip_ahead(step) * p->w * p->c : 0;
 }
 
 /* The lines that `step` output rows from y on see. Of separable kernels, kh weights down the rows,
@@ -420,7 +427,8 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
     const struct filter_inside none = {0, 0};
     const ptrdiff_t first = (y - b->y0) * p->stride_h;
     const struct filter_taps along = {
-        (const real *)p->kernel + p->kh, 1, p->kw, p->c, s.phases, s.phase, 1, 0};
+        (const real *)p->kernel + p->kh, 1, p->kw, p->c, s.phases, s.phase, 1, 0, 0,
+        filter_tiles_ahead(p, r, 1)};
     for (r->fetched = FC_MAX(r->fetched, first); r->fetched < first + p->kh - 1 + step; r->fetched++) {
         real *const slot = r->ring + r->fetched % s.slots * s.ring_pitch;
         real *const source = separable ? r->ring + s.slots * s.ring_pitch : slot;
@@ -429,8 +437,8 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
         if (s.piece)
             filter_fetch_phases(p, s, source, b, at, r->piece);
         else
-            image = filter_fetch_around(p, source, b, at, &r->ends,
-                                        !filter_strip_ahead(p, r, step, separable));
+            image = filter_fetch_around(p, source, b->plane, at, &r->ends,
+                                        filter_strip_ahead(separable ? 1 : step));
         r->found[r->fetched % s.slots] = image;
         if (separable) {
             const real *source_line = source;
@@ -461,7 +469,7 @@ FC_INLINE void filter_unit(const struct fc_filter2d *p, const struct filter_bloc
     int step;
     for (ptrdiff_t y = b->y0; y < b->y1; y += step) {
         step = filter_tile_rows(p, &taps, b->y1 - y);
-        taps.ahead = filter_strip_ahead(p, &rows, step, separable);
+        taps.ahead = separable ? 0 : filter_tiles_ahead(p, &rows, step);
         const struct filter_lines from = filter_strip_seen(p, b, &rows, y, step, separable);
         for (ptrdiff_t m = 0; m < p->m; m++) {
             const ptrdiff_t at = ((b->plane * p->m + m) * p->oh + y) * p->ow + b->x0;
@@ -486,7 +494,6 @@ FC_SMALL void filter_unit_by_parts(const struct fc_filter2d *p, const struct fil
     const ptrdiff_t most = p->stride_h == 1 ? source.s.slots - p->kernel_rows + 1 : 1;
     struct fc_filter2d part = *p;
     int rows;
-    source.ends.in.first = source.ends.in.end = 0; /* all lines are in the ring */
     for (ptrdiff_t y = b->y0; y < b->y1; y += rows) {
         rows = (int)FC_MIN(most, b->y1 - y);
         const int step = tall && rows == FILTER_ROWS ? rows : 1;
