@@ -223,18 +223,21 @@ cdef class Task:
 
 
 cdef int assign(void *params, const fc_member *member, dict sizes) except -1:
-    """Set the members of a struct that come from a dict of sizes."""
+    """Set all members of a struct that come from a dict of sizes."""
+    cdef Py_ssize_t count = 0
     cdef char *place
-    while member.name[0]:
-        place = <char *>params + member.offset
-        size = sizes[member.name.decode()]
-        if member.type == FC_MEMBER_SIZE:
+    while member[count].name[0]:
+        place = <char *>params + member[count].offset
+        size = sizes[member[count].name.decode()]
+        if member[count].type == FC_MEMBER_SIZE:
             (<ptrdiff_t *>place)[0] = size
-        elif member.type == FC_MEMBER_DOUBLE:
+        elif member[count].type == FC_MEMBER_DOUBLE:
             (<double *>place)[0] = size
         else:
             (<int *>place)[0] = size
-        member += 1
+        count += 1
+    if count != len(sizes):
+        raise TypeError(f"fastconv: {len(sizes)} sizes for a struct of {count}")
     return 0
 
 

@@ -6,7 +6,7 @@
 #define MEMBER(type, member)                                                                   \
     {#member,                                                                                  \
      _Generic(((struct type *)0)->member, int: FC_MEMBER_INT, double: FC_MEMBER_DOUBLE,        \
-              ptrdiff_t: FC_MEMBER_SIZE),                                                      \
+              default: FC_MEMBER_SIZE),                                                        \
      offsetof(struct type, member)}
 #define CONV(member) MEMBER(fc_conv2d, member)
 #define FILTER(member) MEMBER(fc_filter2d, member)

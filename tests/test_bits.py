@@ -129,6 +129,23 @@ def test_filters_past_the_caches(isa, shape, threads, tasks, monkeypatch):
     clear_plans()
 
 
+@pytest.mark.parametrize("size", [3, 5])
+def test_medians_past_the_caches_see_nothing_else(isa, size, threads, monkeypatch):
+    """Whatever a call before them left in scratch memory, and wherever their rows begin."""
+    image = np.random.default_rng(3).random((30, 256), np.float32)
+    outside = {"border": "constant", "cval": np.nan}
+    expected = filters.median(image, size), filters.median(image, size, **outside)
+    change_plans(monkeypatch, STREAM_BYTES=0, BLOCK_BYTES=2**13)
+    for offset in range(16):
+        filters.median(np.full_like(image, np.nan), size, threads=threads)
+        for options, result in zip(({}, outside), expected, strict=True):
+            out = at_offset(result, offset)
+            out.fill(-1)
+            actual = filters.median(image, size, **options, out=out, threads=threads)
+            assert_same_bits(actual, result)
+    clear_plans()
+
+
 def test_sums_tell_one_order_from_another():
     """The inputs of these tests would show a sum in another order: this one has other bits."""
     arrays, expected = arrays_and_result("conv2d", "float32")

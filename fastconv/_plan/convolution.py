@@ -304,6 +304,7 @@ def axis_sizes(g):
     """All axes of a convolution."""
     depth = g.depth
     return window_sizes(g.rows, g.cols) | border_sizes(g.border) | {
+        "dilation_h": g.rows.dilation, "dilation_w": g.cols.dilation,
         "d": depth.n, "od": depth.o, "kd": depth.k, "stride_d": depth.stride,
         "dilation_d": depth.dilation, "front": depth.before,
         "border_d": _core.BORDERS[g.border_d],

@@ -68,7 +68,6 @@ def window_sizes(rows, cols):
     return {
         "h": rows.n, "w": cols.n, "oh": rows.o, "ow": cols.o, "kh": rows.k, "kw": cols.k,
         "stride_h": rows.stride, "stride_w": cols.stride,
-        "dilation_h": rows.dilation, "dilation_w": cols.dilation,
         "top": rows.before, "left": cols.before,
     }  # fmt: skip
 

@@ -17,7 +17,6 @@ FC_INLINE size_t dtype_size(int dtype)
 /* The type that is computed in. */
 #define REAL_DTYPE \
     (FC_BITS == 8 ? FC_UINT8 : FC_BITS == 16 ? FC_UINT16 : FC_BITS == 32 ? FC_FLOAT32 : FC_FLOAT64)
-FC_INLINE int is_real(int dtype) { return FC_BITS == 8 || dtype == REAL_DTYPE; }
 #if FC_BITS == 32
 #define REAL_MOST FLT_MAX /* the largest number that is finite */
 #else

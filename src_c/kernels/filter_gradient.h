@@ -72,8 +72,7 @@ FC_INLINE void slopes_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
         vec nan[GRADIENT_ROWS + 2][GRADIENT_VECTORS];
         vec dx[GRADIENT_ROWS][GRADIENT_VECTORS], dy[GRADIENT_ROWS][GRADIENT_VECTORS];
         vec held = zero;
-        if (rows > 1)
-            filter_rows_ahead(row + 2, x, &t, rows, GRADIENT_VECTORS);
+        filter_rows_ahead(row + 2, x, &t, rows, GRADIENT_VECTORS);
         FC_UNROLL for (int i = 0; i < rows + 2; i++)
             FC_UNROLL for (int v = 0; v < GRADIENT_VECTORS; v++) {
                 vec pixel[3];

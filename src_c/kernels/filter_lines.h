@@ -53,7 +53,8 @@ FC_INLINE void filter_put_end(void) {}
 FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const struct filter_block *b,
                                              ptrdiff_t step, ptrdiff_t head)
 {
-    const ptrdiff_t before = FC_MAX(FC_MAX(p->left - b->x0, 0) * p->c, head) - head;
+    /* Steps before `head` go past it: what they see is copied, too. */
+    const ptrdiff_t before = FC_MAX(FC_MAX(p->left - b->x0, 0) * p->c, round_up(head, LANES)) - head;
     const ptrdiff_t beside = round_up((p->kw - 1) * p->c, FC_MAX(FILTER_PAST, 1));
     const ptrdiff_t past = FC_MAX(beside, FILTER_PAST);
     const ptrdiff_t after = (p->w + p->left - b->x0) * p->c - past;
@@ -93,7 +94,7 @@ FC_INLINE void filter_ahead(const struct fc_filter2d *p, const char *row, ptrdif
 FC_NOINLINE void filter_copy(const struct fc_filter2d *p, real *dst, const struct filter_ends *e,
                              const char *row, ptrdiff_t from, ptrdiff_t to, ptrdiff_t ahead)
 {
-    const int same = is_real(p->dtype);
+    const int same = FC_BITS == 8 || p->dtype == REAL_DTYPE; /* known when compiled for bytes */
     const ptrdiff_t c = p->c, pixel = c * (ptrdiff_t)(same ? sizeof(real) : dtype_size(p->dtype));
     const ptrdiff_t a = FC_MAX(from, e->a), b = FC_MIN(to, e->b);
     const real cval = (real)p->cval, *const numbers = (const real *)(const void *)row;
@@ -115,8 +116,8 @@ FC_NOINLINE void filter_copy(const struct fc_filter2d *p, real *dst, const struc
     }
 }
 
-/* Source line y, from above the image to below it, of a block's plane and columns, into dst: all of it, or
- * where steps are inside its ends. Those steps read the line that this gives, which may be the image's
+/* The line of row y of a plane, from above the image to below it, into dst: all of it, or where steps are
+ * inside its ends. Those steps read the line that this gives, which may be the image's
  * own. What is copied is fetched for the line that comes `ahead` lines later, if any. */
 static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst, ptrdiff_t plane,
                                        ptrdiff_t y, const struct filter_ends *e, ptrdiff_t ahead)
@@ -133,7 +134,7 @@ static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst, p
     return e->in.end ? (const real *)(const void *)row + e->first * p->c : dst;
 }
 
-/* The same, all of it into dst. */
+/* Source line y of a block's plane and columns, all of it into dst. */
 FC_NOINLINE void filter_fetch(const struct fc_filter2d *p, real *dst, const struct filter_block *b,
                               ptrdiff_t y)
 {
@@ -260,7 +261,7 @@ FC_INLINE int filter_marked(vec wild)
     return sum != 0;
 }
 
-/* The results [x, end), in whole vectors, of windows that hold a NaN become one. */
+/* The results [x, end) of windows that hold a NaN become one; whole vectors of them are read. */
 FC_SMALL void filter_nans(const struct fc_filter2d *p, real *out, const real *const *row, ptrdiff_t x,
                         ptrdiff_t end)
 {
@@ -269,7 +270,7 @@ FC_SMALL void filter_nans(const struct fc_filter2d *p, real *out, const real *co
         for (ptrdiff_t i = 0; i < p->kh; i++)
             for (ptrdiff_t j = 0; j < p->kw; j++)
                 nan = v_min(nan, v_load(row[i] + x + j * p->c)); /* no larger than 0, or a NaN */
-        v_store(out + x, v_if_less(nan, v_set1(1), v_load(out + x), nan));
+        store_up_to(out, x, end, v_if_less(nan, v_set1(1), v_load(out + x), nan));
     }
 }
 

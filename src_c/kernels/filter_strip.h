@@ -395,8 +395,9 @@ FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d 
     const struct filter_inside none = {0, 0};
     struct filter_strip_rows r = {.s = filter_strip(p, separable)};
     const struct filter_strip s = r.s;
-    const int ring = s.piece || p->kernel_rows < p->kh; /* are all lines in it? */
-    r.ends = fc_filter_ends(p, b, ring ? none : filter_inside(p, b, FILTER_TILE, separable ? 0 : head));
+    const int all_in_ring = s.piece || p->kernel_rows < p->kh;
+    r.ends = fc_filter_ends(
+        p, b, all_in_ring ? none : filter_inside(p, b, FILTER_TILE, separable ? 0 : head));
     r.around = take(&scratch, s.slots, sizeof *r.around);
     r.inside = take(&scratch, s.slots, sizeof *r.inside);
     r.found = take(&scratch, s.slots, sizeof *r.found);
@@ -427,8 +428,8 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
     const struct filter_inside none = {0, 0};
     const ptrdiff_t first = (y - b->y0) * p->stride_h;
     const struct filter_taps along = {
-        (const real *)p->kernel + p->kh, 1, p->kw, p->c, s.phases, s.phase, 1, 0, 0,
-        filter_tiles_ahead(p, r, 1)};
+        .weight = (const real *)p->kernel + p->kh, .kh = 1, .kw = p->kw, .step = p->c,
+        .phases = s.phases, .phase = s.phase, .scale = 1, .ahead = filter_tiles_ahead(p, r, 1)};
     for (r->fetched = FC_MAX(r->fetched, first); r->fetched < first + p->kh - 1 + step; r->fetched++) {
         real *const slot = r->ring + r->fetched % s.slots * s.ring_pitch;
         real *const source = separable ? r->ring + s.slots * s.ring_pitch : slot;
