@@ -698,8 +698,13 @@ def test_small_calls_that_differ_in_one_thing():
     """Small calls are planned once: what differs in anything but pixels is another call."""
     rng = np.random.default_rng(9)
     image = rng.integers(0, 99, (6, 7)).astype(np.uint8)
-    kernel = np.ones((3, 3))
+    kernel, slope = np.ones((3, 3)), np.tri(3)
     calls = [
+        ("dilate", (slope,), {}), ("dilate", (slope[::-1],), {}), ("erode", (slope,), {}),
+        ("dilate", (slope,), {"anchor": (0, 0)}), ("dilate", (slope[:2],), {}),
+        ("dilate", (slope,), {"structure": kernel}), ("dilate", (), {"structure": slope}),
+        ("dilate", (slope,), {"border": "zeros", "cval": 3}), ("opening", (slope,), {}),
+        ("dilate", (3,), {}),
         ("filter2d", (kernel,), {}), ("filter2d", (kernel / 2,), {}),
         ("filter2d", (kernel.astype(np.int64),), {}), ("filter2d", (kernel,), {"scale": 0.5}),
         ("filter2d", (kernel,), {"border": "edge"}), ("filter2d", (kernel,), {"delta": 3}),

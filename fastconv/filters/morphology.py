@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv import _arrays, _geometry
+from fastconv import _arrays, _calls, _geometry
 from fastconv.filters import _image
 from fastconv.filters._window import order_bits, rectangle, reduce, store
 
@@ -372,6 +372,12 @@ class _Element:
                 anchor=self.anchor, channel_axis=channel_axis, out_dtype=out_dtype, out=out,
                 threads=threads,
             )  # fmt: skip
+        key, result = _calls.planned(
+            function, image, out, self.heights, reduction, self.anchor, border, cval, channel_axis,
+            out_dtype, threads,
+        )  # fmt: skip
+        if result is not None:
+            return result
         image, windows, cval, out_dtype = _image.prepare(
             function, image, self.size, border, self.anchor, cval, channel_axis, out_dtype
         )
@@ -388,7 +394,7 @@ class _Element:
         return _image.run(
             function, image, windows, "filter_footprint", bits, np.ascontiguousarray(kernel),
             numbers=(1.0, 0.0, cval), channel_axis=channel_axis, out_dtype=out_dtype, out=out,
-            threads=threads, reduction=reduction,
+            threads=threads, reduction=reduction, key=key,
         )  # fmt: skip
 
     def repeat(
