@@ -131,10 +131,9 @@ def _notes(rows):
 def _cpu_model():
     """Name the processor; its family and model, too, since a virtual machine may tell no more."""
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            first = file.read().split("\n\n")[0]
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
     except OSError:
-        return platform.processor() or platform.machine()
+        first = ""
     known = dict(re.findall(r"^(.*?)\s*: (.*)$", first, re.MULTILINE))
     name = known.get("model name") or platform.processor() or platform.machine()
     if "cpu family" in known and "model" in known:
