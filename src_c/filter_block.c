@@ -22,7 +22,7 @@ struct filter_ends fc_filter_ends(const struct fc_filter2d *p, const struct filt
                                   struct filter_inside in)
 {
     const ptrdiff_t first = b->x0 - p->left, count = b->cols + p->kw - 1;
-    struct filter_ends e = {.in = in, .first = first, .count = count};
+    struct filter_ends e = {.in = in, .plane = b->plane, .first = first, .count = count};
     border_inside(first, count, p->w, &e.a, &e.b);
     e.to = in.first ? ceil_div(in.first, p->c) + p->kw - 1 : 0;
     e.from = in.end / p->c;

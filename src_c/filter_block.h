@@ -19,14 +19,15 @@ struct filter_block fc_filter_block(const struct fc_filter2d *p, ptrdiff_t unit)
 struct filter_inside {
     ptrdiff_t first, end;
 };
+#define FILTER_NOWHERE ((struct filter_inside){0, 0})
 
-/* The lines that are copied of rows of the image: of `count` pixels each, from `first` of a row on, of
+/* The lines that are copied of rows of a plane: of `count` pixels each, from `first` of a row on, of
  * which [a, b) are in the image; the others stand at `place`, looked up once for all lines where they are
  * few. Steps that are not inside see pixels up to `to`, and from `from` on. */
 #define FILTER_PLACES 16
 struct filter_ends {
     struct filter_inside in;
-    ptrdiff_t first, count, a, b, to, from, place[FILTER_PLACES];
+    ptrdiff_t plane, first, count, a, b, to, from, place[FILTER_PLACES];
 };
 
 struct filter_ends fc_filter_ends(const struct fc_filter2d *p, const struct filter_block *b,

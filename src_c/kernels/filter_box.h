@@ -193,6 +193,7 @@ static void filter_box(const void *params, ptrdiff_t begin, ptrdiff_t end, void 
 
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = fc_filter_block(p, unit);
+        const struct filter_ends whole = fc_filter_ends(p, &b, FILTER_NOWHERE);
         const ptrdiff_t n = b.cols * p->c;
         memset(ring, 0, (size_t)(p->kh * box_pitch(p)) * sizeof *ring);
         memset(sum, 0, (size_t)pitch * sizeof(int32_t));
@@ -203,7 +204,7 @@ static void filter_box(const void *params, ptrdiff_t begin, ptrdiff_t end, void 
             const ptrdiff_t size = (ptrdiff_t)dtype_size(p->out_dtype);
             const struct box_lines lines = {ring + s % p->kh * box_pitch(p), along, n,
                                             y < b.y0 ? NULL : (char *)p->out + at * size};
-            filter_fetch(p, line, &b, s - p->top);
+            filter_fetch(p, line, &whole, s - p->top);
             box_along(along, line, p->kw, p->c, n);
             if (narrow)
                 box_down_narrow(&lines, sum, divisor);

@@ -90,6 +90,7 @@ static void filter_corners(const struct fc_filter2d *p, const struct filter_bloc
     real *const ring = take(&scratch, CORNER_PRODUCTS * s.slots * s.ring_pitch, sizeof(real));
     real *const part = take(&scratch, CORNER_PRODUCTS * FILTER_ROWS * CORNER_PITCH, sizeof(real));
     const ptrdiff_t size = (ptrdiff_t)dtype_size(p->out_dtype);
+    const struct filter_ends whole = fc_filter_ends(p, b, FILTER_NOWHERE);
     ptrdiff_t fetched = 0, made = 0; /* source lines, rows of products */
     int rows;
 
@@ -98,7 +99,7 @@ static void filter_corners(const struct fc_filter2d *p, const struct filter_bloc
         rows = filter_tile_rows(p, &down, b->y1 - y);
         for (; made < first + s.kh - 1 + rows; made++) {
             for (; fetched < made + ksize; fetched++)
-                filter_fetch(p, lines + fetched % ksize * s.pitch, b, b->y0 - p->top + fetched);
+                filter_fetch(p, lines + fetched % ksize * s.pitch, &whole, b->y0 - p->top + fetched);
             for (ptrdiff_t i = 0; i < ksize; i++)
                 source[i] = lines + (made + i) % ksize * s.pitch;
             corner_products(p, &s, source, seen, line);

@@ -91,6 +91,7 @@ FC_SMALL void filter_footprint(const void *params, ptrdiff_t begin, ptrdiff_t en
 
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = fc_filter_block(p, unit);
+        const struct filter_ends whole = fc_filter_ends(p, &b, FILTER_NOWHERE);
         const ptrdiff_t n = b.cols * p->c;
         ptrdiff_t fetched = b.y0;
         for (ptrdiff_t y = b.y0; y < b.y1; y++) {
@@ -100,7 +101,7 @@ FC_SMALL void filter_footprint(const void *params, ptrdiff_t begin, ptrdiff_t en
                 if (rows < p->kh)
                     fetched = y + i;
                 for (; fetched < y + past; fetched++)
-                    filter_fetch(p, ring + fetched % rows * pitch, &b, fetched - p->top);
+                    filter_fetch(p, ring + fetched % rows * pitch, &whole, fetched - p->top);
                 for (k = 0; done + k < terms && term[done + k].row < past; k++)
                     x[k] = ring + (y + term[done + k].row) % rows * pitch + term[done + k].col;
                 if (k)

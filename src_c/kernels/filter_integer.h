@@ -105,6 +105,7 @@ FC_INLINE void integer_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff
 
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = fc_filter_block(p, unit);
+        const struct filter_ends whole = fc_filter_ends(p, &b, FILTER_NOWHERE);
         const ptrdiff_t n = b.cols * p->c, source = separable ? n + (p->kw - 1) * p->c : n;
         for (ptrdiff_t i = 0; i < p->kh; i++)
             row[i] = ring + i * pitch;
@@ -116,7 +117,7 @@ FC_INLINE void integer_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff
                 for (ptrdiff_t i = 0; i < last; i++)
                     row[i] = row[i + 1];
                 row[last] = oldest;
-                filter_fetch(p, oldest, &b, s - p->top);
+                filter_fetch(p, oldest, &whole, s - p->top);
                 for (ptrdiff_t i = 0; y >= b.y0 && i < source; i += INTEGER_STEP) {
                     integer_rows(&w, (const real *const *)row, i, separable ? 0 : delta, sum);
                     FC_UNROLL for (int v = 0; v < INTEGER_VECTORS; v++)

@@ -116,30 +116,29 @@ FC_NOINLINE void filter_copy(const struct fc_filter2d *p, real *dst, const struc
     }
 }
 
-/* The line of row y of a plane, from above the image to below it, into dst: all of it, or where steps are
- * inside its ends. Those steps read the line that this gives, which may be the image's
- * own. What is copied is fetched for the line that comes `ahead` lines later, if any. */
-static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst, ptrdiff_t plane,
-                                       ptrdiff_t y, const struct filter_ends *e, ptrdiff_t ahead)
+/* The line of row y of the plane, from above the image to below it, into dst: all of it, or where steps are
+ * inside its ends. Those steps read the line that this gives, which may be the image's own. What is copied
+ * is fetched for the line that comes `ahead` lines later, if any. */
+static const real *filter_fetch_around(const struct fc_filter2d *p, real *dst, const struct filter_ends *e,
+                                       ptrdiff_t y, ptrdiff_t ahead)
 {
     const ptrdiff_t at = border_index(y, p->h, p->border_h);
     if (at < 0) {
         filter_outside(p, dst, e->count * p->c);
         return dst;
     }
-    const char *const row = filter_source(p, plane, at);
+    const char *const row = filter_source(p, e->plane, at);
     if (e->to)
         filter_copy(p, dst, e, row, 0, e->to, ahead);
     filter_copy(p, dst, e, row, e->from, e->count, ahead);
     return e->in.end ? (const real *)(const void *)row + e->first * p->c : dst;
 }
 
-/* Source line y of a block's plane and columns, all of it into dst. */
-FC_NOINLINE void filter_fetch(const struct fc_filter2d *p, real *dst, const struct filter_block *b,
+/* The same of a line that is copied whole. */
+FC_NOINLINE void filter_fetch(const struct fc_filter2d *p, real *dst, const struct filter_ends *whole,
                               ptrdiff_t y)
 {
-    const struct filter_ends ends = fc_filter_ends(p, b, (struct filter_inside){0, 0});
-    filter_fetch_around(p, dst, b->plane, y, &ends, FILTER_AHEAD);
+    filter_fetch_around(p, dst, whole, y, FILTER_AHEAD);
 }
 
 /* The source rows of a block, all at once: the lines of steps that are inside, and those of the
@@ -172,11 +171,10 @@ static struct filter_rows filter_rows(const struct fc_filter2d *p, const struct 
     all.inside = take(scratch, rows, sizeof *all.inside);
     all.around = take(scratch, rows, sizeof *all.around);
     real *const lines = take(scratch, rows * pitch, sizeof(real));
-    const ptrdiff_t ahead = !all.ends.in.end ? FILTER_AHEAD : p->stream ? b->y1 - b->y0 : 0;
+    const ptrdiff_t ahead = all.ends.in.end ? b->y1 - b->y0 : FILTER_AHEAD;
     for (ptrdiff_t i = 0; i < all.count; i++) {
         all.around[i] = lines + i * pitch;
-        all.inside[i] = filter_fetch_around(p, all.around[i], b->plane, b->y0 - p->top + i, &all.ends,
-                                            ahead);
+        all.inside[i] = filter_fetch_around(p, all.around[i], &all.ends, b->y0 - p->top + i, ahead);
         if (FC_BITS >= 32) /* who looks for what is not finite finds nothing past the end */
             memset(all.around[i] + all.ends.count * p->c, 0, (size_t)(step + FILTER_PAST) * sizeof(real));
     }
@@ -198,19 +196,35 @@ FC_INLINE const real *filter_rows_past(const struct fc_filter2d *p, const struct
     return all->inside[FC_MIN(i, all->count - 1)] + past * p->w * p->c;
 }
 
-/* The numbers of lines that are fetched while the strip at x, of `step` numbers, goes down: where the next
- * one begins, or where lines are long the second one after it, which may be the next block's. */
-FC_NOINLINE ptrdiff_t filter_strip_later(const struct fc_filter2d *p, const struct filter_block *b,
-                                         const struct filter_block *next,
-                                         const struct filter_rows *all, ptrdiff_t x, ptrdiff_t step)
+/* What goes down a block: a few vectors of each of its rows, from number x on. */
+struct filter_down {
+    const struct fc_filter2d *p;
+    const real *const *row, *const *inside; /* the lines that it reads, and those of which it fetches */
+    ptrdiff_t x, later;                     /* where in them */
+    ptrdiff_t rows, count;                  /* rows of outputs, and the numbers of each */
+    char *out;
+};
+
+/* What goes down at x, `step` numbers wide but before `head`. It fetches where the next one begins, or where
+ * lines are long the second one after it, which may be the next block's. */
+FC_NOINLINE struct filter_down filter_down(const struct fc_filter2d *p, const struct filter_block *b,
+                                           const struct filter_block *next,
+                                           const struct filter_rows *all, ptrdiff_t x, ptrdiff_t head,
+                                           ptrdiff_t step)
 {
     const ptrdiff_t rows = (next->plane - b->plane) * p->h + next->y0 - b->y0;
-    const ptrdiff_t row = b->cols * p->c, later = x + 2 * step;
+    const ptrdiff_t n = b->cols * p->c, further = x + 2 * step;
+    const ptrdiff_t at = ((b->plane * p->m * p->oh + b->y0) * p->ow + b->x0) * p->c + x;
+    struct filter_down t = {p, filter_rows_at(all, x), all->inside, .x = x, .rows = b->y1 - b->y0};
     if (!all->ends.in.end) /* lines are copied: no others are to be had from them */
-        return x;
-    if (FC_BITS < 32)
-        return x + step;
-    return later < row ? later : later - row + (rows * p->w + next->x0 - b->x0) * p->c;
+        t.later = x;
+    else if (FC_BITS < 32)
+        t.later = x + step;
+    else
+        t.later = further < n ? further : further - n + (rows * p->w + next->x0 - b->x0) * p->c;
+    t.count = FC_MIN(n - x, x < head ? FC_MIN(head - x, step) : step);
+    t.out = (char *)p->out + at * (ptrdiff_t)dtype_size(p->out_dtype);
+    return t;
 }
 
 #if FC_BITS < 32 /* integers, which are finite */
@@ -235,7 +249,8 @@ static void filter_fetch_channels(const struct fc_filter2d *p, real *dst, ptrdif
     if (c == p->c) {
         const struct filter_block seen = {
             .plane = plane, .x0 = first + p->left, .cols = count - (p->kw - 1)};
-        filter_fetch(p, dst, &seen, y);
+        const struct filter_ends whole = fc_filter_ends(p, &seen, FILTER_NOWHERE);
+        filter_fetch(p, dst, &whole, y);
         return;
     }
     for (ptrdiff_t i = 0; i < count; i++, dst += c) {

@@ -109,7 +109,7 @@ struct median_row {
     ptrdiff_t head, direct, c;
     real *out[2], *line[2];
     const real *ahead[2]; /* source rows that are fetched for later */
-    int plain, stream;    /* are its numbers taken for plain ones? results, past the caches? */
+    int plain, stream;    /* are numbers taken for plain ones; are results written past the caches? */
 };
 
 /* The step after the one at x. Those before `head` may make numbers that the one at `head` makes, too. */
@@ -138,7 +138,7 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, c
     vec wild[4];
     FC_UNROLL for (int r = 0; r < 2 + rows; r++)
         wild[r] = v_set1(0);
-    for (; x < end; x += LANES) {
+    for (; x < end; x = median_next(&m, x)) {
         /* Of the columns: the largest low number, all middle ones, the smallest high one. */
         vec low[2] = {v_set1(0), v_set1(0)}, middle[2][3], high[2] = {low[0], low[0]};
         FC_UNROLL for (int r = 0; r < rows; r++)
@@ -188,7 +188,7 @@ FC_INLINE int median_columns(const struct median_row *m, const real *const *row,
     vec wild[MEDIAN_LARGEST];
     FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++)
         wild[r] = v_set1(0);
-    for (; x < end; x += LANES) {
+    for (; x < end; x = median_next(m, x)) {
         vec v[MEDIAN_LARGEST];
         FC_PREFETCH(ahead + x);
         FC_UNROLL for (int r = 0; r < MEDIAN_LARGEST; r++) {
@@ -230,8 +230,8 @@ FC_SMALL size_t filter_median_scratch(const void *params)
     return filter_rows_taken(p, LANES) + taken((p->kh + 2) * filter_pitch(p, LANES), sizeof(real));
 }
 
-/* Steps of windows along a row, and the source rows they see. The first part is what comes before `head`. */
-enum { MEDIAN_PARTS = 4, MEDIAN_FIRST = MEDIAN_STREAMS ? 0 : 1 };
+/* Steps of windows along a row, and the source rows they see. */
+#define MEDIAN_PARTS 3
 struct median_part {
     const real *const *row;
     ptrdiff_t x, end;
@@ -245,7 +245,7 @@ FC_INLINE int median_parts(const struct median_row *m, const struct median_part 
     const struct median_part last = part[MEDIAN_PARTS - 1];
     const ptrdiff_t n = last.end, seen = n + (k - 1) * m->c;
     int marked = 0;
-    for (int i = MEDIAN_FIRST; i < MEDIAN_PARTS; i++) {
+    for (int i = 0; i < MEDIAN_PARTS; i++) {
         const struct median_part t = part[i];
         const real *const other[] = {t.row[rows == 2 || even ? 0 : 2], t.row[3 * (rows == 2)]};
         if (k == 5)
@@ -270,10 +270,8 @@ static int median_rows(struct median_row *m, const struct filter_rows *source, r
     const ptrdiff_t k = p->kh, n = b->cols * p->c;
     const struct filter_inside in = source->ends.in;
     const real *const *const around = (const real *const *)source->around + first;
-    const struct median_part part[MEDIAN_PARTS] = {{around, 0, m->head},
-                                                   {around, m->head, in.first},
-                                                   {source->inside + first, in.first, in.end},
-                                                   {around, FC_MAX(in.end, m->head), n}};
+    const struct median_part part[MEDIAN_PARTS] = {
+        {around, 0, in.first}, {source->inside + first, in.first, in.end}, {around, in.end, n}};
     const int even = (b->y0 + first) % 2 == 0, two = k == 3 && even && b->y0 + first + 1 < b->y1;
     int marked = 0;
     m->plain = m->plain && FC_BITS == 32; /* known when compiled, for the other types */
@@ -281,7 +279,7 @@ static int median_rows(struct median_row *m, const struct filter_rows *source, r
         m->plain = 0;
     if (!m->plain)
         marked = median_parts(m, part, rank, k, 1 + two, even, 0);
-    for (int i = MEDIAN_FIRST; i < MEDIAN_PARTS && marked; i++)
+    for (int i = 0; i < MEDIAN_PARTS && marked; i++)
         for (int r = 0; r < 1 + two; r++) {
             const ptrdiff_t direct = FC_MIN(part[i].end, m->direct), x = FC_MAX(part[i].x, m->direct);
             filter_nans(p, m->out[r], part[i].row + r, part[i].x, direct);

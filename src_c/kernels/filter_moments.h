@@ -71,8 +71,8 @@ static void filter_moments(const void *params, ptrdiff_t begin, ptrdiff_t end, v
     real *const in = take(&area, 2 * line, sizeof(real));
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = fc_filter_block(p, unit);
-        struct window_work w = {&moments_steps, p, &b, ring, head, head + 2 * half, {in, in + line},
-                                2 * half, half + b.cols * p->c, -1};
+        struct window_work w = {&moments_steps, p, &b, fc_filter_ends(p, &b, FILTER_NOWHERE), ring, head,
+                                head + 2 * half, {in, in + line}, 2 * half, half + b.cols * p->c, -1};
         window_groups(&w);
     }
 }

@@ -241,11 +241,12 @@ static void filter_network(const void *params, ptrdiff_t begin, ptrdiff_t end, v
     struct network w = {p, take(&area, p->kh * p->kw, sizeof(network_vec)), pitch};
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = fc_filter_block(p, unit);
+        const struct filter_ends whole = fc_filter_ends(p, &b, FILTER_NOWHERE);
         ptrdiff_t wild = -1; /* the last source row with what may not be a number */
         for (ptrdiff_t s = b.y0; s < b.y1 + p->kh - 1; s++) {
             const ptrdiff_t y = s - (p->kh - 1), at = ((b.plane * p->oh + y) * p->ow + b.x0) * p->c;
             real *const last = ring + s % p->kh * pitch;
-            filter_fetch(p, last, &b, s - p->top);
+            filter_fetch(p, last, &whole, s - p->top);
             if (filter_wild(p, last, (b.cols + p->kw - 1) * p->c))
                 wild = s;
             if (y < b.y0)

@@ -21,15 +21,16 @@ FC_INLINE void rank_channel(const struct fc_filter2d *p, const struct filter_blo
                             real *line, void *histograms)
 {
     const ptrdiff_t source = b->cols + p->kw - 1;
+    const struct filter_ends whole = fc_filter_ends(p, b, FILTER_NOWHERE);
     struct levels h;
     levels_clear(&h, histograms, source, p->kw);
     for (ptrdiff_t row = b->y0; row < b->y1 + p->kh - 1; row++) {
         const ptrdiff_t y = row - (p->kh - 1);
         if (y > b->y0) { /* read again what the window leaves */
-            filter_fetch(p, line, b, row - p->kh - p->top);
+            filter_fetch(p, line, &whole, row - p->kh - p->top);
             rank_count_line(&h, line + c, p->c, -1);
         }
-        filter_fetch(p, line, b, row - p->top);
+        filter_fetch(p, line, &whole, row - p->top);
         rank_count_line(&h, line + c, p->c, 1);
         if (y < b->y0)
             continue;

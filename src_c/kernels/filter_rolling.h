@@ -10,18 +10,9 @@
 #define ROLLING_LARGEST 7
 #define ROLLING_VECTORS 4 /* at most */
 
-struct rolling_strip {
-    const struct fc_filter2d *p;
-    const real *weight;
-    const real *const *row, *const *inside;
-    ptrdiff_t x, rows, count; /* the first number; rows of outputs, and the numbers of each */
-    ptrdiff_t later; /* numbers of the lines inside that are fetched for later */
-    char *out;
-};
-
-FC_INLINE void rolling_down(const struct rolling_strip *strip, const int kh, const int nv)
+FC_INLINE void rolling_down(const struct filter_down *down, const real *kernel, const int kh, const int nv)
 {
-    const struct rolling_strip t = *strip;
+    const struct filter_down t = *down;
     const ptrdiff_t kw = t.p->kw, c = t.p->c, size = (ptrdiff_t)dtype_size(t.p->out_dtype);
     const ptrdiff_t pitch = t.p->ow * c * size;
     const int out_dtype = t.p->out_dtype, direct = out_dtype == REAL_DTYPE && t.count == nv * LANES;
@@ -34,7 +25,7 @@ FC_INLINE void rolling_down(const struct rolling_strip *strip, const int kh, con
             acc[o][v] = v_set1(0);
     char *out = t.out;
     for (ptrdiff_t i = 0; i < t.rows + kh - 1; i++) {
-        const real *x = t.row[i] + t.x, *weight = t.weight;
+        const real *x = t.row[i] + t.x, *weight = kernel;
         FC_UNROLL for (int v = 0; v < nv; v++)
             FC_PREFETCH(t.inside[i] + t.later + v * LANES);
         for (ptrdiff_t s = 0; s < kw; s++, x += c, weight++) {
@@ -68,12 +59,12 @@ FC_INLINE void rolling_down(const struct rolling_strip *strip, const int kh, con
 #define ROLLING_OF(kh) ((kh) < 7 ? ROLLING_VECTORS : ROLLING_VECTORS - 1)
 FC_INLINE ptrdiff_t rolling_step(const struct fc_filter2d *p) { return ROLLING_OF(p->kh) * LANES; }
 
-static void rolling(const struct rolling_strip *t)
+static void rolling(const struct filter_down *t, const real *kernel)
 {
     if (t->p->kh == 5)
-        rolling_down(t, 5, ROLLING_OF(5));
+        rolling_down(t, kernel, 5, ROLLING_OF(5));
     else
-        rolling_down(t, 7, ROLLING_OF(7));
+        rolling_down(t, kernel, 7, ROLLING_OF(7));
 }
 
 FC_SMALL size_t filter_rolling_scratch(const void *params)
@@ -84,26 +75,19 @@ FC_SMALL size_t filter_rolling_scratch(const void *params)
 static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_filter2d *const p = params;
-    const ptrdiff_t whole = rolling_step(p), size = (ptrdiff_t)dtype_size(p->out_dtype);
+    const ptrdiff_t step = rolling_step(p);
+    const ptrdiff_t plane = p->oh * p->ow * p->c * (ptrdiff_t)dtype_size(p->out_dtype);
     assert(p->kh == 5 || p->kh == 7);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = fc_filter_block(p, unit), next = fc_filter_block(p, unit + 1);
         char *area = scratch;
         const ptrdiff_t head = filter_head(p, &b, p->out);
-        const struct filter_rows rows = filter_rows(p, &b, whole, head, &area);
-        const ptrdiff_t n = b.cols * p->c;
-        for (ptrdiff_t x = 0, step; x < n; x += step) {
-            step = x < head ? FC_MIN(head - x, whole) : whole;
-            const real *const *const row = filter_rows_at(&rows, x);
-            for (ptrdiff_t m = 0; m < p->m; m++) {
-                const ptrdiff_t plane = b.plane * p->m + m;
-                const ptrdiff_t at = ((plane * p->oh + b.y0) * p->ow + b.x0) * p->c + x;
-                const struct rolling_strip strip = {
-                    p, (const real *)p->kernel + m * p->kh * p->kw, row, rows.inside, x,
-                    b.y1 - b.y0, FC_MIN(n - x, step), filter_strip_later(p, &b, &next, &rows, x, whole),
-                    (char *)p->out + at * size};
-                rolling(&strip);
-            }
+        const struct filter_rows rows = filter_rows(p, &b, step, head, &area);
+        for (ptrdiff_t x = 0; x < b.cols * p->c;) {
+            struct filter_down down = filter_down(p, &b, &next, &rows, x, head, step);
+            for (ptrdiff_t m = 0; m < p->m; m++, down.out += plane)
+                rolling(&down, (const real *)p->kernel + m * p->kh * p->kw);
+            x += down.count;
         }
     }
     filter_put_end();

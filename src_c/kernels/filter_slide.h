@@ -34,15 +34,6 @@ FC_INLINE void slide_mark(vec wild[SLIDE_VECTORS], const vec x[SLIDE_VECTORS], c
             filter_mark(wild + v, x[v]);
 }
 
-struct slide_strip {
-    const struct fc_filter2d *p;
-    const real *const *row, *const *inside;
-    ptrdiff_t x, rows, count; /* the first number; rows of outputs, and the numbers of each */
-    ptrdiff_t later; /* numbers of the lines inside that are fetched for later */
-    char *out;
-    real *joined; /* the source rows, each joined along itself */
-};
-
 /* The strip's numbers from x on, which are `shift` further than `first`. All but the last vector of
  * them may be in registers already. */
 FC_INLINE void slide_next(vec next[SLIDE_VECTORS], const vec first[SLIDE_VECTORS], const real *x,
@@ -192,10 +183,11 @@ FC_INLINE void slide_sum(vec acc[SLIDE_VECTORS], const real *x, ptrdiff_t kw, pt
 }
 #endif
 
-/* Did numbers meet what may be a NaN? Their results are wrong then. */
-FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
+/* `joined` takes the source rows, each joined along itself. Did numbers meet what may be a NaN? Their results
+ * are wrong then. */
+FC_INLINE int slide_down(const struct filter_down *down, real *joined, const int join)
 {
-    const struct slide_strip t = *strip;
+    const struct filter_down t = *down;
     const struct fc_filter2d p = *t.p; /* which no store can change */
     const ptrdiff_t pitch = p.ow * p.c * (ptrdiff_t)dtype_size(p.out_dtype);
     const int direct = p.out_dtype == REAL_DTYPE && t.count == SLIDE_STEP;
@@ -206,7 +198,7 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
     const ptrdiff_t span = (twos ? 2 : threes ? 3 : 1) * SLIDE_STEP, far = p.kh * SLIDE_STEP - span;
     vec acc[SLIDE_VECTORS], along[SLIDE_VECTORS], wild[SLIDE_VECTORS];
     vec before[2][SLIDE_VECTORS]; /* the last row, and the two last ones joined */
-    real last[SLIDE_STEP], *joined = t.joined;
+    real last[SLIDE_STEP];
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
         wild[v] = before[0][v] = before[1][v] = v_set1(0);
     for (ptrdiff_t i = 0; i < t.rows + p.kh - 1; i++, joined += SLIDE_STEP) {
@@ -259,30 +251,30 @@ FC_INLINE int slide_down(const struct slide_strip *strip, const int join)
 }
 
 #if FC_BITS < 32
-FC_INLINE void slide_wild(const struct slide_strip *t) { (void)t; }
+FC_INLINE void slide_wild(const struct filter_down *t, real *joined) { (void)t, (void)joined; }
 #else
 /* What may not be a number is compared. */
-FC_SMALL void slide_wild(const struct slide_strip *t)
+FC_SMALL void slide_wild(const struct filter_down *t, real *joined)
 {
     if (t->p->reduction == FC_MAXIMUM)
-        slide_down(t, FC_MAXIMUM);
+        slide_down(t, joined, FC_MAXIMUM);
     else
-        slide_down(t, FC_MINIMUM);
+        slide_down(t, joined, FC_MINIMUM);
 }
 #endif
 
-static void slide(const struct slide_strip *t)
+static void slide(const struct filter_down *t, real *joined)
 {
     int marked = 0;
     switch (t->p->reduction) {
-    case FC_MAXIMUM: marked = slide_down(t, FC_MAXIMUM | WINDOW_NUMBERS); break;
-    case FC_MINIMUM: marked = slide_down(t, FC_MINIMUM | WINDOW_NUMBERS); break;
+    case FC_MAXIMUM: marked = slide_down(t, joined, FC_MAXIMUM | WINDOW_NUMBERS); break;
+    case FC_MINIMUM: marked = slide_down(t, joined, FC_MINIMUM | WINDOW_NUMBERS); break;
 #if FC_BITS >= 32
-    default: slide_down(t, FC_SUM);
+    default: slide_down(t, joined, FC_SUM);
 #endif
     }
     if (marked)
-        slide_wild(t);
+        slide_wild(t, joined);
 }
 
 FC_SMALL size_t filter_slide_scratch(const void *params)
@@ -301,14 +293,10 @@ static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
         const ptrdiff_t head = filter_head(p, &b, p->out);
         const struct filter_rows rows = filter_rows(p, &b, SLIDE_STEP, head, &area);
         real *const joined = take(&area, (p->block_rows + p->kh - 1) * SLIDE_STEP, sizeof(real));
-        const ptrdiff_t n = b.cols * p->c, at = ((b.plane * p->oh + b.y0) * p->ow + b.x0) * p->c;
-        for (ptrdiff_t x = 0, step; x < n; x += step) {
-            step = x < head ? FC_MIN(head - x, SLIDE_STEP) : SLIDE_STEP;
-            const struct slide_strip strip = {
-                p, filter_rows_at(&rows, x), rows.inside, x, b.y1 - b.y0, FC_MIN(n - x, step),
-                filter_strip_later(p, &b, &next, &rows, x, SLIDE_STEP),
-                (char *)p->out + (at + x) * (ptrdiff_t)dtype_size(p->out_dtype), joined};
-            slide(&strip);
+        for (ptrdiff_t x = 0; x < b.cols * p->c;) {
+            const struct filter_down down = filter_down(p, &b, &next, &rows, x, head, SLIDE_STEP);
+            slide(&down, joined);
+            x += down.count;
         }
     }
     filter_put_end();

@@ -350,7 +350,6 @@ FC_INLINE void filter_split(real *dst, const real *src, ptrdiff_t n, ptrdiff_t s
 static void filter_fetch_phases(const struct fc_filter2d *p, struct filter_strip s, real *dst,
                                 const struct filter_block *b, ptrdiff_t y, real *piece)
 {
-    const struct filter_inside none = {0, 0};
     const ptrdiff_t step = p->stride_w, c = p->c, count = filter_phase(p, b->cols);
     const ptrdiff_t at = border_index(y, p->h, p->border_h);
     const ptrdiff_t pixels = FC_MAX(FILTER_PIECE / (step * c), 1);
@@ -369,7 +368,7 @@ static void filter_fetch_phases(const struct fc_filter2d *p, struct filter_strip
         const real *from = (const real *)(const void *)row + first * c;
         if (p->dtype != REAL_DTYPE || first < 0 || first + seen + FILTER_COPY > p->w) {
             const struct filter_block part = {.x0 = first + p->left, .cols = seen - (p->kw - 1)};
-            const struct filter_ends ends = fc_filter_ends(p, &part, none);
+            const struct filter_ends ends = fc_filter_ends(p, &part, FILTER_NOWHERE);
             filter_copy(p, piece, &ends, row, 0, seen, 0);
             from = piece;
         }
@@ -392,12 +391,12 @@ FC_NOINLINE struct filter_strip_rows filter_strip_rows(const struct fc_filter2d 
                                                        ptrdiff_t head, char *scratch,
                                                        int separable)
 {
-    const struct filter_inside none = {0, 0};
     struct filter_strip_rows r = {.s = filter_strip(p, separable)};
     const struct filter_strip s = r.s;
     const int all_in_ring = s.piece || p->kernel_rows < p->kh;
     r.ends = fc_filter_ends(
-        p, b, all_in_ring ? none : filter_inside(p, b, FILTER_TILE, separable ? 0 : head));
+        p, b,
+        all_in_ring ? FILTER_NOWHERE : filter_inside(p, b, FILTER_TILE, separable ? 0 : head));
     r.around = take(&scratch, s.slots, sizeof *r.around);
     r.inside = take(&scratch, s.slots, sizeof *r.inside);
     r.found = take(&scratch, s.slots, sizeof *r.found);
@@ -425,7 +424,6 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
                                                   int separable)
 {
     const struct filter_strip s = r->s;
-    const struct filter_inside none = {0, 0};
     const ptrdiff_t first = (y - b->y0) * p->stride_h;
     const struct filter_taps along = {
         .weight = (const real *)p->kernel + p->kh, .kh = 1, .kw = p->kw, .step = p->c,
@@ -438,8 +436,7 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
         if (s.piece)
             filter_fetch_phases(p, s, source, b, at, r->piece);
         else
-            image = filter_fetch_around(p, source, b->plane, at, &r->ends,
-                                        filter_strip_ahead(separable ? 1 : step));
+            image = filter_fetch_around(p, source, &r->ends, at, filter_strip_ahead(separable ? 1 : step));
         r->found[r->fetched % s.slots] = image;
         if (separable) {
             const real *source_line = source;
@@ -454,7 +451,7 @@ FC_NOINLINE struct filter_lines filter_strip_seen(const struct fc_filter2d *p,
         r->around[i] = r->ring + (first + i) % s.slots * s.ring_pitch;
         r->inside[i] = r->found[(first + i) % s.slots];
     }
-    return (struct filter_lines){r->inside, r->around, separable ? none : r->ends.in};
+    return (struct filter_lines){r->inside, r->around, separable ? FILTER_NOWHERE : r->ends.in};
 }
 
 /* One strip. */

@@ -124,6 +124,7 @@ struct window_work {
     const struct window_steps *steps;
     const struct fc_filter2d *p;
     const struct filter_block *b;
+    struct filter_ends whole;
     real *ring, *head, *out, *in[2];
     ptrdiff_t pitch, n; /* n: numbers of a row of outputs, or of sums */
     ptrdiff_t wild;     /* the last source row with what may not be a number, or -1 */
@@ -142,7 +143,7 @@ static void window_read(struct window_work *w, ptrdiff_t s)
     const struct fc_filter2d *const p = w->p;
     const ptrdiff_t count = w->b->cols + p->kw - 1;
     real *const line = w->in[s % 2];
-    filter_fetch(p, line, w->b, s - p->top);
+    filter_fetch(p, line, &w->whole, s - p->top);
     if (p->reduction != FC_SUM && filter_wild(p, line, count * p->c))
         w->wild = s;
 }
@@ -229,8 +230,8 @@ static void filter_window(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
     real *const in = take(&area, 2 * line, sizeof(real));
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = fc_filter_block(p, unit);
-        struct window_work w = {&window_steps, p, &b, ring, head, head + row, {in, in + line}, row,
-                                b.cols * p->c, -1};
+        struct window_work w = {&window_steps, p, &b, fc_filter_ends(p, &b, FILTER_NOWHERE), ring, head,
+                                head + row, {in, in + line}, row, b.cols * p->c, -1};
         window_groups(&w);
     }
 }

@@ -168,6 +168,7 @@ FC_SMALL size_t filter_winograd_scratch(const void *params)
 struct down_work {
     const struct fc_filter2d *p;
     const struct filter_block *b;
+    struct filter_ends whole;
     struct down_strip s;
     const real *planes; /* of all kernels */
     const real **row;
@@ -182,7 +183,7 @@ FC_SMALL void down_direct(const struct down_work *w, struct filter_taps taps, pt
     real *const direct = w->out + DOWN_ROWS * w->s.out;
     for (ptrdiff_t i = 0; i < p->kh + DOWN_ROWS - 1; i++) {
         real *const line = w->lines + (DOWN_KEPT + i) * w->s.source;
-        filter_fetch(p, line, w->b, y - p->top + i);
+        filter_fetch(p, line, &w->whole, y - p->top + i);
         w->row[i] = line;
     }
     taps.kh = p->kh;
@@ -203,7 +204,7 @@ static void down_fetch(const struct down_work *w, ptrdiff_t i)
     for (ptrdiff_t r = 0; r < DOWN_TILE_SEEN; r++) {
         real *const line = w->lines + (first + r) % DOWN_KEPT * w->s.source;
         if (i == 0 || r >= DOWN_TILE_SEEN - DOWN_TILE)
-            filter_fetch(p, line, w->b, first - p->top + r);
+            filter_fetch(p, line, &w->whole, first - p->top + r);
         w->row[r] = line;
     }
     down_source(w->values + i % w->s.slots * w->s.source, w->s.slots * w->s.source, w->row,
@@ -279,7 +280,8 @@ static void filter_winograd(const void *params, ptrdiff_t begin, ptrdiff_t end, 
         down_kernel(p, planes + m * weights, (const real *)p->kernel + m * p->kh * p->kw);
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct filter_block b = fc_filter_block(p, unit);
-        const struct down_work w = {p, &b, s, planes, row, lines, values, sums, out, b.cols * p->c};
+        const struct down_work w = {p, &b, fc_filter_ends(p, &b, FILTER_NOWHERE), s, planes, row, lines,
+                                    values, sums, out, b.cols * p->c};
         down_block(&w);
     }
 }
