@@ -69,23 +69,15 @@ cdef extern from "fastconv.h" nogil:
         int offset, type
     const fc_member *fc_conv2d_members
     const fc_member *fc_filter2d_members
+    const fc_member *fc_pool_members
 
     ctypedef long long int64_t
-    ctypedef struct fc_axis "struct fc_axis":
-        ptrdiff_t n, k, stride, dilation, before, after, o
 
     ctypedef struct fc_pool "struct fc_pool":
         const void *x
         void *out
         int64_t *indices
         const void *starts
-
-    # The same struct again, with the members that come from a dict of sizes.
-    ctypedef struct pool_sizes "struct fc_pool":
-        fc_axis d, h, w
-        ptrdiff_t planes, c, block_rows, block_cols, batch
-        double divisor, norm
-        int pooling, dtype, count_include_pad, accumulate
 
     ctypedef struct fc_fma_peak "struct fc_fma_peak":
         ptrdiff_t units
@@ -592,7 +584,7 @@ cdef class Pool(Task):
     cdef fc_pool sizes
 
     def __cinit__(self, str isa, int bits, str algorithm, dict sizes):
-        (<pool_sizes *>&self.sizes)[0] = sizes
+        assign(&self.sizes, fc_pool_members, sizes)
         self.params = &self.sizes
         self.find(isa, bits, algorithm)
 

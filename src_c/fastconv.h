@@ -119,7 +119,7 @@ struct fc_filter2d {
     /* FC_FILTER_SLIDE, _WINDOW, _BOX and _MOMENTS divide by scale; of FC_FILTER_HARRIS it is k. */
     double cval, scale, delta;
     int border_h, border_w, dtype, out_dtype;
-    int stream; /* results of float32, as they are computed, are larger than the caches: past them */
+    int stream; /* results, stored as they are computed, are larger than the caches: past them */
     int reduction;  /* of FC_FILTER_SLIDE, FC_FILTER_WINDOW and FC_FILTER_FOOTPRINT */
     ptrdiff_t rank; /* of FC_FILTER_NETWORK and FC_FILTER_RANK: 0 is the smallest */
     ptrdiff_t kernel_rows; /* whose source lines are kept at once: fewer than kh in FC_FILTER2D and
@@ -128,15 +128,15 @@ struct fc_filter2d {
     ptrdiff_t ksize; /* of FC_FILTER_HARRIS and FC_FILTER_SHI_TOMASI: taps of a slope */
 };
 
-/* A member of fc_conv2d or fc_filter2d that is no pointer, for who has its value by name. Lists end with
+/* A member of fc_conv2d, fc_filter2d or fc_pool that is no pointer, for who has its value by name. Lists end with
  * an empty name. */
 enum { FC_MEMBER_SIZE, FC_MEMBER_DOUBLE, FC_MEMBER_INT }; /* ptrdiff_t, double, int */
 struct fc_member {
-    char name[13];
+    char name[18];
     unsigned char type;
     unsigned short offset;
 };
-extern const struct fc_member fc_conv2d_members[], fc_filter2d_members[];
+extern const struct fc_member fc_conv2d_members[], fc_filter2d_members[], fc_pool_members[];
 
 /* One axis of a pooling: o windows of k elements, over n elements and the declared padding. Without
  * k they are adaptive: window i begins at i * n / o and ends before (i + 1) * n / o, rounded up. */

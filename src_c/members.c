@@ -10,6 +10,10 @@
      offsetof(struct type, member)}
 #define CONV(member) MEMBER(fc_conv2d, member)
 #define FILTER(member) MEMBER(fc_filter2d, member)
+#define POOL(member) MEMBER(fc_pool, member)
+#define AXIS(axis)                                                                             \
+    POOL(axis.n), POOL(axis.k), POOL(axis.stride), POOL(axis.dilation), POOL(axis.before),     \
+        POOL(axis.after), POOL(axis.o)
 
 const struct fc_member fc_conv2d_members[] = {
     CONV(n), CONV(groups), CONV(c), CONV(k), CONV(h), CONV(w), CONV(oh), CONV(ow), CONV(kh), CONV(kw),
@@ -28,5 +32,11 @@ const struct fc_member fc_filter2d_members[] = {
     FILTER(border_h), FILTER(border_w), FILTER(dtype), FILTER(out_dtype), FILTER(stream),
     FILTER(reduction), FILTER(rank), FILTER(kernel_rows), FILTER(span_rows), FILTER(block_c),
     FILTER(ksize),
+    {"", 0, 0},
+};
+
+const struct fc_member fc_pool_members[] = {
+    AXIS(d), AXIS(h), AXIS(w), POOL(planes), POOL(c), POOL(block_rows), POOL(block_cols), POOL(batch),
+    POOL(divisor), POOL(norm), POOL(pooling), POOL(dtype), POOL(count_include_pad), POOL(accumulate),
     {"", 0, 0},
 };

@@ -340,8 +340,7 @@ def _filter2d(g, isa, threads):
     if g.algorithm == "filter_recursive":
         sizes |= _recursive_blocks(g)
     sizes |= {"scale": g.scale, "delta": g.delta, "cval": _outside(g)}
-    large = filter_outputs(g) * g.bits // 8 >= STREAM_BYTES
-    sizes["stream"] = large and g.bits == 32 and g.out_dtype == "float32"
+    sizes["stream"] = filter_outputs(g) * g.bits // 8 >= STREAM_BYTES
     sizes |= {"dtype": _core.DTYPES[g.dtype], "out_dtype": _core.DTYPES[g.out_dtype]}
     sizes |= {"reduction": _core.REDUCTIONS[g.reduction], "rank": g.rank, "ksize": g.ksize}
     return _core.Filter2d(isa, g.bits, g.algorithm, sizes)

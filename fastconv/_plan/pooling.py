@@ -61,7 +61,8 @@ def _pool(g, isa, threads):
     if algorithm == "pool" and g.channels == 1 and not g.is_prepared and whole:
         algorithm = "pool_global"
     sizes = {
-        **{name: axis._asdict() for name, axis in zip("dhw", axes, strict=True)},
+        **{f"{name}.{member}": size for name, axis in zip("dhw", axes, strict=True)
+           for member, size in axis._asdict().items()},
         "planes": g.planes, "c": g.channels,
         "block_rows": even_rows(outputs, outputs, g.planes, threads), "block_cols": block,
         "batch": batch,

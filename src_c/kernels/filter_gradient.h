@@ -205,5 +205,5 @@ static void filter_gradient(const void *params, ptrdiff_t begin, ptrdiff_t end, 
             }
         }
     }
-    filter_put_end();
+    v_stream_end();
 }

@@ -21,11 +21,11 @@ FC_INLINE vec filter_later(const real *x, const vec *held, const int shift, cons
 }
 #endif
 
-/* Are results written past the caches? Rows must all begin alike in a cache line. (Of float32 alone:
- * others are rare, or a quarter of the bytes.) */
+/* Are results written past the caches? They must be stored as they are, in rows that all begin alike in a
+ * cache line. */
 FC_INLINE int filter_streams(const struct fc_filter2d *p)
 {
-    return FC_BITS == 32 && p->stream && p->ow * p->c * (ptrdiff_t)sizeof(real) % 64 == 0;
+    return p->stream && p->out_dtype == REAL_DTYPE && p->ow * p->c * (ptrdiff_t)sizeof(real) % 64 == 0;
 }
 
 /* The numbers of a block's rows of results that come before whole steps: where those are written past
@@ -36,7 +36,6 @@ FC_INLINE ptrdiff_t filter_head(const struct fc_filter2d *p, const struct filter
     return filter_streams(p) ? (ptrdiff_t)(-(uintptr_t)row % 64 / sizeof(real)) : 0;
 }
 
-#if FC_BITS == 32
 FC_INLINE void filter_put(real *p, vec v, int stream)
 {
     if (stream)
@@ -44,11 +43,6 @@ FC_INLINE void filter_put(real *p, vec v, int stream)
     else
         v_store(p, v);
 }
-FC_INLINE void filter_put_end(void) { v_stream_end(); }
-#else
-FC_INLINE void filter_put(real *p, vec v, int stream) { (void)stream, v_store(p, v); }
-FC_INLINE void filter_put_end(void) {}
-#endif
 
 FC_INLINE struct filter_inside filter_inside(const struct fc_filter2d *p, const struct filter_block *b,
                                              ptrdiff_t step, ptrdiff_t head)

@@ -12,7 +12,6 @@
  * it, too; rows that turn out to hold any are looked through for them afterwards. */
 
 #define MEDIAN_LARGEST 5
-#define MEDIAN_STREAMS (FC_BITS == 32) /* may results be written past the caches? */
 #define MEDIAN_AHEAD 3 /* source rows between the last of a window and what is fetched for later */
 
 #if FC_BITS != 32
@@ -115,7 +114,7 @@ struct median_row {
 /* The step after the one at x. Those before `head` may make numbers that the one at `head` makes, too. */
 FC_INLINE ptrdiff_t median_next(const struct median_row *m, ptrdiff_t x)
 {
-    return MEDIAN_STREAMS && x < m->head ? FC_MIN(x + LANES, m->head) : x + LANES;
+    return x < m->head ? FC_MIN(x + LANES, m->head) : x + LANES;
 }
 
 FC_INLINE void median_store(const struct median_row *m, int row, ptrdiff_t x, vec median,
@@ -320,5 +319,5 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
                 store_from_real(out + r * row + direct * size, m.line[r], p->out_dtype, n - direct);
         }
     }
-    filter_put_end();
+    v_stream_end();
 }

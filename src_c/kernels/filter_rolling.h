@@ -90,7 +90,7 @@ static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, v
             x += down.count;
         }
     }
-    filter_put_end();
+    v_stream_end();
 }
 
 #else

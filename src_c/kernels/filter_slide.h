@@ -299,5 +299,5 @@ static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
             x += down.count;
         }
     }
-    filter_put_end();
+    v_stream_end();
 }

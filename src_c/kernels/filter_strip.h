@@ -533,5 +533,5 @@ FC_INLINE void filter_run(const struct fc_filter2d *p, ptrdiff_t begin, ptrdiff_
         else
             filter_unit(p, &b, scratch, separable);
     }
-    filter_put_end();
+    v_stream_end();
 }

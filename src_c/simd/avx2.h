@@ -231,6 +231,7 @@ typedef __m256i vec;
 #define LANES (256 / FC_BITS)
 
 FC_INLINE vec v_load(const real *p) { return _mm256_loadu_si256((const __m256i *)p); }
+FC_INLINE void v_stream(real *p, vec v) { _mm256_stream_si256((__m256i *)(void *)p, v); }
 FC_INLINE void v_store(real *p, vec v) { _mm256_storeu_si256((__m256i *)p, v); }
 FC_INLINE vec v_later(vec a, vec b, const int n) { return later_bytes(a, b, n * (FC_BITS / 8)); }
 

@@ -138,6 +138,7 @@ typedef __m512i vec;
 #define LANES (512 / FC_BITS)
 
 FC_INLINE vec v_load(const real *p) { return _mm512_loadu_si512(p); }
+FC_INLINE void v_stream(real *p, vec v) { _mm512_stream_si512((void *)p, v); }
 FC_INLINE void v_store(real *p, vec v) { _mm512_storeu_si512(p, v); }
 FC_INLINE vec v_later(vec a, vec b, const int n)
 {

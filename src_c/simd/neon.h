@@ -160,6 +160,7 @@ typedef uint16x8_t vec;
 FC_INLINE vec v_set1(real x) { return vdupq_n_u16(x); }
 FC_INLINE vec v_load(const real *p) { return vld1q_u16(p); }
 FC_INLINE void v_store(real *p, vec v) { vst1q_u16(p, v); }
+FC_INLINE void v_stream(real *p, vec v) { vst1q_u16(p, v); }
 FC_INLINE vec v_larger(vec acc, vec x) { return vmaxq_u16(acc, x); }
 FC_INLINE vec v_smaller(vec acc, vec x) { return vminq_u16(acc, x); }
 
@@ -172,6 +173,7 @@ typedef uint8x16_t vec;
 FC_INLINE vec v_set1(real x) { return vdupq_n_u8(x); }
 FC_INLINE vec v_load(const real *p) { return vld1q_u8(p); }
 FC_INLINE void v_store(real *p, vec v) { vst1q_u8(p, v); }
+FC_INLINE void v_stream(real *p, vec v) { vst1q_u8(p, v); }
 FC_INLINE vec v_max(vec acc, vec x) { return vmaxq_u8(acc, x); }
 FC_INLINE vec v_min(vec acc, vec x) { return vminq_u8(acc, x); }
 FC_INLINE vec v_larger(vec acc, vec x) { return v_max(acc, x); }

@@ -148,6 +148,8 @@ FC_INLINE vec v_larger(vec acc, vec x) { return x > acc ? x : acc; }
 FC_INLINE vec v_smaller(vec acc, vec x) { return x < acc ? x : acc; }
 FC_INLINE vec v_load(const real *p) { return *p; }
 FC_INLINE void v_store(real *p, vec v) { *p = v; }
+FC_INLINE void v_stream(real *p, vec v) { *p = v; }
+FC_INLINE void v_stream_end(void) {}
 FC_INLINE vec v_even(vec a, vec b) { (void)b; return a; }
 FC_INLINE vec v_odd(vec a, vec b) { (void)a; return b; }
 
@@ -228,8 +230,6 @@ FC_INLINE vec v_min(vec acc, vec x) { return x < acc || isnan(x) ? x : acc; }
 FC_INLINE vec v_if_less(vec a, vec b, vec x, vec y) { return a < b ? x : y; }
 FC_INLINE vec v_add(vec a, vec b) { return a + b; }
 FC_INLINE vec v_sub(vec a, vec b) { return a - b; }
-FC_INLINE void v_stream(real *p, vec v) { *p = v; }
-FC_INLINE void v_stream_end(void) {}
 FC_INLINE vec v_mul(vec a, vec b) { return a * b; }
 FC_INLINE vec v_div(vec a, vec b) { return a / b; }
 FC_INLINE vec v_zip_low(vec a, vec b) { (void)b; return a; }
