@@ -31,9 +31,9 @@ GRADIENT_PIXELS, GRADIENT_PARTS = 512, 8
 GRADIENT_PART_WEIGHTS, GRADIENT_PART_TERMS = 2**19, 2**20
 # What its unit keeps at most in an L2 cache: lines of input, sums.
 GRADIENT_LINE_BYTES, GRADIENT_SUM_BYTES = 256 * 1024, 320 * 1024
-# Channels on their own, whose planes are units: from so many on, if one row's input, and its sums,
-# are not more.
-GRADIENT_PLANES, GRADIENT_PLANE_BYTES = 8, 2**20
+# Planes are units where so many channels are on their own, or input channels have few taps, if one
+# row's input, and its sums, are not more. Of each tap there are so many sums.
+GRADIENT_PLANES, GRADIENT_TAPS, GRADIENT_PLANE_BYTES, GRADIENT_PANEL = 8, 36, 2**20, 16
 # By Winograd's transforms it is of this scheme, and as accurate as plain sums from so many tiles
 # on. Bits follow from a block of them, so that knows nothing of this machine: transformed input and
 # dy of so many bytes, as sums have, and tiles from the least to the most. More of all points than
@@ -85,10 +85,22 @@ def _winograd_gradient(g, isa):
 
 def _gradient_of_planes(g):
     """Is a gradient by weights one of planes, with pixels in the lanes?"""
-    alone = g.layout == "NCHW" and g.c == g.k == 1 and g.groups >= GRADIENT_PLANES
-    taps = g.rows.k * (g.cols.k + 2)
-    fits = max(input_bytes(g, 1, g.cols.o), 16 * taps * g.bits // 8) <= GRADIENT_PLANE_BYTES
-    return alone and g.cols.stride == 1 and fits
+    if g.groups >= GRADIENT_PLANES:
+        few = g.c == g.k == 1
+    else:  # dy need not be turned around, which takes as long as so many taps
+        few = g.c * _panel_taps(g) <= GRADIENT_TAPS * _filled(g.cols.o, GRADIENT_PANEL)
+    fits = max(input_bytes(g, 1, g.cols.o), _panel_sums(g)) <= GRADIENT_PLANE_BYTES
+    return few and g.layout == "NCHW" and g.cols.stride == 1 and fits
+
+
+def _panel_taps(g):
+    """Taps of a kernel, in whole threes of columns."""
+    return g.rows.k * ceil_div(g.cols.k, 3) * 3
+
+
+def _panel_sums(g):
+    """Bytes of the sums of all taps, for one output channel."""
+    return GRADIENT_PANEL * _panel_taps(g) * g.bits // 8
 
 
 def _gradient_parts(g, blocks):
@@ -103,9 +115,12 @@ def _weight_gradient(g, isa):
     if is_product(g):
         g = flat(g)
     if _gradient_of_planes(g):
-        sizes = _gradient_sizes(g)
+        k = ceil_div(g.k, ceil_div(g.k, max(1, GRADIENT_SUM_BYTES // _panel_sums(g))))
+        units = g.groups * g.c * ceil_div(g.k, k)
+        parts = 1 if units >= GRADIENT_PLANES else _gradient_parts(g, g.n)
+        sizes = _gradient_sizes(g) | {"parts": parts, "block_k": k}
         sizes["block_rows"] = rows_in(g, 1, g.cols.o, PLANE_BYTES)
-        return _core.Conv2d(isa, g.bits, "weight_grad_planes", sizes), 1
+        return _core.Conv2d(isa, g.bits, "weight_grad_planes", sizes), parts
     cols = ceil_div(g.cols.o, ceil_div(g.cols.o, GRADIENT_PIXELS))
     rows = ceil_div(g.rows.o, ceil_div(g.rows.o, max(1, GRADIENT_PIXELS // cols)))
     taps = g.rows.k * g.cols.k

@@ -1,16 +1,22 @@
-/* The gradient of a depthwise convolution by its weights in NCHW, of columns that are not strided, with
- * pixels in the lanes (groups in them, for others: conv_weight_grad_groups.h).
+/* The gradient of a convolution of few input channels by its weights in NCHW, of columns that are not
+ * strided, with pixels in the lanes. (Others have output channels in them, which are turned around first:
+ * conv_weight_grad.h; depthwise ones of NHWC groups: conv_weight_grad_groups.h.)
  *
- * A unit is a channel. Of each sample, PANEL_SUMS sums of every tap take turns along the rows of
- * dy, then are added by halves; samples are added one after the other. The input that a block of rows
- * sees stands in a panel with the padding around it, and zeros past the last vector of a row.
+ * A unit is an input channel, output channels of its group, and a part of the samples. The input that a
+ * block of rows sees stands in a panel with the padding around it, and zeros past the last vector of a
+ * row. PANEL_SUMS sums of every tap take turns along the rows of dy; they begin with 0 for each block, are
+ * added to those of the blocks before it, and in the end by halves. `parts` results stand in `out` one after
+ * the other.
  *
- * Bound by loads: for a vector of dy and 3x3 taps 10, most across a cache line, for 9 multiply-adds. */
+ * Bound by loads where each input channel has one output channel: for a vector of dy and 3x3 taps 10, most
+ * across a cache line, for 9 multiply-adds. With PANEL_CHANNELS of them 7 loads make 12. */
 
 #define PANEL_SUMS 16 /* a number of whole vectors on every ISA */
-/* Rows and columns of taps whose sums are in registers at once: enough for the latency of an addition. */
+/* Rows and columns of taps whose sums are in registers at once, of one output channel or of several rows of
+ * one: enough for the latency of an addition. */
 #define PANEL_TAP_ROWS (VEC_REGS == 32 ? 3 : 1)
 #define PANEL_TAP_COLUMNS 3
+#define PANEL_CHANNELS FC_MAX(1, FC_MIN(VEC_REGS * LANES / 64, 4))
 
 struct gradient_panel {
     ptrdiff_t rows, width, pitch;
@@ -29,7 +35,7 @@ FC_INLINE struct gradient_panel gradient_panel(const struct fc_conv2d *p, ptrdif
 
 #define GRADIENT_PLANE_AREAS(X)                                                                    \
     X(rows, panel.rows *panel.pitch)                                                               \
-    X(sums, p->kh *round_up(p->kw, PANEL_TAP_COLUMNS) * PANEL_SUMS)
+    X(sums, FC_MIN(p->block_k, p->k) * p->kh *round_up(p->kw, PANEL_TAP_COLUMNS) * PANEL_SUMS)
 
 FC_SMALL size_t conv_weight_grad_planes_scratch(const void *params)
 {
@@ -41,7 +47,7 @@ FC_SMALL size_t conv_weight_grad_planes_scratch(const void *params)
 static ptrdiff_t conv_weight_grad_planes_units(const void *params)
 {
     const struct fc_conv2d *p = params;
-    return p->groups;
+    return p->parts * p->groups * p->c * ceil_div(p->k, p->block_k);
 }
 
 /* What output rows from y0 on see of a plane, or of zeros around all planes. */
@@ -59,64 +65,81 @@ static void gradient_panel_fill(const struct fc_conv2d *p, const real *x, ptrdif
     }
 }
 
-/* Add to the sums of PANEL_TAP_COLUMNS neighbours of `nr` rows of taps, which are `apart` elements apart,
- * as their sums are `pitch_sums`. */
-FC_INLINE void gradient_panel_taps_of(const struct fc_conv2d *p, const real *x, ptrdiff_t pitch,
-                                      ptrdiff_t apart, const real *dy, ptrdiff_t rows, real *sums,
-                                      ptrdiff_t pitch_sums, const int nr)
+/* What a tile sees and adds to. */
+struct gradient_panel_tile {
+    const real *x, *dy;
+    real *sums;
+    ptrdiff_t rows, pitch, apart; /* rows of dy; of x from one row, and from one row of taps, to the next */
+    ptrdiff_t channel;            /* from one channel of dy to the next */
+    ptrdiff_t row_sums, channel_sums;
+};
+
+typedef vec gradient_panel_sums[PANEL_CHANNELS][PANEL_TAP_ROWS][PANEL_TAP_COLUMNS][PANEL_SUMS / LANES];
+
+/* PANEL_SUMS pixels of a row, or what is left of `ow` there: zeros by zeros past the end of dy, as pixels
+ * there may be infinite. */
+FC_INLINE void gradient_panel_step(gradient_panel_sums acc, const struct gradient_panel_tile *t,
+                                   const real *x, ptrdiff_t step, const real *dy, ptrdiff_t i, ptrdiff_t ow,
+                                   const int nr, const int nk, const int whole)
 {
-    enum { VECTORS = PANEL_SUMS / LANES };
-    const ptrdiff_t ow = p->ow, step = p->dilation_w, whole = ow - ow % PANEL_SUMS;
-    vec acc[PANEL_TAP_ROWS][PANEL_TAP_COLUMNS][VECTORS];
-    FC_UNROLL for (int r = 0; r < nr; r++)
-        FC_UNROLL for (int t = 0; t < PANEL_TAP_COLUMNS; t++)
-            FC_UNROLL for (int v = 0; v < VECTORS; v++)
-                acc[r][t][v] = v_load(sums + r * pitch_sums + t * PANEL_SUMS + v * LANES);
-    for (ptrdiff_t y = 0; y < rows; y++, dy += ow, x += p->stride_h * pitch) {
-        for (ptrdiff_t i = 0; i < whole; i += PANEL_SUMS)
-            FC_UNROLL for (int v = 0; v < VECTORS; v++) {
-                const ptrdiff_t at = i + v * LANES;
-                vec each = v_load(dy + at);
-                FC_KEEP(each);
-                FC_UNROLL for (int r = 0; r < nr; r++)
-                    FC_UNROLL for (int t = 0; t < PANEL_TAP_COLUMNS; t++)
-                        acc[r][t][v] =
-                            v_fma(v_load(x + r * apart + at + t * step), each, acc[r][t][v]);
-            }
-        /* Zeros by zeros past the end of dy: pixels there may be infinite. */
-        if (whole < ow)
-            FC_UNROLL for (int v = 0; v < VECTORS; v++) {
-                const ptrdiff_t at = whole + v * LANES;
-                const vec each = load_up_to(dy, at, ow);
-                FC_UNROLL for (int r = 0; r < nr; r++)
-                    FC_UNROLL for (int t = 0; t < PANEL_TAP_COLUMNS; t++)
-                        acc[r][t][v] = v_fma(load_up_to(x + r * apart + t * step, at, ow), each,
-                                             acc[r][t][v]);
+    FC_UNROLL for (int v = 0; v < PANEL_SUMS / LANES; v++) {
+        const ptrdiff_t at = i + v * LANES;
+        vec each[PANEL_CHANNELS];
+        FC_UNROLL for (int k = 0; k < nk; k++) {
+            const real *const from = dy + k * t->channel;
+            each[k] = whole ? v_load(from + at) : load_up_to(from, at, ow);
+            FC_KEEP(each[k]);
+        }
+        FC_UNROLL for (int r = 0; r < nr; r++)
+            FC_UNROLL for (int s = 0; s < PANEL_TAP_COLUMNS; s++) {
+                const real *const from = x + r * t->apart + s * step;
+                const vec pixels = whole ? v_load(from + at) : load_up_to(from, at, ow);
+                FC_UNROLL for (int k = 0; k < nk; k++)
+                    acc[k][r][s][v] = v_fma(pixels, each[k], acc[k][r][s][v]);
             }
     }
-    FC_UNROLL for (int r = 0; r < nr; r++)
-        FC_UNROLL for (int t = 0; t < PANEL_TAP_COLUMNS; t++)
-            FC_UNROLL for (int v = 0; v < VECTORS; v++)
-                v_store(sums + r * pitch_sums + t * PANEL_SUMS + v * LANES, acc[r][t][v]);
 }
 
-/* The rows of outputs of a block, whose input stands in a panel. */
-static void gradient_panel_block(const struct fc_conv2d *p, const real *x, ptrdiff_t pitch,
-                                 const real *dy, ptrdiff_t rows, real *sums)
+/* Add to the sums of PANEL_TAP_COLUMNS neighbours, of `nr` rows of taps and `nk` output channels. */
+FC_INLINE void gradient_panel_taps(const struct fc_conv2d *p, const struct gradient_panel_tile *tile,
+                                   const int nr, const int nk)
 {
-    const ptrdiff_t cols = round_up(p->kw, PANEL_TAP_COLUMNS), apart = p->dilation_h * pitch;
-    for (ptrdiff_t i = 0, nr; i < p->kh; i += nr) {
-        nr = p->kh - i >= PANEL_TAP_ROWS ? PANEL_TAP_ROWS : 1;
-        for (ptrdiff_t j = 0; j < cols; j += PANEL_TAP_COLUMNS) {
-            const real *const from = x + i * apart + j * p->dilation_w;
-            real *const to = sums + (i * cols + j) * PANEL_SUMS;
-            if (nr == PANEL_TAP_ROWS)
-                gradient_panel_taps_of(p, from, pitch, apart, dy, rows, to, cols * PANEL_SUMS,
-                                       PANEL_TAP_ROWS);
-            else
-                gradient_panel_taps_of(p, from, pitch, apart, dy, rows, to, cols * PANEL_SUMS, 1);
-        }
+    const struct gradient_panel_tile t = *tile;
+    const ptrdiff_t ow = p->ow, whole = ow - ow % PANEL_SUMS, down = p->stride_h * t.pitch;
+    const ptrdiff_t step = p->dilation_w;
+    const real *x = t.x, *dy = t.dy;
+    gradient_panel_sums acc;
+    FC_UNROLL for (int k = 0; k < nk; k++)
+        FC_UNROLL for (int r = 0; r < nr; r++)
+            FC_UNROLL for (int s = 0; s < PANEL_TAP_COLUMNS; s++)
+                FC_UNROLL for (int v = 0; v < PANEL_SUMS / LANES; v++)
+                    acc[k][r][s][v] = v_set1(0);
+    for (ptrdiff_t y = 0; y < t.rows; y++, dy += ow, x += down) {
+        for (ptrdiff_t i = 0; i < whole; i += PANEL_SUMS)
+            gradient_panel_step(acc, &t, x, step, dy, i, ow, nr, nk, 1);
+        if (whole < ow)
+            gradient_panel_step(acc, &t, x, step, dy, whole, ow, nr, nk, 0);
     }
+    FC_UNROLL for (int k = 0; k < nk; k++)
+        FC_UNROLL for (int r = 0; r < nr; r++)
+            FC_UNROLL for (int s = 0; s < PANEL_TAP_COLUMNS; s++) {
+                real *const sums = t.sums + k * t.channel_sums + r * t.row_sums + s * PANEL_SUMS;
+                FC_UNROLL for (int v = 0; v < PANEL_SUMS / LANES; v++)
+                    v_store(sums + v * LANES, v_add(v_load(sums + v * LANES), acc[k][r][s][v]));
+            }
+}
+
+FC_NOINLINE void gradient_panel_channels(const struct fc_conv2d *p, const struct gradient_panel_tile *tile)
+{
+    gradient_panel_taps(p, tile, 1, PANEL_CHANNELS);
+}
+FC_NOINLINE void gradient_panel_rows(const struct fc_conv2d *p, const struct gradient_panel_tile *tile)
+{
+    gradient_panel_taps(p, tile, PANEL_TAP_ROWS, 1);
+}
+FC_NOINLINE void gradient_panel_row(const struct fc_conv2d *p, const struct gradient_panel_tile *tile)
+{
+    gradient_panel_taps(p, tile, 1, 1);
 }
 
 /* The next sample's plane lies far away, where the processor sees no stream. */
@@ -126,12 +149,40 @@ FC_INLINE void gradient_fetch_plane(const real *plane, ptrdiff_t pixels)
         FC_PREFETCH_L2(plane + i);
 }
 
-/* Add a sample's sums, which are used up, to the result. */
-static void gradient_panel_add(const struct fc_conv2d *p, real *sums, real *out)
+/* All taps of a block's rows of outputs, whose input stands in a panel, for `count` output channels; dy of
+ * the next sample, if any, is `ahead` further on. */
+static void gradient_panel_block(const struct fc_conv2d *p, struct gradient_panel_tile t, const real *panel,
+                                 const real *dy, ptrdiff_t count, ptrdiff_t ahead, real *sums)
+{
+    const ptrdiff_t cols = round_up(p->kw, PANEL_TAP_COLUMNS);
+    for (ptrdiff_t k = 0, nk; k < count; k += nk) {
+        const int several = PANEL_CHANNELS > 1 && count - k >= PANEL_CHANNELS;
+        nk = several ? PANEL_CHANNELS : 1;
+        t.dy = dy + k * t.channel;
+        for (ptrdiff_t i = 0; ahead && i < nk; i++)
+            gradient_fetch_plane(t.dy + i * t.channel + ahead, t.rows * p->ow);
+        for (ptrdiff_t i = 0, nr; i < p->kh; i += nr) {
+            nr = !several && p->kh - i >= PANEL_TAP_ROWS ? PANEL_TAP_ROWS : 1;
+            for (ptrdiff_t j = 0; j < cols; j += PANEL_TAP_COLUMNS) {
+                t.x = panel + i * t.apart + j * p->dilation_w;
+                t.sums = sums + k * t.channel_sums + i * t.row_sums + j * PANEL_SUMS;
+                if (several)
+                    gradient_panel_channels(p, &t);
+                else if (nr > 1)
+                    gradient_panel_rows(p, &t);
+                else
+                    gradient_panel_row(p, &t);
+            }
+        }
+    }
+}
+
+/* The sums of an output channel to its weights. */
+static void gradient_panel_store(const struct fc_conv2d *p, real *sums, real *out)
 {
     const ptrdiff_t cols = round_up(p->kw, PANEL_TAP_COLUMNS);
     for (ptrdiff_t i = 0; i < p->kh * p->kw; i++)
-        out[i] += sum_by_halves(sums + (i / p->kw * cols + i % p->kw) * PANEL_SUMS, PANEL_SUMS);
+        out[i] = sum_by_halves(sums + (i / p->kw * cols + i % p->kw) * PANEL_SUMS, PANEL_SUMS);
 }
 
 static void conv_weight_grad_planes(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
@@ -139,31 +190,40 @@ static void conv_weight_grad_planes(const void *params, ptrdiff_t begin, ptrdiff
     const struct fc_conv2d *p = params;
     const struct gradient_panel panel = gradient_panel(p, p->block_rows);
     const struct steps of = output_steps(p);
-    const ptrdiff_t taps = p->kh * p->kw, cols = round_up(p->kw, PANEL_TAP_COLUMNS);
+    const ptrdiff_t taps = p->kh * p->kw, blocks_k = ceil_div(p->k, p->block_k);
+    const ptrdiff_t row_sums = round_up(p->kw, PANEL_TAP_COLUMNS) * PANEL_SUMS;
+    struct gradient_panel_tile t = {
+        .pitch = panel.pitch, .apart = p->dilation_h * panel.pitch, .channel = of.channel,
+        .row_sums = row_sums, .channel_sums = p->kh * row_sums};
     char *area = scratch;
     struct gradient_scratch s;
     GRADIENT_PLANE_AREAS(GRADIENT_TAKE)
-    for (ptrdiff_t g = begin; g < end; g++) {
-        real *const out = (real *)p->out + g * taps;
-        memset(out, 0, (size_t)taps * sizeof(real));
-        for (ptrdiff_t n = 0; n < p->n; n++) {
-            const real *const dy = (const real *)p->dy + output_slice(p, &of, n) + g * of.group;
-            const real *const x = slice_channels(p, n, g, 0, 1).x;
-            if (n + 1 < p->n) {
-                const real *const next = slice_channels(p, n + 1, g, 0, 1).x;
-                gradient_fetch_plane(dy + output_slice(p, &of, n + 1) - output_slice(p, &of, n),
-                                     p->oh * p->ow);
+    for (ptrdiff_t unit = begin; unit < end; unit++) {
+        ptrdiff_t rest = unit;
+        const ptrdiff_t k0 = rest % blocks_k * p->block_k, k = FC_MIN(p->block_k, p->k - k0);
+        const ptrdiff_t c = (rest /= blocks_k) % p->c, g = (rest /= p->c) % p->groups;
+        const ptrdiff_t part = rest / p->groups, past = p->n * (part + 1) / p->parts;
+        real *const out = (real *)p->out + ((part * p->groups + g) * p->k + k0) * p->c * taps;
+        memset(s.sums, 0, (size_t)(k * t.channel_sums) * sizeof(real));
+        for (ptrdiff_t n = p->n * part / p->parts; n < past; n++) {
+            const real *const dy =
+                (const real *)p->dy + output_slice(p, &of, n) + g * of.group + k0 * of.channel;
+            const real *const x = slice_channels(p, n, g, c, c + 1).x;
+            ptrdiff_t ahead = 0;
+            if (n + 1 < past) {
+                const real *const next = slice_channels(p, n + 1, g, c, c + 1).x;
+                ahead = output_slice(p, &of, n + 1) - output_slice(p, &of, n);
                 if (next)
                     gradient_fetch_plane(next, p->h * p->w);
             }
-            memset(s.sums, 0, (size_t)(p->kh * cols * PANEL_SUMS) * sizeof(real));
-            for (ptrdiff_t y = 0, rows; y < p->oh; y += rows) {
-                rows = FC_MIN(p->block_rows, p->oh - y);
-                const struct gradient_panel seen = gradient_panel(p, rows);
+            for (ptrdiff_t y = 0; y < p->oh; y += t.rows) {
+                t.rows = FC_MIN(p->block_rows, p->oh - y);
+                const struct gradient_panel seen = gradient_panel(p, t.rows);
                 gradient_panel_fill(p, x, y, &seen, s.rows);
-                gradient_panel_block(p, s.rows, panel.pitch, dy + y * p->ow, rows, s.sums);
+                gradient_panel_block(p, t, s.rows, dy + y * p->ow, k, ahead, s.sums);
             }
-            gradient_panel_add(p, s.sums, out);
         }
+        for (ptrdiff_t i = 0; i < k; i++)
+            gradient_panel_store(p, s.sums + i * t.channel_sums, out + (i * p->c + c) * taps);
     }
 }
