@@ -1,17 +1,17 @@
 /* The result of Winograd's convolution (conv_winograd.h): products transformed back and stored, and
  * tiles with what is not finite computed again. */
 
-/* Transform one vector of products back into a tile's outputs: `to` is the first of them in its row.
- * Gives what is not 0 where one of them is not finite. */
+/* Transform one vector of products back into a tile's outputs: `to` is the first of them in its row, rows
+ * are `pitch` apart. Gives what is not 0 where one of them is not finite. */
 FC_INLINE vec winograd_output_tile(const struct winograd_block *b, const real *from, vec bias,
-                                   real *to, const int side)
+                                   real *to, ptrdiff_t pitch, const int side)
 {
     const int m = winograd_m(side);
     real half[4 * WINOGRAD_SIDE * LANES];
     vec y[WINOGRAD_SIDE], unsafe = v_set1(0);
     winograd_columns(winograd_output_side, from, side * b->product, b->product, side, m, half,
                      side);
-    for (int i = 0; i < m; i++, to += b->output) {
+    for (int i = 0; i < m; i++, to += pitch) {
         winograd_row(winograd_output_side, half + i * side * LANES, side, y, side);
         FC_UNROLL for (int j = 0; j < m; j++) {
             y[j] = v_add(y[j], bias);
@@ -89,6 +89,9 @@ FC_INLINE void winograd_output(const struct winograd_unit *u, const struct winog
     const struct fc_conv2d *const p = u->p;
     const struct winograd_block *const b = &u->block;
     const vec bias = v_load(s->bias + v * LANES);
+    /* Whole rows stand one after the other, in NCHW in the result, too: short ones fill vectors so. */
+    const int whole = !p->nhwc && u->cols == p->ow;
+    const ptrdiff_t pitch = whole ? u->cols * LANES : b->output;
     real lanes[LANES];
     vec any = v_set1(0);
 
@@ -96,19 +99,21 @@ FC_INLINE void winograd_output(const struct winograd_unit *u, const struct winog
         const struct winograd_run run = winograd_run(u, r, side);
         real *const out = u->out + output_slice(p, &u->to, run.n) + k * u->to.channel +
                           run.y * u->to.row + u->x0 * u->to.pixel;
-        const ptrdiff_t rows = FC_MIN(m, run.height);
+        const ptrdiff_t height = FC_MIN(m, run.height);
+        const ptrdiff_t rows = whole ? 1 : height, cols = whole ? height * u->cols : u->cols;
         for (ptrdiff_t i = 0; i < rows; i++)
-            channel_fetch_nchw(p, u->cols, kept, out + i * u->to.row);
-        for (ptrdiff_t x = 0; x < b->cols; x++) {
+            channel_fetch_nchw(p, cols, kept, out + i * u->to.row);
+        /* The first tile comes last: the others may reach into rows below. */
+        for (ptrdiff_t x = b->cols - 1; x >= 0; x--) {
             const ptrdiff_t tile = r * b->cols + x;
             const vec unsafe = winograd_output_tile(b, s->product + (tile * nv + v) * LANES, bias,
-                                                    s->outputs + m * x * LANES, side);
+                                                    s->outputs + m * x * LANES, pitch, side);
             v_store(s->unsafe + tile * LANES, unsafe);
             any = v_add(any, unsafe);
         }
         for (ptrdiff_t i = 0; i < rows; i++)
             (p->nhwc ? channel_store_nhwc : channel_store_nchw)(
-                p, s->outputs + i * b->output, u->cols, 1, kept, out + i * u->to.row);
+                p, s->outputs + i * pitch, cols, 1, kept, out + i * u->to.row);
     }
     v_store(lanes, any);
     for (ptrdiff_t i = 0; i < kept; i++)
