@@ -7,6 +7,7 @@ Kernels take contiguous, aligned, native memory. Anything else that is an array 
 import itertools
 import math
 import os
+from functools import cache
 
 import numpy as np
 
@@ -217,6 +218,7 @@ def _check_dtype(function, name, dtype, dtypes):
         raise TypeError(f"{function}: {name} has dtype {dtype}, expected {expected}{hint}")
 
 
+@cache
 def _physical_memory():
     try:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -133,6 +133,11 @@ class ConvPlan:
         """Look at the weights again: their values have changed."""
         self._packed, self._moderate = {}, None
 
+    def reload(self, weight):
+        """Go on with other weights of the same shape and type."""
+        self._weight = weight
+        self.repack()
+
     def give_back(self):
         """Let the next plain call have the memory of the packed weights."""
         for packed in self._packed.values():

@@ -11,31 +11,44 @@ from fastconv._conv_plan import PLANS
 def by_input(
     function, geometry, dy, weight, result, threads, algorithm, bias=None, activation=None
 ):  # fmt: skip
-    """The derivative by the input of a convolution of this geometry, plus bias, activated.
+    """The derivative by the input of a convolution of this geometry, plus bias, activated."""
+    InputGradient(function, geometry, algorithm, bias, activation)(weight, dy, result, threads)
+
+
+class InputGradient:
+    """The derivative by the input of convolutions of a geometry, plus bias, activated.
 
     A convolution of dy with the kernels turned around: of its own, smaller ones for each phase of a
     stride. What a border copied from an element comes back to it.
     """
-    g = geometry
-    options = algorithm, bias, activation
-    first, size = _frame(g.depth, g.border_d)
-    phases = _geometry.phases(g.depth, first, size)
-    in_place = (first, size) == (g.depth.before, g.depth.n)
-    if in_place and len(phases) == 1:
-        _slices_by_input(function, g, phases[0], dy, weight, result, threads, options)
-        return
-    axis = 1 if g.layout == "NHWC" else 2
-    shape = (*result.shape[:axis], size, *result.shape[axis + 1 :])
-    if not in_place:
-        _arrays.check_memory(function, "the padded slices", shape, dy.dtype)
-    frame = result if in_place else np.empty(shape, dy.dtype)
-    for i, phase in enumerate(phases):
-        every = (*[slice(None)] * axis, slice(i, None, len(phases)))
-        part = np.empty(frame[every].shape, dy.dtype)
-        _slices_by_input(function, g, phase, dy, weight, part, threads, options)
-        frame[every] = part
-    if not in_place:
-        _fold_slices(g, np.moveaxis(frame, axis, 0), np.moveaxis(result, axis, 0))
+
+    def __init__(self, function, geometry, algorithm, bias=None, activation=None):
+        self._function, self._geometry, depth = function, geometry, geometry.depth
+        self._first, self._size = _frame(depth, geometry.border_d)
+        self._phases = [
+            _SlicesGradient(function, geometry, phase, algorithm, bias, activation)
+            for phase in _geometry.phases(depth, self._first, self._size)
+        ]
+
+    def __call__(self, weight, dy, result, threads):
+        """Write it into result."""
+        g, phases, size = self._geometry, self._phases, self._size
+        in_place = (self._first, size) == (g.depth.before, g.depth.n)
+        if in_place and len(phases) == 1:
+            phases[0](weight, dy, result, threads)
+            return
+        axis = 1 if g.layout == "NHWC" else 2
+        shape = (*result.shape[:axis], size, *result.shape[axis + 1 :])
+        if not in_place:
+            _arrays.check_memory(self._function, "the padded slices", shape, dy.dtype)
+        frame = result if in_place else np.empty(shape, dy.dtype)
+        for i, phase in enumerate(phases):
+            every = (*[slice(None)] * axis, slice(i, None, len(phases)))
+            part = np.empty(frame[every].shape, dy.dtype)
+            phase(weight, dy, part, threads)
+            frame[every] = part
+        if not in_place:
+            _fold_slices(g, np.moveaxis(frame, axis, 0), np.moveaxis(result, axis, 0))
 
 
 def _fold_slices(g, frame, result):
@@ -47,54 +60,76 @@ def _fold_slices(g, frame, result):
         result[sources[i]] += frame[i]
 
 
-def _slices_by_input(function, g, slices, dy, weight, result, threads, options):
+class _SlicesGradient:
     """The same for the slices of one phase, which are the whole result."""
-    frame = [_frame(window, border) for window, border in zip(g[4:6], g.border, strict=True)]
-    rows, cols = (
-        _geometry.phases(window, *each) for window, each in zip(g[4:6], frame, strict=True)
-    )
-    pairs = [(row, col) for row in rows for col in cols]
-    weights, phases = [_turned(g, weight, slices, *pair) for pair in pairs], len(pairs)
-    windows = [(slices.window, row.window, col.window) for row, col in pairs]
-    algorithm, bias, activation = options
-    # Phases that are alike, as where kernel and stride are, are channels of one convolution.
-    joined = g.groups == 1 and g.layout == "NCHW" and len(set(windows)) == 1
-    if joined:
-        weights, windows = [np.concatenate(weights)], windows[:1]
-        bias = bias if bias is None else np.tile(bias, phases)
-    layers = [
-        _layer(function, g, *each, bias, activation, algorithm)
-        for each in zip(weights, windows, strict=True)
-    ]
-    if phases == 1 and frame == [(window.before, window.n) for window in g[4:6]]:
-        _compute(*layers[0], dy, result, threads)
-        layers[0][0].give_back()
-        return
-    # Of a sample, slices are planes: of more channels in NCHW, of more samples in NHWC.
-    count, channels = slices.window.o, g.groups * g.channels
-    samples_of, channels_of = (1, count * channels) if g.layout == "NCHW" else (count, channels)
-    fold = g._replace(
-        groups=1, c=channels_of, depth=_geometry.POINT,
-        rows=_in_frame(g.rows, len(rows), *frame[0]), cols=_in_frame(g.cols, len(cols), *frame[1]),
-    )  # fmt: skip
-    room = count * channels * math.prod(-(-w.o // w.stride) for w in (fold.rows, fold.cols))
-    samples = min(g.samples, _plan.frame_samples(room * phases * dy.itemsize, threads))
-    samples = 1 if joined else samples  # whose channels are in the order of phases
-    shape = (samples, phases, room)
-    _arrays.check_memory(function, "a frame of phases", shape, dy.dtype)
-    size = math.prod(shape) * dy.itemsize
-    buffer = _arrays.take_buffer(size)
-    memory = buffer[:size].view(dy.dtype)
-    for first in range(0, g.samples, samples):
-        part = slice(first, min(first + samples, g.samples))
-        n = part.stop - part.start
-        for i, (plan, layer) in enumerate(layers):
-            layer = layer._replace(n=n * count)
-            phase = memory[i * n * room :][: math.prod(layer.shape)].reshape(layer.shape)
-            _compute(plan, layer, dy[part], phase, threads)
-        task, shared = _plan.fold(fold._replace(n=n * samples_of), threads)
-        task.gradient(_arrays.as_bytes(memory), None, _arrays.as_bytes(result[part]), shared)
-    _arrays.give_buffer(buffer)
+
+    def __init__(self, function, geometry, slices, algorithm, bias, activation):
+        self._function, self._geometry, self._slices = function, geometry, slices
+        g = geometry
+        frame = [_frame(window, border) for window, border in zip(g[4:6], g.border, strict=True)]
+        rows, cols = (
+            _geometry.phases(window, *each) for window, each in zip(g[4:6], frame, strict=True)
+        )
+        self._frame, self._shape = frame, (len(rows), len(cols))
+        self._pairs = [(row, col) for row in rows for col in cols]
+        self._windows = [(slices.window, row.window, col.window) for row, col in self._pairs]
+        # Phases that are alike, as where kernel and stride are, are channels of one convolution.
+        self._joined = g.groups == 1 and g.layout == "NCHW" and len(set(self._windows)) == 1
+        if self._joined:
+            self._windows = self._windows[:1]
+            bias = bias if bias is None else np.tile(bias, len(self._pairs))
+        self._options = bias, activation, algorithm
+        self._layers = []
+
+    def _layers_of(self, weight):
+        """The convolution for each phase, its plan and its geometry."""
+        g = self._geometry
+        weights = [_turned(g, weight, self._slices, *pair) for pair in self._pairs]
+        weights = [np.concatenate(weights)] if self._joined else weights
+        for (plan, _), turned in zip(self._layers, weights, strict=False):
+            plan.reload(turned)
+        if not self._layers:
+            self._layers = [
+                _layer(self._function, g, *each, *self._options)
+                for each in zip(weights, self._windows, strict=True)
+            ]
+        return self._layers
+
+    def __call__(self, weight, dy, result, threads):
+        g, frame, phases = self._geometry, self._frame, len(self._pairs)
+        layers = self._layers_of(weight)
+        if phases == 1 and frame == [(window.before, window.n) for window in g[4:6]]:
+            _compute(*layers[0], dy, result, threads)
+            layers[0][0].give_back()
+            return
+        # Of a sample, slices are planes: of more channels in NCHW, of more samples in NHWC.
+        count, channels = self._slices.window.o, g.groups * g.channels
+        samples_of, channels_of = (
+            (1, count * channels) if g.layout == "NCHW" else (count, channels)
+        )
+        rows, cols = (
+            _in_frame(window, n, *each)
+            for window, n, each in zip(g[4:6], self._shape, frame, strict=True)
+        )
+        fold = g._replace(groups=1, c=channels_of, depth=_geometry.POINT, rows=rows, cols=cols)
+        room = count * channels * math.prod(-(-w.o // w.stride) for w in (rows, cols))
+        samples = min(g.samples, _plan.frame_samples(room * phases * dy.itemsize, threads))
+        samples = 1 if self._joined else samples  # whose channels are in the order of phases
+        shape = (samples, phases, room)
+        _arrays.check_memory(self._function, "a frame of phases", shape, dy.dtype)
+        size = math.prod(shape) * dy.itemsize
+        buffer = _arrays.take_buffer(size)
+        memory = buffer[:size].view(dy.dtype)
+        for first in range(0, g.samples, samples):
+            part = slice(first, min(first + samples, g.samples))
+            n = part.stop - part.start
+            for i, (plan, layer) in enumerate(layers):
+                layer = layer._replace(n=n * count)
+                phase = memory[i * n * room :][: math.prod(layer.shape)].reshape(layer.shape)
+                _compute(plan, layer, dy[part], phase, threads)
+            task, shared = _plan.fold(fold._replace(n=n * samples_of), threads)
+            task.gradient(_arrays.as_bytes(memory), None, _arrays.as_bytes(result[part]), shared)
+        _arrays.give_buffer(buffer)
 
 
 def _frame(window, border):

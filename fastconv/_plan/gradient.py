@@ -152,10 +152,16 @@ def _filled(count, lanes):
 
 def bias_gradient(geometry, threads):
     """The task of the gradient by a convolution's bias, and on how many threads."""
+    task, seconds = _bias_gradient(geometry, _config.isa())
+    return task, share(threads, seconds)
+
+
+@lru_cache(CACHED_PLANS)
+def _bias_gradient(geometry, isa):
     rows = geometry.rows._replace(o=geometry.depth.o * geometry.rows.o)  # slices are more rows
     g = _geometry.deep(geometry, _geometry.POINT, rows=rows)
     read = g.n * g.groups * g.k * g.rows.o * g.cols.o * g.bits / 8
-    return _line_gradient(g, _config.isa(), "bias_grad"), share(threads, read / BYTES)
+    return _line_gradient(g, isa, "bias_grad"), read / BYTES
 
 
 def fold(geometry, threads):

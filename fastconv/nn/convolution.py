@@ -1,6 +1,7 @@
 """Layers of weights: convolutions, and the linear layer, which is one; in PyTorch's names."""
 
 import math
+from functools import cached_property
 
 import numpy as np
 
@@ -12,6 +13,18 @@ from fastconv.nn.module import Module, Parameter
 
 # Geometries that a layer remembers: training, the last batch of an epoch, validation and so on.
 REMEMBERED = 16
+
+
+class _Prepared:
+    """What a layer remembers of batches of one shape: its plan and geometry, for these weights."""
+
+    def __init__(self, weight, bias, plan, geometry):
+        self.weight, self.bias, self.plan, self.geometry = weight, bias, plan, geometry
+
+    @cached_property
+    def by_input(self):
+        """The gradient by the input, whose plan is kept, too."""
+        return _gradient.InputGradient(self.plan._function, self.geometry, "auto")
 
 
 class _Weighted(Module):
@@ -54,7 +67,8 @@ class _Convolving(_Weighted):
         self._ready = {}
 
     def _forward(self, x, threads, activation=None):
-        plan, geometry = self._prepared(x.shape, x.dtype, activation)
+        prepared = self._prepared(x.shape, x.dtype, activation)
+        plan, geometry = prepared.plan, prepared.geometry
         # Apart, so that a sum that an activation's derivative asks for later overwrites nothing.
         key = "y" if activation is None else "fused"
         y = self._buffer(key, self._result_shape(x.shape, geometry), x.dtype)
@@ -65,34 +79,34 @@ class _Convolving(_Weighted):
         return y
 
     def _backward(self, dy, threads, input_gradient):
-        x, label = self._x, self._label()
-        _, geometry = self._prepared(x.shape, x.dtype, None)
+        x = self._x
+        prepared = self._prepared(x.shape, x.dtype, None)
+        geometry = prepared.geometry
         _gradient.by_weight(geometry, x, dy, self._kernel(self.weight.grad), threads, "auto")
         if self.bias is not None:
             _gradient.by_bias(geometry, dy, self.bias.grad, threads)
         if not input_gradient:
             return None
         dx = self._pool.take(x.shape, x.dtype)
-        self._by_input(label, geometry, dy, dx, threads)
+        self._by_input(prepared, dy, dx, threads)
         return dx
 
-    def _by_input(self, label, geometry, dy, dx, threads):
+    def _by_input(self, prepared, dy, dx, threads):
         kernel, shape = self._kernel(self.weight.value), self._image_shape(dx.shape)
-        dy, dx = dy.reshape(geometry.shape), dx.reshape(shape)
-        _gradient.by_input(label, geometry, dy, kernel, dx, threads, "auto")
+        prepared.by_input(kernel, dy.reshape(prepared.geometry.shape), dx.reshape(shape), threads)
 
     def _prepared(self, shape, dtype, activation):
-        """The plan of these weights and the geometry of such a batch."""
+        """What such a batch needs, with these weights."""
         weight, bias = self.weight.value, self.bias and self.bias.value
         key = shape, dtype.char, activation
         found = self._ready.get(key)
-        if found is None or found[0] is not weight or found[1] is not bias:
+        if found is None or found.weight is not weight or found.bias is not bias:
             images = np.broadcast_to(np.zeros((), dtype), self._image_shape(shape))
             plan = self._plan(self._label(), weight, bias, activation)
             if len(self._ready) >= REMEMBERED:
                 self._ready.clear()
-            found = self._ready[key] = weight, bias, plan, plan._geometry(images, False)
-        return found[2:]
+            found = self._ready[key] = _Prepared(weight, bias, plan, plan._geometry(images, False))
+        return found
 
     def _plan(self, function, weight, bias, activation):
         stride, padding, dilation, groups, padding_mode = self._options()
@@ -103,8 +117,8 @@ class _Convolving(_Weighted):
 
     def output_shape(self, shape):
         shape = tuple(shape)
-        _, geometry = self._prepared(shape, self.weight.value.dtype, None)
-        return self._result_shape(shape, geometry)
+        prepared = self._prepared(shape, self.weight.value.dtype, None)
+        return self._result_shape(shape, prepared.geometry)
 
     def _multiply_adds(self, result):
         return math.prod(result) * self.weight.value[0].size
@@ -218,9 +232,10 @@ class Linear(_Convolving):
         self.out_features = _geometry.integer("Linear", "out_features", out_features, 1)
         self._allocate((out_features, in_features), out_features, bias, in_features)
 
-    def _by_input(self, label, geometry, dy, dx, threads):
+    def _by_input(self, prepared, dy, dx, threads):
         # dy @ weight is the gradient by the weights of a layer that takes weight's rows to dy's
         # columns: dy is turned around instead of weight, which is larger.
+        geometry = prepared.geometry
         columns = geometry.cols._replace(n=self.out_features, o=self.out_features)
         samples = geometry._replace(k=geometry.cols.n, cols=columns)
         turned = self._buffer("turned", (self.out_features, geometry.cols.n), dy.dtype)
