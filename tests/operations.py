@@ -371,6 +371,15 @@ OPERATIONS = {
         lambda w: {"dy": (3, 20, 9, w), "seen": (3, 2, 18, 2 * w)},
         {"kernel": (3, 2), "stride": 2, "padding": ((1, 0), (0, 1))},
     ),
+    "conv2d_backward weight, of few taps": Operation(
+        gradient_by_parameters, FLOATS,
+        lambda w: {"dy": (11, 7, 19, w + 300), "seen": (11, 2, 20, w + 300)},
+        {"kernel": (2, 4), "padding": ((0, 0), (2, 1)), "padding_mode": ("zeros", "reflect")},
+    ),
+    "conv2d_backward weight, 1x1": Operation(
+        gradient_by_parameters, FLOATS,
+        lambda w: {"dy": (2, 35, 4, w), "seen": (2, w + 1, 4, w)}, {"kernel": (1, 1)},
+    ),
     "conv2d_backward weight, dilated, NHWC": Operation(
         gradient_by_parameters, FLOATS,
         lambda w: {"dy": (2, 9, 7, w), "seen": (2, 9, 14, 10)},
@@ -628,6 +637,10 @@ OPERATIONS = {
     "max_pool2d_backward 2x2": Operation(
         fastconv.max_pool2d_backward, FLOATS,
         lambda w: {"dy": (2, 2, 3, w), "x": (2, 2, 7, 2 * w + 1)}, {"kernel_size": 2},
+    ),
+    "max_pool2d_backward 2x2, narrow": Operation(
+        fastconv.max_pool2d_backward, FLOATS,
+        lambda w: {"dy": (w, 2, 3, w % 9 + 1), "x": (w, 2, 6, w % 9 * 2 + 2)}, {"kernel_size": 2},
     ),
     "lp_pool2d_backward": Operation(
         fastconv.lp_pool2d_backward, FLOATS, lambda w: {"dy": (2, 2, 6, w), "x": (2, 2, 7, w + 2)},

@@ -377,17 +377,18 @@ def test_scratch_memory_of_transformed_gradients(c):
 
 @pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_depthwise_gradients_of_what_is_not_finite(isa, layout, value, padding):
+@pytest.mark.parametrize("groups", [1, 9])
+def test_gradients_of_planes_that_are_not_finite(isa, layout, value, padding, groups):
     """A pixel in the last column is seen by the taps of the last column, if nothing is padded."""
-    x = np.ones((2, 9, 16, 16), np.float32)
+    x = np.ones((2, groups, 16, 16), np.float32)
     dy = np.ones((2, 9, 14 + 2 * padding, 14 + 2 * padding), np.float32)
-    x[1, 4, 0, 15] = value
+    x[1, groups // 2, 0, 15] = value
     dweight = conv2d_backward(
         to_layout(dy, layout), to_layout(x, layout), np.zeros((9, 1, 3, 3), np.float32),
-        padding=padding, groups=9, layout=layout, output_mask=(False, True, False),
+        padding=padding, groups=groups, layout=layout, output_mask=(False, True, False),
     )[1]  # fmt: skip
     seen = np.zeros((9, 1, 3, 3), bool)
-    seen[4, 0, : 1 + padding, 2 - padding :] = True
+    seen[slice(4, 5) if groups > 1 else slice(9), 0, : 1 + padding, 2 - padding :] = True
     assert_array_equal(~np.isfinite(dweight), seen)
 
 

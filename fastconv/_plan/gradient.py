@@ -5,7 +5,6 @@ from functools import lru_cache
 from fastconv import _config, _core, _geometry
 from fastconv._plan.convolution import (
     CHANNEL_BLOCK,
-    PLANE_BYTES,
     activation_sizes,
     axis_sizes,
     conv2d_flops,
@@ -32,8 +31,10 @@ GRADIENT_PART_WEIGHTS, GRADIENT_PART_TERMS = 2**19, 2**20
 # What its unit keeps at most in an L2 cache: lines of input, sums.
 GRADIENT_LINE_BYTES, GRADIENT_SUM_BYTES = 256 * 1024, 320 * 1024
 # Planes are units where so many channels are on their own, or input channels have few taps, if one
-# row's input, and its sums, are not more. Of each tap there are so many sums.
+# row's input, and its sums, are not more. Of each tap there are so many sums; a block of rows, which
+# adds to those before it, is what an L1 cache holds of a plane: bits follow from both.
 GRADIENT_PLANES, GRADIENT_TAPS, GRADIENT_PLANE_BYTES, GRADIENT_PANEL = 8, 36, 2**20, 16
+GRADIENT_PANEL_BYTES = 24 * 1024
 # By Winograd's transforms it is of this scheme, and as accurate as plain sums from so many tiles
 # on. Bits follow from a block of them, so that knows nothing of this machine: transformed input and
 # dy of so many bytes, as sums have, and tiles from the least to the most. More of all points than
@@ -116,10 +117,9 @@ def _weight_gradient(g, isa):
         g = flat(g)
     if _gradient_of_planes(g):
         k = ceil_div(g.k, ceil_div(g.k, max(1, GRADIENT_SUM_BYTES // _panel_sums(g))))
-        units = g.groups * g.c * ceil_div(g.k, k)
-        parts = 1 if units >= GRADIENT_PLANES else _gradient_parts(g, g.n)
+        parts = 1 if g.groups * g.c >= GRADIENT_PLANES else _gradient_parts(g, g.n)
         sizes = _gradient_sizes(g) | {"parts": parts, "block_k": k}
-        sizes["block_rows"] = rows_in(g, 1, g.cols.o, PLANE_BYTES)
+        sizes["block_rows"] = rows_in(g, 1, g.cols.o, GRADIENT_PANEL_BYTES)
         return _core.Conv2d(isa, g.bits, "weight_grad_planes", sizes), parts
     cols = ceil_div(g.cols.o, ceil_div(g.cols.o, GRADIENT_PIXELS))
     rows = ceil_div(g.rows.o, ceil_div(g.rows.o, max(1, GRADIENT_PIXELS // cols)))
