@@ -1,4 +1,5 @@
 #include "filter_block.h"
+#include "dtype.h"
 
 ptrdiff_t fc_filter_units(const void *params)
 {
@@ -30,4 +31,23 @@ struct filter_ends fc_filter_ends(const struct fc_filter2d *p, const struct filt
     for (ptrdiff_t i = 0; i < FC_MIN(count - skipped, FILTER_PLACES); i++)
         e.place[i] = border_index(first + (i < e.a ? i : i + skipped), p->w, p->border_w);
     return e;
+}
+
+struct filter_down fc_filter_down(const struct fc_filter2d *p, const struct filter_block *b,
+                                  const struct filter_block *next, const struct filter_ends *ends,
+                                  ptrdiff_t x, ptrdiff_t head, ptrdiff_t step)
+{
+    const ptrdiff_t rows = (next->plane - b->plane) * p->h + next->y0 - b->y0;
+    const ptrdiff_t n = b->cols * p->c, further = x + 2 * step;
+    const ptrdiff_t at = ((b->plane * p->m * p->oh + b->y0) * p->ow + b->x0) * p->c + x;
+    struct filter_down t = {.p = p, .x = x, .rows = b->y1 - b->y0};
+    if (!ends->in.end) /* lines are copied: no others are to be had from them */
+        t.later = x;
+    else if (dtype_size(p->dtype) < sizeof(float))
+        t.later = x + step;
+    else
+        t.later = further < n ? further : further - n + (rows * p->w + next->x0 - b->x0) * p->c;
+    t.count = FC_MIN(n - x, x < head ? FC_MIN(head - x, step) : step);
+    t.out = (char *)p->out + at * (ptrdiff_t)dtype_size(p->out_dtype);
+    return t;
 }

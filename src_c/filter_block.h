@@ -33,4 +33,20 @@ struct filter_ends {
 struct filter_ends fc_filter_ends(const struct fc_filter2d *p, const struct filter_block *b,
                                   struct filter_inside in);
 
+/* What goes down a block: a few vectors of each of its rows, from number x on. */
+struct filter_down {
+    const struct fc_filter2d *p;
+    const void *const *row, *const *inside; /* the lines that it reads, and those of which it fetches */
+    ptrdiff_t x, later;                     /* where in them */
+    ptrdiff_t rows, count;                  /* rows of outputs, and the numbers of each */
+    char *out;
+};
+
+/* The same at x, `step` numbers wide but before `head`; its lines are left to the caller, who knows their
+ * type. It fetches where the next one begins, or where lines are long the second one after it, which may be
+ * the next block's. */
+struct filter_down fc_filter_down(const struct fc_filter2d *p, const struct filter_block *b,
+                                  const struct filter_block *next, const struct filter_ends *ends,
+                                  ptrdiff_t x, ptrdiff_t head, ptrdiff_t step);
+
 #endif

@@ -168,7 +168,7 @@ static void gradient_panel_block(const struct fc_conv2d *p, struct gradient_pane
                 t.sums = sums + k * t.channel_sums + i * t.row_sums + j * PANEL_SUMS;
                 if (several)
                     gradient_panel_channels(p, &t);
-                else if (nr > 1)
+                else if (PANEL_TAP_ROWS > 1 && nr > 1)
                     gradient_panel_rows(p, &t);
                 else
                     gradient_panel_row(p, &t);
@@ -178,7 +178,7 @@ static void gradient_panel_block(const struct fc_conv2d *p, struct gradient_pane
 }
 
 /* The sums of an output channel to its weights. */
-static void gradient_panel_store(const struct fc_conv2d *p, real *sums, real *out)
+FC_SMALL void gradient_panel_store(const struct fc_conv2d *p, real *sums, real *out)
 {
     const ptrdiff_t cols = round_up(p->kw, PANEL_TAP_COLUMNS);
     for (ptrdiff_t i = 0; i < p->kh * p->kw; i++)

@@ -2,17 +2,7 @@
  * with the variant's flags every compiler turns them into vectors (float16, which C does not know,
  * goes by vectors), and each step is exact or rounded once, so the bits do not depend on how. */
 
-FC_INLINE size_t dtype_size(int dtype)
-{
-    switch (dtype) {
-    case FC_UINT8: return 1;
-    case FC_UINT16:
-    case FC_INT16:
-    case FC_FLOAT16: return 2;
-    case FC_FLOAT32: return 4;
-    default: return 8;
-    }
-}
+#include "../dtype.h"
 
 /* The type that is computed in. */
 #define REAL_DTYPE \

@@ -22,10 +22,11 @@ FC_INLINE vec filter_later(const real *x, const vec *held, const int shift, cons
 #endif
 
 /* Are results written past the caches? They must be stored as they are, in rows that all begin alike in a
- * cache line. */
+ * cache line. (Of these types alone: others are rare, and each takes its code.) */
 FC_INLINE int filter_streams(const struct fc_filter2d *p)
 {
-    return p->stream && p->out_dtype == REAL_DTYPE && p->ow * p->c * (ptrdiff_t)sizeof(real) % 64 == 0;
+    return (FC_BITS == 8 || FC_BITS == 32) && p->stream && p->out_dtype == REAL_DTYPE &&
+           p->ow * p->c * (ptrdiff_t)sizeof(real) % 64 == 0;
 }
 
 /* The numbers of a block's rows of results that come before whole steps: where those are written past
@@ -190,34 +191,14 @@ FC_INLINE const real *filter_rows_past(const struct fc_filter2d *p, const struct
     return all->inside[FC_MIN(i, all->count - 1)] + past * p->w * p->c;
 }
 
-/* What goes down a block: a few vectors of each of its rows, from number x on. */
-struct filter_down {
-    const struct fc_filter2d *p;
-    const real *const *row, *const *inside; /* the lines that it reads, and those of which it fetches */
-    ptrdiff_t x, later;                     /* where in them */
-    ptrdiff_t rows, count;                  /* rows of outputs, and the numbers of each */
-    char *out;
-};
-
-/* What goes down at x, `step` numbers wide but before `head`. It fetches where the next one begins, or where
- * lines are long the second one after it, which may be the next block's. */
-FC_NOINLINE struct filter_down filter_down(const struct fc_filter2d *p, const struct filter_block *b,
-                                           const struct filter_block *next,
-                                           const struct filter_rows *all, ptrdiff_t x, ptrdiff_t head,
-                                           ptrdiff_t step)
+/* What goes down at x, with the lines that it reads. */
+FC_INLINE struct filter_down filter_down(const struct fc_filter2d *p, const struct filter_block *b,
+                                         const struct filter_block *next, const struct filter_rows *all,
+                                         ptrdiff_t x, ptrdiff_t head, ptrdiff_t step)
 {
-    const ptrdiff_t rows = (next->plane - b->plane) * p->h + next->y0 - b->y0;
-    const ptrdiff_t n = b->cols * p->c, further = x + 2 * step;
-    const ptrdiff_t at = ((b->plane * p->m * p->oh + b->y0) * p->ow + b->x0) * p->c + x;
-    struct filter_down t = {p, filter_rows_at(all, x), all->inside, .x = x, .rows = b->y1 - b->y0};
-    if (!all->ends.in.end) /* lines are copied: no others are to be had from them */
-        t.later = x;
-    else if (FC_BITS < 32)
-        t.later = x + step;
-    else
-        t.later = further < n ? further : further - n + (rows * p->w + next->x0 - b->x0) * p->c;
-    t.count = FC_MIN(n - x, x < head ? FC_MIN(head - x, step) : step);
-    t.out = (char *)p->out + at * (ptrdiff_t)dtype_size(p->out_dtype);
+    struct filter_down t = fc_filter_down(p, b, next, &all->ends, x, head, step);
+    t.row = (const void *const *)filter_rows_at(all, x);
+    t.inside = (const void *const *)all->inside;
     return t;
 }
 

@@ -25,9 +25,10 @@ FC_INLINE void rolling_down(const struct filter_down *down, const real *kernel, 
             acc[o][v] = v_set1(0);
     char *out = t.out;
     for (ptrdiff_t i = 0; i < t.rows + kh - 1; i++) {
-        const real *x = t.row[i] + t.x, *weight = kernel;
+        const real *x = (const real *)t.row[i] + t.x, *weight = kernel;
+        const real *const later = (const real *)t.inside[i] + t.later;
         FC_UNROLL for (int v = 0; v < nv; v++)
-            FC_PREFETCH(t.inside[i] + t.later + v * LANES);
+            FC_PREFETCH(later + v * LANES);
         for (ptrdiff_t s = 0; s < kw; s++, x += c, weight++) {
             vec pixels[ROLLING_VECTORS];
             FC_UNROLL for (int v = 0; v < nv; v++) {

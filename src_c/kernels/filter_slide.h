@@ -202,13 +202,14 @@ FC_INLINE int slide_down(const struct filter_down *down, real *joined, const int
     FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++)
         wild[v] = before[0][v] = before[1][v] = v_set1(0);
     for (ptrdiff_t i = 0; i < t.rows + p.kh - 1; i++, joined += SLIDE_STEP) {
-        const real *const later = t.inside[i] + t.later;
+        const real *const x = (const real *)t.row[i] + t.x;
+        const real *const later = (const real *)t.inside[i] + t.later;
 #if FC_BITS >= 32
         if (join == FC_SUM)
-            slide_sum(along, t.row[i] + t.x, p.kw, p.c, later);
+            slide_sum(along, x, p.kw, p.c, later);
         else
 #endif
-            slide_along(along, wild, t.row[i] + t.x, p.kw, p.c, later, join);
+            slide_along(along, wild, x, p.kw, p.c, later, join);
         if (twos)
             FC_UNROLL for (int v = 0; v < SLIDE_VECTORS; v++) {
                 const vec now = along[v];

@@ -13,11 +13,20 @@ FC_INLINE vec max_grad_at(vec best, vec x, real t, vec at)
     return v_if_less(best, x, tap, unordered);
 }
 
-/* The taps of windows become their gradients, of which the maximum takes g. */
-FC_INLINE void max_grad_taps(vec tap[4], vec g)
+/* A vector of windows, whose gradient is g, of the pixels of two lines: n numbers of each from x on, and m
+ * from `second` numbers further on. */
+FC_NOINLINE void pool_max_grad_vector(vec g, const real *x, ptrdiff_t width, ptrdiff_t n, ptrdiff_t second,
+                                      ptrdiff_t m, real *dx)
 {
     const vec zero = v_set1(0), half = v_set1((real)0.5);
-    vec at = zero, best = tap[0];
+    vec tap[4], at = zero, best;
+    FC_UNROLL for (int row = 0; row < 2; row++) {
+        const real *const line = x + row * width;
+        const vec a = load_up_to(line, 0, n), b = load_up_to(line + second, 0, m);
+        tap[2 * row] = v_even(a, b);
+        tap[2 * row + 1] = v_odd(a, b);
+    }
+    best = tap[0];
     g = v_add(g, zero); /* -0 becomes 0, as where gradients are added to zeros */
     FC_UNROLL for (int t = 1; t < 4; t++) {
         at = max_grad_at(best, tap[t], (real)t, at);
@@ -25,64 +34,22 @@ FC_INLINE void max_grad_taps(vec tap[4], vec g)
     }
     FC_UNROLL for (int t = 0; t < 4; t++)
         tap[t] = v_if_less(v_abs(v_sub(at, v_set1((real)t))), half, g, zero);
-}
-
-FC_INLINE void max_grad_store(real *to, vec v, ptrdiff_t n)
-{
-    if (n >= LANES)
-        v_store(to, v);
-    else if (n > 0)
-        v_store_n(to, v, n);
-}
-
-/* A row of windows, of the pixels of two lines. */
-static void pool_max_grad_row(const real *dy, const real *x, ptrdiff_t o, ptrdiff_t width, real *dx)
-{
-    for (ptrdiff_t i = 0; i < o; i += LANES) {
-        const ptrdiff_t n = 2 * (o - i);
-        vec tap[4];
-        FC_UNROLL for (int row = 0; row < 2; row++) {
-            const real *const line = x + row * width + 2 * i;
-            const vec a = load_up_to(line, 0, n), b = load_up_to(line, LANES, n);
-            tap[2 * row] = v_even(a, b);
-            tap[2 * row + 1] = v_odd(a, b);
-        }
-        max_grad_taps(tap, load_up_to(dy, i, o));
-        FC_UNROLL for (int row = 0; row < 2; row++) {
-            real *const line = dx + row * width + 2 * i;
-            max_grad_store(line, v_zip_low(tap[2 * row], tap[2 * row + 1]), n);
-            max_grad_store(line + LANES, v_zip_high(tap[2 * row], tap[2 * row + 1]), n - LANES);
-        }
-    }
-}
-
-/* Two rows of at most MAX_GRAD_PAIR windows, of the pixels of four lines: each has half of the vectors. */
-#define MAX_GRAD_PAIR (LANES / 2)
-static void pool_max_grad_pair(const real *dy, const real *x, ptrdiff_t o, ptrdiff_t width, real *dx)
-{
-    real both[LANES];
-    vec tap[4];
-    v_store(both, load_up_to(dy, 0, o));
-    v_store_n(both + MAX_GRAD_PAIR, load_up_to(dy, o, 2 * o), o);
-    FC_UNROLL for (int row = 0; row < 2; row++) {
-        const real *const line = x + row * width;
-        const vec a = load_up_to(line, 0, 2 * o), b = load_up_to(line + 2 * width, 0, 2 * o);
-        tap[2 * row] = v_even(a, b);
-        tap[2 * row + 1] = v_odd(a, b);
-    }
-    max_grad_taps(tap, v_load(both));
     FC_UNROLL for (int row = 0; row < 2; row++) {
         real *const line = dx + row * width;
-        max_grad_store(line, v_zip_low(tap[2 * row], tap[2 * row + 1]), 2 * o);
-        max_grad_store(line + 2 * width, v_zip_high(tap[2 * row], tap[2 * row + 1]), 2 * o);
+        store_up_to(line, 0, n, v_zip_low(tap[2 * row], tap[2 * row + 1]));
+        if (m > 0)
+            store_up_to(line + second, 0, m, v_zip_high(tap[2 * row], tap[2 * row + 1]));
     }
 }
 
-/* A unit is a plane. What no window sees stays zero. */
+/* A unit is a plane. What no window sees stays zero. Of short rows two fill a vector: of at most so many
+ * windows. */
+#define MAX_GRAD_PAIR (LANES / 2)
 static void pool_max_grad(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_pool *p = params;
     const ptrdiff_t width = p->w.n, pixels = p->h.n * width, o = p->w.o;
+    real both[LANES];
     (void)scratch;
     for (ptrdiff_t plane = begin; plane < end; plane++) {
         const real *dy = (const real *)p->x + plane * p->h.o * o;
@@ -90,10 +57,18 @@ static void pool_max_grad(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
         real *dx = (real *)p->out + plane * pixels;
         if (pixels > 4 * p->h.o * o)
             memset(dx, 0, (size_t)pixels * sizeof(real));
-        for (ptrdiff_t y = 0, rows; y < p->h.o; y += rows) {
-            rows = o <= MAX_GRAD_PAIR && y + 1 < p->h.o ? 2 : 1;
-            (rows == 2 ? pool_max_grad_pair : pool_max_grad_row)(
-                dy + y * o, x + 2 * y * width, o, width, dx + 2 * y * width);
+        for (ptrdiff_t y = 0, rows; y < p->h.o; y += rows, dy += rows * o) {
+            const real *const line = x + 2 * y * width;
+            real *const to = dx + 2 * y * width;
+            rows = MAX_GRAD_PAIR && o <= MAX_GRAD_PAIR && y + 1 < p->h.o ? 2 : 1;
+            if (rows == 2) {
+                v_store(both, load_up_to(dy, 0, o));
+                v_store_n(both + MAX_GRAD_PAIR, load_up_to(dy, o, 2 * o), o);
+                pool_max_grad_vector(v_load(both), line, width, 2 * o, 2 * width, 2 * o, to);
+            }
+            for (ptrdiff_t i = 0; rows == 1 && i < o; i += LANES)
+                pool_max_grad_vector(load_up_to(dy, i, o), line + 2 * i, width, 2 * (o - i), LANES,
+                                     2 * (o - i) - LANES, to + 2 * i);
         }
     }
 }
