@@ -131,7 +131,7 @@ class ConvPlan:
 
     def repack(self):
         """Look at the weights again: their values have changed."""
-        self._packed, self._moderate = {}, None
+        self._packed, self._moderate, self._call = {}, None, None
 
     def reload(self, weight):
         """Go on with other weights of the same shape and type."""

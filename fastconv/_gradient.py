@@ -86,13 +86,14 @@ class _SlicesGradient:
         g = self._geometry
         weights = [_turned(g, weight, self._slices, *pair) for pair in self._pairs]
         weights = [np.concatenate(weights)] if self._joined else weights
-        for (plan, _), turned in zip(self._layers, weights, strict=False):
-            plan.reload(turned)
         if not self._layers:
             self._layers = [
                 _layer(self._function, g, *each, *self._options)
                 for each in zip(weights, self._windows, strict=True)
             ]
+            return self._layers
+        for (plan, _), turned in zip(self._layers, weights, strict=True):
+            plan.reload(turned)
         return self._layers
 
     def __call__(self, weight, dy, result, threads):

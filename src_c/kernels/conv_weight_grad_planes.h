@@ -1,6 +1,6 @@
 /* The gradient of a convolution of few input channels by its weights in NCHW, of columns that are not
- * strided, with pixels in the lanes. (Others have output channels in them, which are turned around first:
- * conv_weight_grad.h; depthwise ones of NHWC groups: conv_weight_grad_groups.h.)
+ * strided, with pixels in the lanes. (Others have output channels in them, whose pixels are turned around
+ * first: conv_weight_grad.h; or groups: conv_weight_grad_groups.h.)
  *
  * A unit is an input channel, output channels of its group, and a part of the samples. The input that a
  * block of rows sees stands in a panel with the padding around it, and zeros past the last vector of a
@@ -12,8 +12,8 @@
  * across a cache line, for 9 multiply-adds. With PANEL_CHANNELS of them 7 loads make 12. */
 
 #define PANEL_SUMS 16 /* a number of whole vectors on every ISA */
-/* Rows and columns of taps whose sums are in registers at once, of one output channel or of several rows of
- * one: enough for the latency of an addition. */
+/* Rows and columns of taps of an output channel whose sums are in registers at once, enough for the latency
+ * of an addition; or of one row of taps, of so many output channels. */
 #define PANEL_TAP_ROWS (VEC_REGS == 32 ? 3 : 1)
 #define PANEL_TAP_COLUMNS 3
 #define PANEL_CHANNELS FC_MAX(1, FC_MIN(VEC_REGS * LANES / 64, 4))
