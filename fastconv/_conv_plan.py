@@ -133,15 +133,21 @@ class ConvPlan:
         """Look at the weights again: their values have changed."""
         self._packed, self._moderate, self._call = {}, None, None
 
-    def reload(self, weight):
+    def load(self, weight):
         """Go on with other weights of the same shape and type."""
-        self._weight = weight
+        self._weight = np.ascontiguousarray(weight)
         self.repack()
+
+    def unload(self):
+        """Keep no weights until others are loaded."""
+        self.give_back()
+        self._weight = self._call = None
 
     def give_back(self):
         """Let the next plain call have the memory of the packed weights."""
         for packed in self._packed.values():
             _arrays.give_buffer(packed)
+        self._packed = {}
 
     def small_call(self):
         """The last call for any weights of the same shape, if it was a small one."""

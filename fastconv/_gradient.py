@@ -91,17 +91,21 @@ class _SlicesGradient:
                 _layer(self._function, g, *each, *self._options)
                 for each in zip(weights, self._windows, strict=True)
             ]
-            return self._layers
-        for (plan, _), turned in zip(self._layers, weights, strict=True):
-            plan.reload(turned)
+        else:
+            for (plan, _), turned in zip(self._layers, weights, strict=True):
+                plan.load(turned)
         return self._layers
 
     def __call__(self, weight, dy, result, threads):
-        g, frame, phases = self._geometry, self._frame, len(self._pairs)
         layers = self._layers_of(weight)
+        self._run(layers, dy, result, threads)
+        for plan, _ in layers:
+            plan.unload()
+
+    def _run(self, layers, dy, result, threads):
+        g, frame, phases = self._geometry, self._frame, len(self._pairs)
         if phases == 1 and frame == [(window.before, window.n) for window in g[4:6]]:
             _compute(*layers[0], dy, result, threads)
-            layers[0][0].give_back()
             return
         # Of a sample, slices are planes: of more channels in NCHW, of more samples in NHWC.
         count, channels = self._slices.window.o, g.groups * g.channels

@@ -128,8 +128,8 @@ struct fc_filter2d {
     ptrdiff_t ksize; /* of FC_FILTER_HARRIS and FC_FILTER_SHI_TOMASI: taps of a slope */
 };
 
-/* A member of fc_conv2d, fc_filter2d or fc_pool that is no pointer, for who has its value by name. Lists end with
- * an empty name. */
+/* A member of fc_conv2d, fc_filter2d or fc_pool that is no pointer, for who has its value by name. Lists end
+ * with an empty name. */
 enum { FC_MEMBER_SIZE, FC_MEMBER_DOUBLE, FC_MEMBER_INT }; /* ptrdiff_t, double, int */
 struct fc_member {
     char name[18];

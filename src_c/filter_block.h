@@ -36,7 +36,7 @@ struct filter_ends fc_filter_ends(const struct fc_filter2d *p, const struct filt
 /* What goes down a block: a few vectors of each of its rows, from number x on. */
 struct filter_down {
     const struct fc_filter2d *p;
-    const void *const *row, *const *inside; /* the lines that it reads, and those of which it fetches */
+    const void *const *row, *const *ahead; /* the lines that it reads, and those of which it fetches */
     ptrdiff_t x, later;                     /* where in them */
     ptrdiff_t rows, count;                  /* rows of outputs, and the numbers of each */
     char *out;

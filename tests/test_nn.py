@@ -1,6 +1,8 @@
 """Layers, losses and optimisers: gradients in float64, PyTorch's numbers, bits, messages."""
 
+import copy
 import functools
+import pickle
 import re
 
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from helpers import assert_same_bits
 from numpy.testing import assert_allclose
 
-from fastconv import nn
+from fastconv import conv2d_backward, nn
 
 RNG = np.random.default_rng(6)
 ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU]
@@ -621,3 +623,29 @@ def test_the_same_bits_on_any_threads():
     assert_same_bits(found[1], found[0])
     assert_same_bits(found[2], found[0])
     assert_same_bits(model.predict(x[5:6]), found[0][-1][5:6])
+
+
+@pytest.mark.parametrize("options", [
+    {"padding": 1}, {"stride": 2, "padding": 1}, {"stride": 2, "padding": 1, "groups": 4},
+    {"stride": 3, "padding": ((1, 2), (0, 1)), "groups": 2, "padding_mode": "edge"},
+])  # fmt: skip
+def test_what_a_layer_keeps_takes_new_weights(options):
+    layer = nn.Conv2d(4, 8, 3, **options)
+    for weights, width in ((1, 9), (2, 9), (np.nan, 9), (3, 12), (4, 9)):
+        layer.weight.value[...] = weights * RNG.standard_normal(layer.weight.value.shape)
+        x = RNG.standard_normal((2, 4, 11, width)).astype(np.float32)
+        dy = np.ones_like(layer.forward(x))
+        dx = layer.backward(dy)
+        expected = conv2d_backward(dy, x, layer.weight.value, **options)
+        assert_same_bits(dx, expected[0])
+        assert_same_bits(layer.weight.grad, expected[1])
+
+
+def test_copies_of_a_layer_are_as_small_as_it_is():
+    layer = nn.Conv2d(64, 64, 3, padding=1)
+    for width in range(3, 9):
+        layer.backward(np.ones_like(layer.forward(np.ones((1, 64, 5, width), np.float32))))
+    assert len(pickle.dumps(layer)) < 3 * layer.weight.value.nbytes
+    other = copy.deepcopy(layer)
+    x = np.ones((1, 64, 5, 5), np.float32)
+    assert_same_bits(other.forward(x), layer.forward(x))

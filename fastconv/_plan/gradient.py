@@ -31,10 +31,12 @@ GRADIENT_PART_WEIGHTS, GRADIENT_PART_TERMS = 2**19, 2**20
 # What its unit keeps at most in an L2 cache: lines of input, sums.
 GRADIENT_LINE_BYTES, GRADIENT_SUM_BYTES = 256 * 1024, 320 * 1024
 # Planes are units where so many channels are on their own, or input channels have few taps, if one
-# row's input, and its sums, are not more. Of each tap there are so many sums; a block of rows, which
-# adds to those before it, is what an L1 cache holds of a plane: bits follow from both.
-GRADIENT_PLANES, GRADIENT_TAPS, GRADIENT_PLANE_BYTES, GRADIENT_PANEL = 8, 36, 2**20, 16
-GRADIENT_PANEL_BYTES = 24 * 1024
+# row's input, and its sums, are not more.
+GRADIENT_PLANES, GRADIENT_TAPS, GRADIENT_PLANE_BYTES = 8, 36, 2**20
+# Of each tap there are so many sums, and columns of taps are computed by threes: PANEL_SUMS and
+# PANEL_TAP_COLUMNS of conv_weight_grad_planes.h. A block of rows, which adds to those before it, is
+# what an L1 cache holds of a plane: bits follow from it.
+GRADIENT_SUMS, GRADIENT_COLUMNS, GRADIENT_PANEL_BYTES = 16, 3, 24 * 1024
 # By Winograd's transforms it is of this scheme, and as accurate as plain sums from so many tiles
 # on. Bits follow from a block of them, so that knows nothing of this machine: transformed input and
 # dy of so many bytes, as sums have, and tiles from the least to the most. More of all points than
@@ -89,19 +91,19 @@ def _gradient_of_planes(g):
     if g.groups >= GRADIENT_PLANES:
         few = g.c == g.k == 1
     else:  # dy need not be turned around, which takes as long as so many taps
-        few = g.c * _panel_taps(g) <= GRADIENT_TAPS * _filled(g.cols.o, GRADIENT_PANEL)
+        few = g.c * _panel_taps(g) <= GRADIENT_TAPS * _filled(g.cols.o, GRADIENT_SUMS)
     fits = max(input_bytes(g, 1, g.cols.o), _panel_sums(g)) <= GRADIENT_PLANE_BYTES
     return few and g.layout == "NCHW" and g.cols.stride == 1 and fits
 
 
 def _panel_taps(g):
-    """Taps of a kernel, in whole threes of columns."""
-    return g.rows.k * ceil_div(g.cols.k, 3) * 3
+    """Taps of a kernel that are computed, those that are not there among them."""
+    return g.rows.k * ceil_div(g.cols.k, GRADIENT_COLUMNS) * GRADIENT_COLUMNS
 
 
 def _panel_sums(g):
     """Bytes of the sums of all taps, for one output channel."""
-    return GRADIENT_PANEL * _panel_taps(g) * g.bits // 8
+    return GRADIENT_SUMS * _panel_taps(g) * g.bits // 8
 
 
 def _gradient_parts(g, blocks):

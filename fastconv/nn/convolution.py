@@ -66,6 +66,10 @@ class _Convolving(_Weighted):
         super().__init__()
         self._ready = {}
 
+    def __getstate__(self):
+        """Pickled or copied, it plans its calls anew."""
+        return {**self.__dict__, "_ready": {}}
+
     def _forward(self, x, threads, activation=None):
         prepared = self._prepared(x.shape, x.dtype, activation)
         plan, geometry = prepared.plan, prepared.geometry

@@ -273,10 +273,13 @@ static void gradient_store(const struct fc_conv2d *p, const struct gradient_unit
     const ptrdiff_t taps = p->kh * p->kw, width = CHANNEL_VECTORS * LANES;
     real *const out = (real *)p->out +
                       (((u->part * p->groups + u->g) * p->k + u->k0) * p->c + u->c0) * taps;
-    for (ptrdiff_t k = 0; k < u->k && taps == 1; k += width)
-        transpose_lines(out + k * p->c, p->c, u->c, sums + k * u->c, channel_vectors(u->k - k) * LANES, u->c,
-                        FC_MIN(u->k - k, width));
-    for (ptrdiff_t k = 0; k < u->k && taps > 1; k++) {
+    if (taps == 1) {
+        for (ptrdiff_t k = 0; k < u->k; k += width)
+            transpose_lines(out + k * p->c, p->c, u->c, sums + k * u->c, channel_vectors(u->k - k) * LANES,
+                            u->c, FC_MIN(u->k - k, width));
+        return;
+    }
+    for (ptrdiff_t k = 0; k < u->k; k++) {
         const ptrdiff_t lanes = channel_vectors(u->k - k / width * width) * LANES;
         const real *from = sums + k / width * width * u->c * taps + k % width;
         for (ptrdiff_t other = 0; other < l.others; other++)

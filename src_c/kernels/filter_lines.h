@@ -192,13 +192,13 @@ FC_INLINE const real *filter_rows_past(const struct fc_filter2d *p, const struct
 }
 
 /* What goes down at x, with the lines that it reads. */
-FC_INLINE struct filter_down filter_down(const struct fc_filter2d *p, const struct filter_block *b,
-                                         const struct filter_block *next, const struct filter_rows *all,
-                                         ptrdiff_t x, ptrdiff_t head, ptrdiff_t step)
+FC_INLINE struct filter_down filter_down_at(const struct fc_filter2d *p, const struct filter_block *b,
+                                            const struct filter_block *next, const struct filter_rows *all,
+                                            ptrdiff_t x, ptrdiff_t head, ptrdiff_t step)
 {
     struct filter_down t = fc_filter_down(p, b, next, &all->ends, x, head, step);
     t.row = (const void *const *)filter_rows_at(all, x);
-    t.inside = (const void *const *)all->inside;
+    t.ahead = (const void *const *)all->inside;
     return t;
 }
 

@@ -26,7 +26,7 @@ FC_INLINE void rolling_down(const struct filter_down *down, const real *kernel, 
     char *out = t.out;
     for (ptrdiff_t i = 0; i < t.rows + kh - 1; i++) {
         const real *x = (const real *)t.row[i] + t.x, *weight = kernel;
-        const real *const later = (const real *)t.inside[i] + t.later;
+        const real *const later = (const real *)t.ahead[i] + t.later;
         FC_UNROLL for (int v = 0; v < nv; v++)
             FC_PREFETCH(later + v * LANES);
         for (ptrdiff_t s = 0; s < kw; s++, x += c, weight++) {
@@ -85,7 +85,7 @@ static void filter_rolling(const void *params, ptrdiff_t begin, ptrdiff_t end, v
         const ptrdiff_t head = filter_head(p, &b, p->out);
         const struct filter_rows rows = filter_rows(p, &b, step, head, &area);
         for (ptrdiff_t x = 0; x < b.cols * p->c;) {
-            struct filter_down down = filter_down(p, &b, &next, &rows, x, head, step);
+            struct filter_down down = filter_down_at(p, &b, &next, &rows, x, head, step);
             for (ptrdiff_t m = 0; m < p->m; m++, down.out += plane)
                 rolling(&down, (const real *)p->kernel + m * p->kh * p->kw);
             x += down.count;

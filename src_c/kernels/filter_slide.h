@@ -203,7 +203,7 @@ FC_INLINE int slide_down(const struct filter_down *down, real *joined, const int
         wild[v] = before[0][v] = before[1][v] = v_set1(0);
     for (ptrdiff_t i = 0; i < t.rows + p.kh - 1; i++, joined += SLIDE_STEP) {
         const real *const x = (const real *)t.row[i] + t.x;
-        const real *const later = (const real *)t.inside[i] + t.later;
+        const real *const later = (const real *)t.ahead[i] + t.later;
 #if FC_BITS >= 32
         if (join == FC_SUM)
             slide_sum(along, x, p.kw, p.c, later);
@@ -295,7 +295,7 @@ static void filter_slide(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
         const struct filter_rows rows = filter_rows(p, &b, SLIDE_STEP, head, &area);
         real *const joined = take(&area, (p->block_rows + p->kh - 1) * SLIDE_STEP, sizeof(real));
         for (ptrdiff_t x = 0; x < b.cols * p->c;) {
-            const struct filter_down down = filter_down(p, &b, &next, &rows, x, head, SLIDE_STEP);
+            const struct filter_down down = filter_down_at(p, &b, &next, &rows, x, head, SLIDE_STEP);
             slide(&down, joined);
             x += down.count;
         }

@@ -61,7 +61,7 @@ static void pool_max_grad(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
             const real *const line = x + 2 * y * width;
             real *const to = dx + 2 * y * width;
             rows = MAX_GRAD_PAIR && o <= MAX_GRAD_PAIR && y + 1 < p->h.o ? 2 : 1;
-            if (rows == 2) {
+            if (rows == 2) { /* one vector */
                 v_store(both, load_up_to(dy, 0, o));
                 v_store_n(both + MAX_GRAD_PAIR, load_up_to(dy, o, 2 * o), o);
                 pool_max_grad_vector(v_load(both), line, width, 2 * o, 2 * width, 2 * o, to);
