@@ -54,7 +54,6 @@ cdef extern from "fastconv.h" nogil:
 
     ctypedef struct fc_conv_integer "struct fc_conv_integer":
         fc_conv2d conv
-        int flip, x_zero, weights_zero, zero, result
 
     ctypedef struct fc_filter2d "struct fc_filter2d":
         const void *x
@@ -68,6 +67,7 @@ cdef extern from "fastconv.h" nogil:
         const char *name
         int offset, type
     const fc_member *fc_conv2d_members
+    const fc_member *fc_conv_integer_members
     const fc_member *fc_filter2d_members
     const fc_member *fc_pool_members
 
@@ -236,11 +236,11 @@ cdef int assign(void *params, const fc_member *member, dict sizes) except -1:
 cdef class Conv2d(Task):
     cdef fc_conv_integer sizes
 
-    def __cinit__(self, str isa, int bits, str algorithm, dict sizes, tuple signs=(0, 0, 0, 0, 0)):
-        # The signs are of integers: flip, x_zero, weights_zero, zero and result of the struct.
+    def __cinit__(self, str isa, int bits, str algorithm, dict sizes, dict of_integers=None):
         cdef fc_conv_integer *s = &self.sizes
         assign(&s.conv, fc_conv2d_members, sizes)
-        s.flip, s.x_zero, s.weights_zero, s.zero, s.result = signs
+        if of_integers is not None:
+            assign(s, fc_conv_integer_members, of_integers)
         self.params = s
         self.find(isa, bits, algorithm)
 

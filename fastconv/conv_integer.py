@@ -268,22 +268,23 @@ class QuantizedPlan(ConvPlan):
         )
         if result.size:
             _arrays.check_memory(function, "the input under a kernel", geometry.seen, x.dtype)
-            geometry = self._joined(geometry)
-            task, threads = _plan.conv_integer(geometry, self._signs(x.dtype), threads)
+            geometry, planes = self._joined(geometry)
+            task, threads = _plan.conv_integer(geometry, self._stored(x.dtype, planes), threads)
             _arrays.check_scratch(function, task, threads)
-            packed, channels = self._packed_for(task, x.dtype, geometry.groups)
+            packed, channels = self._packed_for(task, x.dtype, geometry.groups, planes)
             task(_arrays.as_bytes(x), packed, channels, None, _arrays.as_bytes(result), threads)
             seconds = _plan.conv_integer_seconds(geometry)
             self._keep(task, threads, seconds, x, result, packed, channels)
         return finish()
 
     def _joined(self, geometry):
-        """The geometry as it is computed: several groups as one where that fills vectors."""
+        """The geometry as it is computed, and whether its channels are planes for themselves."""
         # What zero points of weights are times is the sum of one group.
-        joined = 1 if self._stored_zeros.any() else _plan.joined_groups(geometry)
+        apart = self._stored_zeros.any()
+        joined, planes = (1, False) if apart else _plan.joined_groups(geometry)
         return geometry._replace(
             groups=geometry.groups // joined, c=geometry.c * joined, k=geometry.k * joined
-        )
+        ), planes
 
     def check_dtype(self, name, array):
         """Any goes with any other."""
@@ -315,20 +316,20 @@ class QuantizedPlan(ConvPlan):
                 "2**31"
             )
 
-    def _signs(self, dtype):
+    def _stored(self, dtype, planes):
         """How numbers are stored, in x, between and in the result (see conv_integer.h)."""
-        return (
-            dtype == np.int8, self._x_zero & 255, bool(self._stored_zeros.any()), self._zero,
-            _core.SUM_RESULTS[self._dtype.name],
+        return _plan.Stored(
+            flip=dtype == np.int8, x_zero=self._x_zero & 255,
+            weights_zero=bool(self._stored_zeros.any()), zero=self._zero,
+            result=_core.SUM_RESULTS[self._dtype.name], planes=planes,
         )  # fmt: skip
 
-    def _packed_for(self, task, dtype, groups):
+    def _packed_for(self, task, dtype, groups, planes):
         """The weights as the task reads them, and the numbers of its output channels."""
-        key = task.algorithm, dtype, groups
+        key = task.algorithm, dtype, groups, planes
         if key not in self._packed:
-            self._packed[key] = (
-                self._packed_weights(task.algorithm, groups), self._channels(dtype, groups)
-            )  # fmt: skip
+            weights = self._packed_weights(task.algorithm, groups, planes)
+            self._packed[key] = weights, self._channels(dtype, groups)
         return self._packed[key]
 
     def _stored_weights(self):
@@ -339,11 +340,11 @@ class QuantizedPlan(ConvPlan):
         k, c, *kernel = stored.shape
         return stored.reshape(k, c, *(1, 1, *kernel)[-3:])
 
-    def _packed_weights(self, algorithm, groups):
+    def _packed_weights(self, algorithm, groups, planes):
         each = _plan.INTEGER_TERMS[algorithm]
         stored = self._stored_weights()
         k, c, slices, rows, cols = stored.shape
-        if groups < self._groups:  # 0 for the input of the other groups
+        if groups < self._groups and not planes:  # 0 for the input of the other groups
             joined = self._groups // groups
             apart = np.zeros((k, joined, *stored.shape[1:]), np.int8)
             apart[np.arange(k), np.arange(k) * self._groups // k % joined] = stored

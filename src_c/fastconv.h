@@ -100,6 +100,7 @@ struct fc_conv_integer {
     int flip;       /* x has a sign: 128 is added to all of it */
     int x_zero;     /* what padding holds, as x does */
     int weights_zero; /* is one of the weights' zero points not 0? */
+    int planes; /* VNNI: does each output channel see its own input channel alone? */
     int zero, result;
 };
 
@@ -128,15 +129,16 @@ struct fc_filter2d {
     ptrdiff_t ksize; /* of FC_FILTER_HARRIS and FC_FILTER_SHI_TOMASI: taps of a slope */
 };
 
-/* A member of fc_conv2d, fc_filter2d or fc_pool that is no pointer, for who has its value by name. Lists end
- * with an empty name. */
+/* A member of a struct of parameters that is no pointer (of fc_conv_integer: nor of its conv), for who has its
+ * value by name. Lists end with an empty name. */
 enum { FC_MEMBER_SIZE, FC_MEMBER_DOUBLE, FC_MEMBER_INT }; /* ptrdiff_t, double, int */
 struct fc_member {
     char name[18];
     unsigned char type;
     unsigned short offset;
 };
-extern const struct fc_member fc_conv2d_members[], fc_filter2d_members[], fc_pool_members[];
+extern const struct fc_member fc_conv2d_members[], fc_conv_integer_members[], fc_filter2d_members[],
+    fc_pool_members[];
 
 /* One axis of a pooling: o windows of k elements, over n elements and the declared padding. Without
  * k they are adaptive: window i begins at i * n / o and ends before (i + 1) * n / o, rounded up. */

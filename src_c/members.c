@@ -9,6 +9,7 @@
               default: FC_MEMBER_SIZE),                                                        \
      offsetof(struct type, member)}
 #define CONV(member) MEMBER(fc_conv2d, member)
+#define INTEGER(member) MEMBER(fc_conv_integer, member)
 #define FILTER(member) MEMBER(fc_filter2d, member)
 #define POOL(member) MEMBER(fc_pool, member)
 #define AXIS(axis)                                                                             \
@@ -22,6 +23,11 @@ const struct fc_member fc_conv2d_members[] = {
     CONV(block_rows), CONV(block_cols), CONV(block_c), CONV(block_k), CONV(parts),
     CONV(slope), CONV(low), CONV(high),
     CONV(border_d), CONV(border_h), CONV(border_w), CONV(activation), CONV(nhwc), CONV(stream),
+    {"", 0, 0},
+};
+
+const struct fc_member fc_conv_integer_members[] = {
+    INTEGER(flip), INTEGER(x_zero), INTEGER(weights_zero), INTEGER(planes), INTEGER(zero), INTEGER(result),
     {"", 0, 0},
 };
 

@@ -47,7 +47,7 @@ def layers(draw):
     dims = draw(st.integers(1, 3))
     groups, c, k = draw(st.sampled_from(
         [(1, 1, 1), (1, 3, 4), (2, 2, 3), (5, 1, 1), (1, 8, 17), (17, 1, 1), (1, 2, 33), (1, 33, 3),
-         (1, 16, 40), (3, 5, 70), (12, 2, 2)]
+         (1, 16, 40), (3, 5, 70), (12, 2, 2), (70, 1, 1)]
     ))  # fmt: skip
     kernel = [draw(st.integers(1, 3)) for _ in range(dims)]
     stride, dilation = (tuple(draw(st.integers(1, 3)) for _ in range(dims)) for _ in range(2))

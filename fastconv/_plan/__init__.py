@@ -10,6 +10,7 @@ from fastconv._plan.convolution import (
     ASKED_DIRECT,
     INTEGER_TERMS,
     WILD_WEIGHTS,
+    Stored,
     conv2d,
     conv2d_and_why,
     conv2d_flops,

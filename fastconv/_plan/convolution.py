@@ -1,6 +1,7 @@
 """Convolutions: direct sums, Winograd's transforms (winograd.py) or integers, and their blocks."""
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from fastconv import _config, _core, _geometry
 from fastconv._plan.shared import (
@@ -56,6 +57,8 @@ COPY_COLUMNS = 512
 # the least and the most pixels of a block; about how much faster than floats it is.
 INTEGER_TERMS = {"integer": 2, "integer_vnni": 4}
 INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 28, 1024, 3
+# Planes of bytes that are computed together, as a pixel's channels.
+INTEGER_PLANES = 256
 # Does this processor multiply bytes? avx512's variant has kernels for it.
 VNNI = _core.has_vnni()
 # Floats of a vector, by instruction set: asked for once, because the processor answers slowly.
@@ -317,10 +320,32 @@ def activation_sizes(activation):
     return sizes | dict(zip(_geometry.ACTIVATION_PARAMETERS.get(name, ()), numbers, strict=True))
 
 
+class Stored(NamedTuple):
+    """How the numbers of a convolution of bytes are stored: struct fc_conv_integer's members."""
+
+    flip: bool
+    x_zero: int
+    weights_zero: bool
+    zero: int
+    result: int
+    planes: bool
+
+
 def joined_groups(geometry):
-    """How many groups are computed as one, whose other weights are 0: to fill a vector."""
-    most = max(1, min(geometry.groups, LANES[_config.isa()] // geometry.k))
-    return next(n for n in range(most, 0, -1) if geometry.groups % n == 0)
+    """How many groups are computed as one, and whether each is a plane for itself.
+
+    Others fill a vector so, with weights of 0 for what they do not see.
+    """
+    g, isa = geometry, _config.isa()
+    planes = integer_algorithm(isa) == "integer_vnni" and g.c == g.k == 1 and g.depth.k == 1
+    most = INTEGER_PLANES if planes else max(1, LANES[isa] // g.k)
+    n = next(n for n in range(min(most, g.groups), 0, -1) if g.groups % n == 0)
+    return n, planes and n > 1
+
+
+def integer_algorithm(isa):
+    """What multiplies bytes."""
+    return "integer_vnni" if VNNI and isa == "avx512" else "integer"
 
 
 def conv_integer_seconds(geometry):
@@ -328,17 +353,17 @@ def conv_integer_seconds(geometry):
     return conv2d_flops(geometry) / FLOPS / INTEGER_SPEED
 
 
-def conv_integer(geometry, signs, threads):
+def conv_integer(geometry, stored, threads):
     """The task of a convolution of bytes, and on how many threads."""
     threads = share(threads, conv_integer_seconds(geometry))
-    return _conv_integer(geometry, signs, _config.isa(), VNNI, threads), threads
+    isa = _config.isa()
+    return _conv_integer(geometry, stored, isa, integer_algorithm(isa), threads), threads
 
 
 @lru_cache(CACHED_PLANS)
-def _conv_integer(g, signs, isa, vnni, threads):
+def _conv_integer(g, stored, isa, algorithm, threads):
     if is_product(g):
         g = flat(g)
-    algorithm = "integer_vnni" if vnni and isa == "avx512" else "integer"
     each = 4 // INTEGER_TERMS[algorithm] * g.c * g.rows.stride * g.cols.stride  # bytes it sees
     pixels = max(INTEGER_LEAST, min(INTEGER_BYTES // each, INTEGER_MOST))
     units = g.n * g.groups
@@ -354,4 +379,4 @@ def _conv_integer(g, signs, isa, vnni, threads):
         "n": g.n, "groups": g.groups, "c": g.c, "k": g.k, "block_rows": rows, "block_cols": cols,
         "block_c": g.c, "block_k": g.k, "nhwc": g.layout == "NHWC", "parts": 1, "stream": False,
     }  # fmt: skip
-    return _core.Conv2d(isa, g.bits, algorithm, sizes, signs)
+    return _core.Conv2d(isa, g.bits, algorithm, sizes, stored._asdict())

@@ -38,7 +38,7 @@ struct dot_tile {
     const char *x;                     /* the first pixel */
     const int32_t *weight, *start;     /* start: what the sums of each channel begin with */
     const ptrdiff_t *run;              /* bytes from a pixel to each of its runs */
-    ptrdiff_t runs, words, pixel;      /* words of a run; bytes from pixel to pixel */
+    ptrdiff_t runs, words, pixel, tap; /* words of a run; bytes from output to output, from tap to tap */
     int32_t *sums;
 };
 
@@ -49,19 +49,23 @@ FC_INLINE sum dot_word(const char *at)
     return sum_set1(word);
 }
 
-#define DOT_TILE(name, target, n, nv, dot)                                                  \
+/* A tile's words: of all channels, the same for each vector of output channels; of planes 4 taps of each. */
+#define DOT_ONE(at, v, tap) dot_word(at)
+#define DOT_EACH(at, v, tap) dot_taps((const uint8_t *)(at) + (v) * SUM_LANES, tap)
+
+#define DOT_TILE(name, target, n, nv, words_at, step, dot)                                  \
     target static void name##_##nv##_##n(const struct dot_tile *t)                          \
     {                                                                                       \
         sum acc[n][nv];                                                                     \
         const int32_t *weight = t->weight;                                                  \
-        const ptrdiff_t words = t->words, pixel = t->pixel;                                 \
+        const ptrdiff_t words = t->words, pixel = t->pixel, tap = t->tap;                   \
         int32_t *const sums = t->sums;                                                      \
         FC_UNROLL for (int i = 0; i < n; i++)                                               \
             FC_UNROLL for (int v = 0; v < nv; v++)                                          \
                 acc[i][v] = sum_load(t->start + v * SUM_LANES);                             \
         for (ptrdiff_t r = 0; r < t->runs; r++) {                                           \
             const char *x = t->x + t->run[r];                                               \
-            for (ptrdiff_t w = words; w > 0; w--, x += 4, weight += FC_INTEGER_CHANNELS) {  \
+            for (ptrdiff_t w = words; w > 0; w--, x += step, weight += FC_INTEGER_CHANNELS) { \
                 const char *at = x;                                                         \
                 sum vector[nv];                                                             \
                 FC_UNROLL for (int v = 0; v < nv; v++) {                                    \
@@ -70,14 +74,15 @@ FC_INLINE sum dot_word(const char *at)
                 }                                                                           \
                 FC_UNROLL for (int i = 0; i < n; i++) {                                     \
                     /* By threes, which addresses have room for. */                         \
-                    const sum word = dot_word(at + i % 3 * pixel);                       \
+                    const char *const word = at + i % 3 * pixel;                            \
                     if (i % 3 == 2)                                                         \
                         at += 3 * pixel;                                                    \
                     FC_UNROLL for (int v = 0; v < nv; v++)                                  \
-                        acc[i][v] = dot(acc[i][v], word, vector[v]);                        \
+                        acc[i][v] = dot(acc[i][v], words_at(word, v, tap), vector[v]);      \
                 }                                                                           \
             }                                                                               \
         }                                                                                   \
+        (void)tap;                                                                          \
         FC_UNROLL for (int i = 0; i < n; i++)                                               \
             FC_UNROLL for (int v = 0; v < nv; v++)                                          \
                 sum_store(sums + (i * DOT_VECTORS + v) * SUM_LANES, acc[i][v]);             \
@@ -89,21 +94,31 @@ static const int dot_lengths[] = {
     DOT_LENGTHS(DOT_LENGTH) DOT_LONGEST(DOT_LENGTH)
 };
 
-#define DOT_PAIRS(n) DOT_TILE(dot_pairs, , n, 1, sum_dot) DOT_TILE(dot_pairs, , n, 2, sum_dot)
+#define DOT_PAIRS(n)                                 \
+    DOT_TILE(dot_pairs, , n, 1, DOT_ONE, 4, sum_dot) \
+    DOT_TILE(dot_pairs, , n, 2, DOT_ONE, 4, sum_dot)
 #define DOT_NAMES_PAIRS(n) {dot_pairs_1_##n, dot_pairs_2_##n},
 DOT_LENGTHS(DOT_PAIRS)
 static dot_run_tile *const dot_pairs[][DOT_VECTORS] = {DOT_LENGTHS(DOT_NAMES_PAIRS)};
 
 #ifdef SUM_DOT4
-#define DOT_BYTES(n)                                 \
-    DOT_TILE(dot_bytes, FC_VNNI, n, 1, sum_dot4)     \
-    DOT_TILE(dot_bytes, FC_VNNI, n, 2, sum_dot4)
+#define DOT_BYTES(n)                                         \
+    DOT_TILE(dot_bytes, FC_VNNI, n, 1, DOT_ONE, 4, sum_dot4) \
+    DOT_TILE(dot_bytes, FC_VNNI, n, 2, DOT_ONE, 4, sum_dot4)
 #define DOT_NAMES_BYTES(n) {dot_bytes_1_##n, dot_bytes_2_##n},
 DOT_LENGTHS(DOT_BYTES)
 DOT_LONGEST(DOT_BYTES)
 static dot_run_tile *const dot_bytes[][DOT_VECTORS] = {
     DOT_LENGTHS(DOT_NAMES_BYTES) DOT_LONGEST(DOT_NAMES_BYTES)
 };
+
+/* The same 4 bytes of SUM_LANES channels' taps, as a word of each. */
+FC_INLINE sum dot_taps(const uint8_t *x, ptrdiff_t tap)
+{
+    return sum_join_8(x, x + tap, x + 2 * tap, x + 3 * tap);
+}
+DOT_TILE(dot_planes, FC_VNNI, 4, 2, DOT_EACH, 4 * tap, sum_dot4)
+static dot_run_tile *const dot_planes[][DOT_VECTORS] = {{dot_planes_2_4, dot_planes_2_4}};
 #endif
 
 /* Tiles of the first `count` lengths. */
@@ -394,7 +409,7 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
     const struct dot_tile all = {
         .weight = u->weight + (k - lane) * s->runs * s->words + lane, .start = u->more + k,
         .run = area->run, .runs = s->runs, .words = s->words, .pixel = p->stride_w * s->pixel,
-        .sums = area->sums,
+        .tap = s->pixel, .sums = area->sums,
     };
     struct dot_tile t = all;
     t.start = start;
@@ -404,7 +419,7 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
             const ptrdiff_t i = y * u->cols + x, left = u->cols - x;
             const int tile = left < dot_lengths[best] ? dot_shortest(tiles->count, left) : best;
             n = dot_lengths[tile];
-            t.x = in + y * s->stride * s->row + x * t.pixel;
+            t.x = in + y * s->stride * s->row + x * t.pixel + q->planes * k;
             tiles->run[tile][vectors](&t);
             dot_store(q, area->sums, FC_MIN(n, left), stored, u->more + k, area->window + i,
                       out + i * pitch, pitch);
@@ -441,7 +456,8 @@ static void conv_integer(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
 FC_SMALL size_t conv_integer_vnni_scratch(const void *params) { return dot_scratch_bytes(params, 4); }
 static void conv_integer_vnni(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
-    static const struct dot_tiles tiles = DOT_TILES(dot_bytes);
-    dot_run(params, begin, end, scratch, 4, &tiles);
+    static const struct dot_tiles bytes = DOT_TILES(dot_bytes), planes = DOT_TILES(dot_planes);
+    const struct fc_conv_integer *const q = params;
+    dot_run(q, begin, end, scratch, 4, q->planes ? &planes : &bytes);
 }
 #endif

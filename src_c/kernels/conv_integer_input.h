@@ -4,7 +4,8 @@
  *
  * Terms under a kernel that are neighbours in the area are a run: those of a tap row, or of a tap
  * if dilation sets them apart. Runs are read as words of 4 or 2 terms; the last word of one may see
- * what follows, which weights of 0 meet. */
+ * what follows, which weights of 0 meet. Of planes, each of which is for itself, the terms are taps of one
+ * channel. */
 
 struct dot_sizes {
     ptrdiff_t each, size;         /* terms to a word, bytes to a term */
@@ -20,14 +21,15 @@ static struct dot_sizes dot_sizes(const struct fc_conv_integer *q, ptrdiff_t eac
 {
     const struct fc_conv2d *const p = &q->conv;
     const ptrdiff_t high = (p->kh - 1) * p->dilation_h, wide = (p->kw - 1) * p->dilation_w;
-    struct dot_sizes s = {.each = each, .size = each == 4 ? 1 : 2, .runs = p->kh, .terms = p->c};
+    struct dot_sizes s = {.each = each, .size = each == 4 ? 1 : 2, .runs = p->kh,
+                          .terms = q->planes ? 1 : p->c};
     if (p->dilation_w == 1)
         s.terms *= p->kw;
     else
         s.runs *= p->kw;
     s.words = ceil_div(s.terms, each);
     s.pixels = p->block_rows * p->block_cols;
-    s.in_place = p->nhwc && each == 4 && !q->flip && s.terms % each == 0 && slices_are_samples(p) &&
+    s.in_place = p->nhwc && each == 4 && !q->flip && !q->planes && s.terms % each == 0 && slices_are_samples(p) &&
                  p->top == 0 && p->left == 0 && (p->oh - 1) * p->stride_h + high < p->h &&
                  (p->ow - 1) * p->stride_w + wide < p->w && p->ow >= DOT_PIXELS;
     /* Rows that no tap sees are left out. */
