@@ -638,9 +638,10 @@ def fma_peak(str isa, int bits=32, double seconds=0.1):
     cdef const fc_kernels *kernels = fc_find_kernels(name, bits)
     cdef fc_fma_peak params = fc_fma_peak(64, 0.5)
     cdef double flops = 2.0 * FC_PEAK_STEPS * FC_PEAK_CHAINS * kernels.lanes * params.units
-    best, end = 0.0, perf_counter() + seconds
-    while best == 0.0 or perf_counter() < end:
+    cdef double best = 0, start = perf_counter(), now = start, end = start + seconds
+    while best == 0 or now < end:
         start = perf_counter()
         fc_run(&kernels.algorithm[<int>FC_FMA_PEAK], &params, 1)
-        best = max(best, flops / (perf_counter() - start) / 1e9)
+        now = perf_counter()
+        best = max(best, flops / (now - start) / 1e9)
     return best

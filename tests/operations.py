@@ -541,6 +541,10 @@ OPERATIONS = {
         max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (2, 2, 7, 2 * w)},
         {"kernel_size": 3, "stride": 2, "padding": 1},
     ),
+    "max_pool2d of windows beside each other": Operation(
+        max_pool2d, (*FLOATS, "uint8"), lambda w: {"x": (3, 9, 5, w + 1)},
+        {"kernel_size": 3, "stride": (2, 1), "padding": ((1, 0), (0, 1))},
+    ),
     "avg_pool3d of triples": Operation(
         fastconv.avg_pool3d, FLOATS, lambda w: {"x": (2, 2, 5, 6, 2 * w + 1)},
         {"kernel_size": 3, "stride": 2, "padding": (1, 1, 0)},

@@ -53,15 +53,16 @@ struct pool_block {
     ptrdiff_t begin, end, low, span, inside, count;
     struct pool_range whole;
     int direct; /* may windows be read straight from their rows? */
+    int beside; /* and those of 3 columns beside each other, from 3 rows? */
 };
 
-/* Those of 2 or 3 columns, 2 apart, where one of 3 alone may begin in the padding. */
-FC_INLINE int pool_is_direct(const struct fc_pool *p, const struct pool_block *b)
+/* Those of 2 or 3 columns, 2 apart (or 1), where one of 3 alone may begin (or end) in the padding. */
+FC_INLINE int pool_is_straight(const struct fc_pool *p, const struct pool_block *b, ptrdiff_t stride)
 {
     const ptrdiff_t k = p->w.k;
-    return LANES > 1 && p->c == 1 && !pool_prepares(p) && p->w.stride == 2 && p->w.dilation == 1 &&
-           (k == 2 || (FC_BITS == 32 && k == 3)) && b->inside <= k - 2 &&
-           b->inside + b->count == b->span &&
+    return LANES > 1 && p->c == 1 && !pool_prepares(p) && p->w.stride == stride &&
+           p->w.dilation == 1 && ((stride == 2 && k == 2) || (FC_BITS == 32 && k == 3)) &&
+           b->inside <= k - 2 && b->span - b->inside - b->count <= 2 - stride &&
            b->whole.end - b->whole.begin == b->end - b->begin;
 }
 
@@ -86,7 +87,8 @@ FC_SMALL struct pool_block pool_block(const struct fc_pool *p, ptrdiff_t begin)
     b.whole = pool_whole(a, b.low, high);
     b.whole.begin = FC_MIN(FC_MAX(b.whole.begin, b.begin), b.end);
     b.whole.end = FC_MAX(FC_MIN(b.whole.end, b.end), b.whole.begin);
-    b.direct = pool_is_direct(p, &b);
+    b.direct = pool_is_straight(p, &b, 2);
+    b.beside = pool_is_straight(p, &b, 1);
     return b;
 }
 
@@ -346,25 +348,32 @@ FC_NOINLINE void pool_begin_block(const struct pool_work *w, const struct pool_b
 FC_INLINE int pool_is_of_planes(const struct fc_pool *p, const struct pool_block *b)
 {
     const struct fc_axis *const d = &p->d, *const h = &p->h;
-    return b->direct && b->end - b->begin == p->w.o && h->k == p->w.k && h->dilation == 1 &&
-           h->before + h->after < h->k && d->n == 1 && d->o == 1 && d->k == 1 && d->before == 0;
+    return (b->direct || b->beside) && b->end - b->begin == p->w.o && h->k == p->w.k &&
+           h->dilation == 1 && h->before + h->after < h->k && d->n == 1 && d->o == 1 && d->k == 1 &&
+           d->before == 0;
 }
 
 /* Such rows of outputs, counted over all planes. */
 FC_INLINE void pool_plane_rows(const struct pool_work *w, struct pool_windows *windows, ptrdiff_t begin,
-                           ptrdiff_t end, const int k, const int pooling)
+                               ptrdiff_t end, const int k, const int beside, const int pooling)
 {
     const struct fc_pool *const p = w->p;
     const ptrdiff_t pitch = p->w.n, high = p->h.n, stride = p->h.stride;
     const real *plane = (const real *)p->x + begin / p->h.o * high * pitch;
     ptrdiff_t y = begin % p->h.o;
+    (void)beside;
     for (ptrdiff_t row = begin; row < end; row++) {
         const ptrdiff_t top = y * stride - p->h.before;
         const real height = pooling == FC_SUM_POOL ? pool_height(p, 0, y) : 1;
         const real *rows[3];
         FC_UNROLL for (int j = 0; j < k; j++)
             rows[j] = top + j >= 0 && top + j < high ? plane + (top + j) * pitch : w->nothing;
-        pool_direct_line(windows, rows, height, windows->out, k, k, pooling);
+#if FC_BITS == 32
+        if (beside)
+            pool_beside_line(windows, rows, height, windows->out, pooling);
+        else
+#endif
+            pool_direct_line(windows, rows, height, windows->out, k, k, pooling);
         windows->out += windows->out_pitch;
         if (++y == p->h.o) {
             y = 0;
@@ -384,14 +393,16 @@ FC_NOINLINE ptrdiff_t pool_plane_rows_of(const struct pool_work *w, const struct
     struct pool_windows windows = {
         .start = -p->w.before, .n = p->w.o, .widths = w->widths, .count = p->w.k,
         .out = (real *)p->out + begin * p->w.o, .out_pitch = p->w.o,
-        .spare = (const real *)p->out + end * p->w.o,
+        .spare = (const real *)p->out + end * p->w.o, .columns = p->w.n,
     };
     if (safe <= begin)
         return begin;
     if (p->w.k == 2)
-        POOL_CALL(pool_plane_rows, p->pooling, w, &windows, begin, safe, 2);
+        POOL_CALL(pool_plane_rows, p->pooling, w, &windows, begin, safe, 2, 0);
+    else if (FC_BITS == 32 && b->beside)
+        POOL_CALL(pool_plane_rows, p->pooling, w, &windows, begin, safe, 3, 1);
     else if (FC_BITS == 32)
-        POOL_CALL(pool_plane_rows, p->pooling, w, &windows, begin, safe, 3);
+        POOL_CALL(pool_plane_rows, p->pooling, w, &windows, begin, safe, 3, 0);
     return safe;
 }
 #endif

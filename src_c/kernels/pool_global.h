@@ -35,8 +35,6 @@ FC_INLINE vec pool_plane_sums(const real *x, ptrdiff_t n, const int pooling)
     FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)
         acc[v] = v_set1(pool_identity(pooling));
     for (; n > 0; n -= STEP, x += STEP) {
-        FC_PREFETCH(x + POOL_AHEAD); /* a step is two lines */
-        FC_PREFETCH(x + POOL_AHEAD + STEP / 2);
         if (n < STEP) {
             pool_pad(last, x, n, pooling);
             x = last;

@@ -11,15 +11,15 @@ FC_INLINE void pool_join_rows(const real *const *rows, ptrdiff_t count, ptrdiff_
                               real *line, const int pooling)
 {
     const real *const first = rows[0], *const second = rows[FC_MIN(count - 1, 1)];
+    const real *const last = rows[count - 1];
     ptrdiff_t i = 0;
     for (; i + LANES <= n; i += LANES) {
         vec acc = v_load(begun ? line + i : first + i);
-        FC_PREFETCH(first + i + POOL_AHEAD); /* rows that interleave are not foreseen */
+        FC_PREFETCH(last + i + POOL_AHEAD); /* of rows that are read again, the new one */
         if (begun)
             acc = pool_join(acc, v_load(first + i), pooling);
         for (ptrdiff_t j = 1; j < count; j++) {
             const real *const row = j == 1 ? second : rows[j];
-            FC_PREFETCH(row + i + POOL_AHEAD);
             acc = pool_join(acc, v_load(row + i), pooling);
         }
         v_store(line + i, acc);
@@ -66,6 +66,7 @@ struct pool_windows {
     real *out;
     ptrdiff_t out_pitch;
     const real *spare; /* up to here outputs may be written that are written again */
+    ptrdiff_t columns; /* of the image: pool_beside_line */
     int direct;        /* straight from their rows: pool_direct */
 };
 
@@ -186,6 +187,41 @@ FC_INLINE void pool_direct_line(const struct pool_windows *w, const real *const 
     }
 }
 
+#if FC_BITS == 32
+/* One column of 3 rows, in every lane. */
+FC_INLINE vec pool_column(const real *const *rows, ptrdiff_t at, const int pooling)
+{
+    const vec acc = pool_join(v_set1(rows[0][at]), v_set1(rows[1][at]), pooling);
+    return pool_join(acc, v_set1(rows[2][at]), pooling);
+}
+
+/* n windows of 3 columns beside each other, straight from 3 rows. The first may begin in the padding
+ * and the last end there, by one column. */
+FC_INLINE void pool_beside_line(const struct pool_windows *w, const real *const *rows, real height,
+                                real *out, const int pooling)
+{
+    static const real lane[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    const vec nothing = v_set1(pool_identity(pooling));
+    const ptrdiff_t n = w->n, first = w->start + 2, inside = w->columns - first;
+    const real *const widths = w->widths, *const spare = w->spare;
+    /* The columns that windows of a vector begin with, go on and end with. */
+    vec left = w->start >= 0 ? pool_column(rows, w->start, pooling) : nothing;
+    vec right = pool_column(rows, first - 1, pooling);
+    for (ptrdiff_t i = 0; i < n; i += LANES) {
+        const ptrdiff_t at = first + i;
+        vec acc = pool_join(v_load(rows[0] + at), v_load(rows[1] + at), pooling), middle;
+        acc = pool_join(acc, v_load(rows[2] + at), pooling);
+        if (i + LANES > inside)
+            acc = v_if_less(v_load(lane), v_set1((real)(inside - i)), acc, nothing);
+        middle = v_shift_in(right, acc);
+        right = acc;
+        acc = pool_join(pool_join(v_shift_in(left, middle), middle, pooling), acc, pooling);
+        left = middle;
+        pool_put(out + i, pool_finish(acc, height, widths + i, pooling), n - i, spare);
+    }
+}
+#endif
+
 /* Lines of them. */
 FC_INLINE void pool_direct(const struct pool_windows *w, const int k, const int pooling)
 {
@@ -251,13 +287,11 @@ FC_INLINE void pool_channels(const struct pool_windows *w, const real *const *ro
         const real *x = rows[0] + at;
         FC_UNROLL for (int v = 0; v < vecs; v++) {
             tap[v] = vecs > 1 || n >= LANES ? v_load(x + v * LANES) : v_load_n(x, n);
-            FC_PREFETCH(x + v * LANES + POOL_AHEAD);
         }
         for (ptrdiff_t t = 1; t < w->count; t++) {
             x = rows[t] + at;
             FC_UNROLL for (int v = 0; v < vecs; v++) {
                 const vec row = vecs > 1 || n >= LANES ? v_load(x + v * LANES) : v_load_n(x, n);
-                FC_PREFETCH(x + v * LANES + POOL_AHEAD);
                 tap[v] = pool_join(tap[v], row, pooling);
             }
         }
