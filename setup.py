@@ -20,7 +20,7 @@ DEBUG = os.environ.get("FASTCONV_DEBUG") == "1"
 SANITIZE = os.environ.get("FASTCONV_SANITIZE", "")
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 
-SHARED = ["cpu", "dispatch", "filter_block", "members", "parallel"]
+SHARED = ["cpu", "dispatch", "filter_block", "names", "parallel"]
 ELEMENTS = ["f32", "f64", "u8", "u16"]
 # ISA: (machines, or None for all; gcc and clang flags; MSVC flags; elements)
 X86, ARM64 = {"x86_64", "amd64"}, {"aarch64", "arm64"}

@@ -21,21 +21,8 @@ cdef extern from "Python.h":
 
 cdef extern from "fastconv.h" nogil:
     cdef enum:
-        FC_CONV_DIRECT_PIXEL, FC_CONV_DIRECT_CHANNEL, FC_CONV_DEPTHWISE
-        FC_CONV_WINOGRAD_4X4, FC_CONV_WINOGRAD_2X2, FC_CONV_WINOGRAD_STRIDE_2
-        FC_CONV_DEPTHWISE_PLANE, FC_CONV_DEPTHWISE_ROWS
-        FC_CONV_WEIGHT_GRAD, FC_CONV_WEIGHT_GRAD_GROUPS, FC_CONV_WEIGHT_GRAD_PLANES
-        FC_CONV_WINOGRAD_WEIGHT_GRAD
-        FC_CONV_BIAS_GRAD, FC_CONV_FOLD
-        FC_CONV_INTEGER, FC_CONV_INTEGER_VNNI
+        FC_ALGORITHM_COUNT, FC_FMA_PEAK
         FC_INTEGER_CHANNELS, FC_SUM_AS_IT_IS, FC_SUM_TO_FLOAT, FC_SUM_TO_BYTE
-        FC_FILTER2D, FC_FILTER_ROLLING, FC_FILTER_SEPARABLE, FC_FILTER_WINOGRAD
-        FC_FILTER_INTEGER, FC_FILTER_INTEGER_SEPARABLE
-        FC_FILTER_RECURSIVE, FC_FILTER_GRADIENT, FC_FILTER_HARRIS, FC_FILTER_SHI_TOMASI
-        FC_FILTER_MOMENTS, FC_FILTER_BOX, FC_FILTER_SLIDE, FC_FILTER_WINDOW, FC_FILTER_FOOTPRINT
-        FC_FILTER_MEDIAN, FC_FILTER_NETWORK, FC_FILTER_RANK, FC_FMA_PEAK
-        FC_POOL, FC_POOL_GLOBAL, FC_POOL_ARGMAX, FC_POOL_MAX_GRAD, FC_POOL_MEDIAN, FC_POOL_SCATTER
-        FC_POOL_SPREAD
         FC_PEAK_STEPS, FC_PEAK_CHAINS, FC_INTEGER_TERMS, FC_MORE
         FC_LINEAR, FC_RELU, FC_LEAKY_RELU, FC_CLIP, FC_HARD_SWISH
         FC_SIGMOID, FC_TANH, FC_SILU, FC_GELU
@@ -71,6 +58,10 @@ cdef extern from "fastconv.h" nogil:
     const fc_member *fc_filter2d_members
     const fc_member *fc_pool_members
 
+    ctypedef struct fc_algorithm_name "struct fc_algorithm_name":
+        const char *text
+    const fc_algorithm_name *fc_algorithm_names
+
     ctypedef long long int64_t
 
     ctypedef struct fc_pool "struct fc_pool":
@@ -101,49 +92,7 @@ cdef extern from "fastconv.h" nogil:
     int fc_cpu_has_vnni()
 
 
-ALGORITHMS = {
-    "direct_pixel": FC_CONV_DIRECT_PIXEL,
-    "direct_channel": FC_CONV_DIRECT_CHANNEL,
-    "depthwise": FC_CONV_DEPTHWISE,
-    "depthwise_plane": FC_CONV_DEPTHWISE_PLANE,
-    "depthwise_rows": FC_CONV_DEPTHWISE_ROWS,
-    "winograd_4x4": FC_CONV_WINOGRAD_4X4,
-    "winograd_2x2": FC_CONV_WINOGRAD_2X2,
-    "winograd_stride_2": FC_CONV_WINOGRAD_STRIDE_2,
-    "weight_grad": FC_CONV_WEIGHT_GRAD,
-    "weight_grad_groups": FC_CONV_WEIGHT_GRAD_GROUPS,
-    "weight_grad_planes": FC_CONV_WEIGHT_GRAD_PLANES,
-    "winograd_weight_grad": FC_CONV_WINOGRAD_WEIGHT_GRAD,
-    "bias_grad": FC_CONV_BIAS_GRAD,
-    "fold": FC_CONV_FOLD,
-    "integer": FC_CONV_INTEGER,
-    "integer_vnni": FC_CONV_INTEGER_VNNI,
-    "filter2d": FC_FILTER2D,
-    "filter_rolling": FC_FILTER_ROLLING,
-    "filter_separable": FC_FILTER_SEPARABLE,
-    "filter_winograd": FC_FILTER_WINOGRAD,
-    "filter_integer": FC_FILTER_INTEGER,
-    "filter_integer_separable": FC_FILTER_INTEGER_SEPARABLE,
-    "filter_recursive": FC_FILTER_RECURSIVE,
-    "filter_moments": FC_FILTER_MOMENTS,
-    "filter_gradient": FC_FILTER_GRADIENT,
-    "filter_harris": FC_FILTER_HARRIS,
-    "filter_shi_tomasi": FC_FILTER_SHI_TOMASI,
-    "filter_box": FC_FILTER_BOX,
-    "filter_slide": FC_FILTER_SLIDE,
-    "filter_window": FC_FILTER_WINDOW,
-    "filter_footprint": FC_FILTER_FOOTPRINT,
-    "filter_median": FC_FILTER_MEDIAN,
-    "filter_network": FC_FILTER_NETWORK,
-    "filter_rank": FC_FILTER_RANK,
-    "pool": FC_POOL,
-    "pool_global": FC_POOL_GLOBAL,
-    "pool_argmax": FC_POOL_ARGMAX,
-    "pool_max_grad": FC_POOL_MAX_GRAD,
-    "pool_median": FC_POOL_MEDIAN,
-    "pool_scatter": FC_POOL_SCATTER,
-    "pool_spread": FC_POOL_SPREAD,
-}
+ALGORITHMS = {fc_algorithm_names[i].text.decode(): i for i in range(FC_ALGORITHM_COUNT)}
 ACTIVATIONS = {
     None: FC_LINEAR,
     "relu": FC_RELU,

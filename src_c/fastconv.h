@@ -18,54 +18,60 @@ enum fc_activation {
 enum fc_pooling { FC_MAX_POOL, FC_MIN_POOL, FC_SUM_POOL };
 enum fc_reduction { FC_SUM, FC_MAXIMUM, FC_MINIMUM };
 
-/* Those of all element types come first, and a variant's table ends with its last one. */
+/* By their names in Python. Those of all element types come first, then those that uint16 does not
+ * have, those of uint8 and those of floats: a variant's table ends with its last one. */
+#define FC_ALGORITHMS(X)                                       \
+    X(FC_FILTER_FOOTPRINT, "filter_footprint")                 \
+    X(FC_FILTER_MEDIAN, "filter_median")                       \
+    X(FC_FILTER_NETWORK, "filter_network")                     \
+    X(FC_FILTER_SLIDE, "filter_slide")                         \
+    X(FC_FILTER_WINDOW, "filter_window")                       \
+    X(FC_FILTER_RANK, "filter_rank")                           \
+    X(FC_POOL, "pool")                                         \
+    X(FC_POOL_GLOBAL, "pool_global")                           \
+    X(FC_POOL_ARGMAX, "pool_argmax")                           \
+    X(FC_POOL_MEDIAN, "pool_median")                           \
+    X(FC_POOL_SCATTER, "pool_scatter")                         \
+    X(FC_FILTER_INTEGER, "filter_integer")                     \
+    X(FC_FILTER_INTEGER_SEPARABLE, "filter_integer_separable") \
+    X(FC_FILTER_BOX, "filter_box")                             \
+    X(FC_CONV_INTEGER, "integer")                              \
+    X(FC_CONV_INTEGER_VNNI, "integer_vnni")                    \
+    X(FC_CONV_DIRECT_PIXEL, "direct_pixel")                    \
+    X(FC_CONV_DIRECT_CHANNEL, "direct_channel")                \
+    X(FC_CONV_DEPTHWISE, "depthwise")                          \
+    X(FC_CONV_DEPTHWISE_PLANE, "depthwise_plane")              \
+    X(FC_CONV_DEPTHWISE_ROWS, "depthwise_rows")                \
+    X(FC_CONV_WINOGRAD_4X4, "winograd_4x4")                    \
+    X(FC_CONV_WINOGRAD_2X2, "winograd_2x2")                    \
+    X(FC_CONV_WINOGRAD_STRIDE_2, "winograd_stride_2")          \
+    X(FC_CONV_WEIGHT_GRAD, "weight_grad")                      \
+    X(FC_CONV_WEIGHT_GRAD_GROUPS, "weight_grad_groups")        \
+    X(FC_CONV_WEIGHT_GRAD_PLANES, "weight_grad_planes")        \
+    X(FC_CONV_WINOGRAD_WEIGHT_GRAD, "winograd_weight_grad")    \
+    X(FC_CONV_BIAS_GRAD, "bias_grad")                          \
+    X(FC_CONV_FOLD, "fold")                                    \
+    X(FC_FILTER2D, "filter2d")                                 \
+    X(FC_FILTER_ROLLING, "filter_rolling")                     \
+    X(FC_FILTER_SEPARABLE, "filter_separable")                 \
+    X(FC_FILTER_WINOGRAD, "filter_winograd")                   \
+    X(FC_FILTER_RECURSIVE, "filter_recursive")                 \
+    X(FC_FILTER_GRADIENT, "filter_gradient")                   \
+    X(FC_FILTER_HARRIS, "filter_harris")                       \
+    X(FC_FILTER_SHI_TOMASI, "filter_shi_tomasi")               \
+    X(FC_FILTER_MOMENTS, "filter_moments")                     \
+    X(FC_POOL_MAX_GRAD, "pool_max_grad")                       \
+    X(FC_POOL_SPREAD, "pool_spread")                           \
+    X(FC_FMA_PEAK, "fma_peak")
 enum fc_algorithm_id {
-    FC_FILTER_FOOTPRINT,
-    FC_FILTER_MEDIAN,
-    FC_FILTER_NETWORK,
-    FC_FILTER_SLIDE,
-    FC_FILTER_WINDOW,
-    /* not of uint16 */
-    FC_FILTER_RANK,
-    FC_POOL,
-    FC_POOL_GLOBAL,
-    FC_POOL_ARGMAX,
-    FC_POOL_MEDIAN,
-    FC_POOL_SCATTER,
-    /* of uint8 */
-    FC_FILTER_INTEGER,
-    FC_FILTER_INTEGER_SEPARABLE,
-    FC_FILTER_BOX,
-    FC_CONV_INTEGER,
-    FC_CONV_INTEGER_VNNI,
-    /* of floats */
-    FC_CONV_DIRECT_PIXEL,
-    FC_CONV_DIRECT_CHANNEL,
-    FC_CONV_DEPTHWISE,
-    FC_CONV_DEPTHWISE_PLANE,
-    FC_CONV_DEPTHWISE_ROWS,
-    FC_CONV_WINOGRAD_4X4,
-    FC_CONV_WINOGRAD_2X2,
-    FC_CONV_WINOGRAD_STRIDE_2,
-    FC_CONV_WEIGHT_GRAD,
-    FC_CONV_WEIGHT_GRAD_GROUPS,
-    FC_CONV_WEIGHT_GRAD_PLANES,
-    FC_CONV_WINOGRAD_WEIGHT_GRAD,
-    FC_CONV_BIAS_GRAD,
-    FC_CONV_FOLD,
-    FC_FILTER2D,
-    FC_FILTER_ROLLING,
-    FC_FILTER_SEPARABLE,
-    FC_FILTER_WINOGRAD,
-    FC_FILTER_RECURSIVE,
-    FC_FILTER_GRADIENT,
-    FC_FILTER_HARRIS,
-    FC_FILTER_SHI_TOMASI,
-    FC_FILTER_MOMENTS,
-    FC_POOL_MAX_GRAD,
-    FC_POOL_SPREAD,
-    FC_FMA_PEAK
+#define FC_ALGORITHM(id, name) id,
+    FC_ALGORITHMS(FC_ALGORITHM)
+#undef FC_ALGORITHM
+    FC_ALGORITHM_COUNT
 };
+extern const struct fc_algorithm_name {
+    char text[25];
+} fc_algorithm_names[];
 
 /* Sizes count elements. Channels c and k are per group. A block is what one unit covers.
  *

@@ -36,7 +36,6 @@
 #if FC_BITS == 8
 #include "filter_integer.h"
 #include "filter_box.h"
-#include "transpose.h"
 #include "conv_integer.h"
 #elif FC_BITS >= 32
 #include "pool_max_grad.h"

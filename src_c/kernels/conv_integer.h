@@ -40,6 +40,11 @@ struct dot_tile {
     const ptrdiff_t *run;              /* bytes from a pixel to each of its runs */
     ptrdiff_t runs, words, pixel, tap; /* words of a run; bytes from output to output, from tap to tap */
     int32_t *sums;
+    char *out; /* where the pixels' bytes of all lanes go at once, `pitch` bytes apart; or NULL */
+    ptrdiff_t pitch;
+    const int32_t *scale;
+    float high;
+    int32_t low, zero;
 };
 
 FC_INLINE sum dot_word(const char *at)
@@ -53,7 +58,7 @@ FC_INLINE sum dot_word(const char *at)
 #define DOT_ONE(at, v, tap) dot_word(at)
 #define DOT_EACH(at, v, tap) dot_taps((const uint8_t *)(at) + (v) * SUM_LANES, tap)
 
-#define DOT_TILE(name, target, n, nv, words_at, step, dot)                                  \
+#define DOT_TILE(name, target, n, nv, words_at, step, dot, put)                             \
     target static void name##_##nv##_##n(const struct dot_tile *t)                          \
     {                                                                                       \
         sum acc[n][nv];                                                                     \
@@ -83,6 +88,8 @@ FC_INLINE sum dot_word(const char *at)
             }                                                                               \
         }                                                                                   \
         (void)tap;                                                                          \
+        if (put(t, acc, n))                                                                 \
+            return;                                                                         \
         FC_UNROLL for (int i = 0; i < n; i++)                                               \
             FC_UNROLL for (int v = 0; v < nv; v++)                                          \
                 sum_store(sums + (i * DOT_VECTORS + v) * SUM_LANES, acc[i][v]);             \
@@ -94,20 +101,36 @@ static const int dot_lengths[] = {
     DOT_LENGTHS(DOT_LENGTH) DOT_LONGEST(DOT_LENGTH)
 };
 
-#define DOT_PAIRS(n)                                 \
-    DOT_TILE(dot_pairs, , n, 1, DOT_ONE, 4, sum_dot) \
-    DOT_TILE(dot_pairs, , n, 2, DOT_ONE, 4, sum_dot)
+/* What a tile does with its sums: nothing but storing them, or results from registers. */
+#define DOT_SUMS(t, acc, n) 0
+
+#define DOT_PAIRS(n)                                           \
+    DOT_TILE(dot_pairs, , n, 1, DOT_ONE, 4, sum_dot, DOT_SUMS) \
+    DOT_TILE(dot_pairs, , n, 2, DOT_ONE, 4, sum_dot, DOT_SUMS)
 #define DOT_NAMES_PAIRS(n) {dot_pairs_1_##n, dot_pairs_2_##n},
 DOT_LENGTHS(DOT_PAIRS)
 static dot_run_tile *const dot_pairs[][DOT_VECTORS] = {DOT_LENGTHS(DOT_NAMES_PAIRS)};
 
 #ifdef SUM_DOT4
-#define DOT_BYTES(n)                                         \
-    DOT_TILE(dot_bytes, FC_VNNI, n, 1, DOT_ONE, 4, sum_dot4) \
-    DOT_TILE(dot_bytes, FC_VNNI, n, 2, DOT_ONE, 4, sum_dot4)
+#define DOT_RESULTS(t, acc, n) (t->out && dot_put_bytes(t, acc, n))
+FC_VNNI FC_INLINE int dot_put_bytes(const struct dot_tile *t, sum (*acc)[DOT_VECTORS], int n)
+{
+    const sum scale[] = {sum_load(t->scale), sum_load(t->scale + SUM_LANES)};
+    char *out = t->out;
+    FC_UNROLL for (int i = 0; i < n; i++, out += t->pitch)
+        sum_store_pair_8((uint8_t *)out, sum_below(acc[i][0], scale[0], t->high),
+                         sum_below(acc[i][1], scale[1], t->high), t->low, t->zero);
+    return 1;
+}
+
+#define DOT_BYTES_PUT(n, put)                                          \
+    DOT_TILE(dot_bytes, FC_VNNI, n, 1, DOT_ONE, 4, sum_dot4, DOT_SUMS) \
+    DOT_TILE(dot_bytes, FC_VNNI, n, 2, DOT_ONE, 4, sum_dot4, put)
+#define DOT_BYTES(n) DOT_BYTES_PUT(n, DOT_SUMS)
+#define DOT_BYTES_AT_ONCE(n) DOT_BYTES_PUT(n, DOT_RESULTS)
 #define DOT_NAMES_BYTES(n) {dot_bytes_1_##n, dot_bytes_2_##n},
 DOT_LENGTHS(DOT_BYTES)
-DOT_LONGEST(DOT_BYTES)
+DOT_LONGEST(DOT_BYTES_AT_ONCE)
 static dot_run_tile *const dot_bytes[][DOT_VECTORS] = {
     DOT_LENGTHS(DOT_NAMES_BYTES) DOT_LONGEST(DOT_NAMES_BYTES)
 };
@@ -117,7 +140,7 @@ FC_INLINE sum dot_taps(const uint8_t *x, ptrdiff_t tap)
 {
     return sum_join_8(x, x + tap, x + 2 * tap, x + 3 * tap);
 }
-DOT_TILE(dot_planes, FC_VNNI, 4, 2, DOT_EACH, 4 * tap, sum_dot4)
+DOT_TILE(dot_planes, FC_VNNI, 4, 2, DOT_EACH, 4 * tap, sum_dot4, DOT_RESULTS)
 static dot_run_tile *const dot_planes[][DOT_VECTORS] = {{dot_planes_2_4, dot_planes_2_4}};
 #endif
 
@@ -125,9 +148,10 @@ static dot_run_tile *const dot_planes[][DOT_VECTORS] = {{dot_planes_2_4, dot_pla
 struct dot_tiles {
     dot_run_tile *const (*run)[DOT_VECTORS];
     int count;
+    int at_once; /* those of so many pixels store bytes themselves */
 };
 
-#define DOT_TILES(run) {run, sizeof run / sizeof *run}
+#define DOT_TILES(run, at_once) {run, sizeof run / sizeof *run, at_once}
 
 /* The shortest of them that takes so many pixels, or the longest one. */
 static int dot_shortest(int count, ptrdiff_t pixels)
@@ -284,12 +308,13 @@ FC_SMALL void dot_windows(const struct fc_conv2d *p, const struct dot_sizes *s,
 
 /* Some of a tile's sums, `pixels` by `lanes` of them, as results: of the channels from `more` on
  * and the pixels from `window` on, to every `pitch` bytes of out. */
-FC_INLINE void dot_store_as(const struct fc_conv_integer *q, const int32_t *sums, ptrdiff_t pixels,
-                            ptrdiff_t lanes, const int32_t *more, const int32_t *window, char *out,
-                            ptrdiff_t pitch, const int bytes)
+static void dot_store(const struct fc_conv_integer *q, const int32_t *sums, ptrdiff_t pixels,
+                      ptrdiff_t lanes, const int32_t *more, const int32_t *window, char *out,
+                      ptrdiff_t pitch)
 {
+    const int bytes = q->result == FC_SUM_TO_BYTE;
     const ptrdiff_t all = q->conv.groups * round_up(q->conv.k, FC_INTEGER_CHANNELS);
-    const ptrdiff_t size = bytes ? 1 : 4;
+    const ptrdiff_t size = dot_result_size(q);
     const float low = (float)q->conv.low, high = (float)q->conv.high;
     const sum zero = sum_set1(q->zero);
     /* What most are, without a choice for each vector: with 32 registers that is slower. */
@@ -324,16 +349,6 @@ FC_INLINE void dot_store_as(const struct fc_conv_integer *q, const int32_t *sums
     }
 }
 
-static void dot_store(const struct fc_conv_integer *q, const int32_t *sums, ptrdiff_t pixels,
-                      ptrdiff_t lanes, const int32_t *more, const int32_t *window, char *out,
-                      ptrdiff_t pitch)
-{
-    if (q->result == FC_SUM_TO_BYTE)
-        dot_store_as(q, sums, pixels, lanes, more, window, out, pitch, 1);
-    else
-        dot_store_as(q, sums, pixels, lanes, more, window, out, pitch, 0);
-}
-
 /* NCHW: some neighbouring results, the first bytes of a vector, of one channel. */
 FC_INLINE void dot_put(char *out, const char *line, ptrdiff_t size, ptrdiff_t pixels)
 {
@@ -345,24 +360,35 @@ FC_INLINE void dot_put(char *out, const char *line, ptrdiff_t size, ptrdiff_t pi
         memcpy(out, line, (size_t)(pixels * size));
 }
 
+/* SUM_LANES pixels of DOT_WIDTH bytes, as a line of bytes for each channel. */
+FC_NOINLINE void dot_turn_bytes(int32_t *dst, const char *src)
+{
+    enum { WORDS = (DOT_WIDTH + 3) / 4 }; /* of a pixel, and as many vectors */
+    sum a[WORDS];
+    FC_UNROLL for (int i = 0; i < WORDS; i++)
+        a[i] = sum_load((const int32_t *)(const void *)src + i * SUM_LANES);
+    dot_unzip(a, WORDS);
+    FC_UNROLL for (int i = 0; i < WORDS; i++)
+        sum_store(dst + i * SUM_LANES, sum_split_8(a[i]));
+}
+
 /* NCHW: a block's results of some channels, of `size` bytes, to the first of them. */
 static void dot_store_nchw(const struct dot_unit *u, const char *results, ptrdiff_t channels,
                            char *out, ptrdiff_t size)
 {
-    const ptrdiff_t each = 4 / size, pixels = FC_MIN(SUM_LANES, u->pixels);
+    const ptrdiff_t each = size == 1 ? DOT_WIDTH : SUM_LANES, pixels = FC_MIN(SUM_LANES, u->pixels);
     for (ptrdiff_t i = 0; i < u->pixels; i += SUM_LANES) {
         /* The last vector of pixels may overlap the one before. */
         const ptrdiff_t first = FC_MAX(0, FC_MIN(i, u->pixels - SUM_LANES));
+        const char *const from = results + first * DOT_WIDTH * size;
         char *to = out + first * size;
-        for (ptrdiff_t k = 0; k < channels; k += each * SUM_LANES) {
-            const ptrdiff_t count = FC_MIN(each * SUM_LANES, channels - k);
+        for (ptrdiff_t k = 0; k < channels; k += each) {
+            const ptrdiff_t count = FC_MIN(each, channels - k);
             int32_t words[SUM_LANES * SUM_LANES];
-            dot_turn(words, results + (first * DOT_WIDTH + k) * size, DOT_WIDTH * size);
             if (size == 1)
-                for (ptrdiff_t w = 0; w < count; w += 4) {
-                    int32_t *const word = words + w / 4 * SUM_LANES;
-                    sum_store(word, sum_split_8(sum_load(word)));
-                }
+                dot_turn_bytes(words, from);
+            else
+                dot_turn(words, from + k * size, DOT_WIDTH * size);
             for (ptrdiff_t c = 0; c < count; c++, to += u->channel)
                 dot_put(to, (const char *)words + c * SUM_LANES * size, size, pixels);
         }
@@ -405,11 +431,14 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
     const ptrdiff_t stored = p->nhwc ? lanes : round_up(lanes, SUM_LANES);
     const int best = dot_best(tiles->count, u->cols), vectors = lanes > SUM_LANES;
     char *const out = p->nhwc ? u->out + k * u->channel : area->results;
+    const ptrdiff_t all_channels = p->groups * round_up(p->k, FC_INTEGER_CHANNELS);
+    const int whole = q->result == FC_SUM_TO_BYTE && lanes == DOT_WIDTH && !q->weights_zero;
     int32_t start[DOT_WIDTH];
     const struct dot_tile all = {
         .weight = u->weight + (k - lane) * s->runs * s->words + lane, .start = u->more + k,
         .run = area->run, .runs = s->runs, .words = s->words, .pixel = p->stride_w * s->pixel,
-        .tap = s->pixel, .sums = area->sums,
+        .tap = s->pixel, .sums = area->sums, .pitch = pitch, .scale = u->more + k + 2 * all_channels,
+        .low = (int32_t)p->low, .high = (float)p->high, .zero = q->zero,
     };
     struct dot_tile t = all;
     t.start = start;
@@ -420,7 +449,10 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
             const int tile = left < dot_lengths[best] ? dot_shortest(tiles->count, left) : best;
             n = dot_lengths[tile];
             t.x = in + y * s->stride * s->row + x * t.pixel + q->planes * k;
+            t.out = whole && n == tiles->at_once && n <= left ? out + i * pitch : NULL;
             tiles->run[tile][vectors](&t);
+            if (t.out)
+                continue;
             dot_store(q, area->sums, FC_MIN(n, left), stored, u->more + k, area->window + i,
                       out + i * pitch, pitch);
         }
@@ -448,7 +480,7 @@ FC_NOINLINE void dot_run(const struct fc_conv_integer *q, ptrdiff_t begin, ptrdi
 FC_SMALL size_t conv_integer_scratch(const void *params) { return dot_scratch_bytes(params, 2); }
 static void conv_integer(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
-    static const struct dot_tiles tiles = DOT_TILES(dot_pairs);
+    static const struct dot_tiles tiles = DOT_TILES(dot_pairs, 0);
     dot_run(params, begin, end, scratch, 2, &tiles);
 }
 
@@ -456,7 +488,8 @@ static void conv_integer(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
 FC_SMALL size_t conv_integer_vnni_scratch(const void *params) { return dot_scratch_bytes(params, 4); }
 static void conv_integer_vnni(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
-    static const struct dot_tiles bytes = DOT_TILES(dot_bytes), planes = DOT_TILES(dot_planes);
+    static const struct dot_tiles bytes = DOT_TILES(dot_bytes, DOT_PIXELS),
+                                  planes = DOT_TILES(dot_planes, 4);
     const struct fc_conv_integer *const q = params;
     dot_run(q, begin, end, scratch, 4, q->planes ? &planes : &bytes);
 }

@@ -55,7 +55,20 @@ struct dot_unit {
     ptrdiff_t pixel, channel;     /* bytes from one to the next */
 };
 
-TRANSPOSE(dot_transpose, sum, SUM_LANES, sum_zip_low, sum_zip_high)
+/* Columns become rows: log2(count) times vectors are unzipped, which turns the bits of (vector, lane)
+ * by one place. */
+FC_INLINE void dot_unzip(sum *a, const int count)
+{
+    sum b[SUM_LANES];
+    FC_UNROLL for (int turns = 1; turns < count; turns *= 2) {
+        FC_UNROLL for (int i = 0; i < count / 2; i++) {
+            b[i] = sum_even(a[2 * i], a[2 * i + 1]);
+            b[i + count / 2] = sum_odd(a[2 * i], a[2 * i + 1]);
+        }
+        FC_UNROLL for (int i = 0; i < count; i++)
+            a[i] = b[i];
+    }
+}
 
 /* SUM_LANES lines of as many words, `pitch` bytes apart. dst may be src. */
 FC_NOINLINE void dot_turn(int32_t *dst, const void *src, ptrdiff_t pitch)
@@ -63,7 +76,7 @@ FC_NOINLINE void dot_turn(int32_t *dst, const void *src, ptrdiff_t pitch)
     sum a[SUM_LANES];
     FC_UNROLL for (int i = 0; i < SUM_LANES; i++)
         a[i] = sum_load((const int32_t *)(const void *)((const char *)src + i * pitch));
-    dot_transpose(a);
+    dot_unzip(a, SUM_LANES);
     FC_UNROLL for (int i = 0; i < SUM_LANES; i++)
         sum_store(dst + i * SUM_LANES, a[i]);
 }

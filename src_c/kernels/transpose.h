@@ -1,24 +1,19 @@
 /* Rows become columns, LANES x LANES elements at a time. */
 
-/* In registers: log2(lanes) times every vector is zipped with the one half of them further, which
+/* In registers: log2(LANES) times every vector is zipped with the one half of them further, which
  * turns the bits of (vector, lane) by one place. */
-#define TRANSPOSE(name, vector, lanes, zip_low, zip_high)              \
-    FC_INLINE void name(vector *a)                                     \
-    {                                                                  \
-        vector b[lanes];                                               \
-        FC_UNROLL for (int turns = 1; turns < lanes; turns *= 2) {     \
-            FC_UNROLL for (int i = 0; i < lanes / 2; i++) {            \
-                b[2 * i] = zip_low(a[i], a[i + lanes / 2]);            \
-                b[2 * i + 1] = zip_high(a[i], a[i + lanes / 2]);       \
-            }                                                          \
-            FC_UNROLL for (int i = 0; i < lanes; i++)                  \
-                a[i] = b[i];                                           \
-        }                                                              \
+FC_INLINE void transpose(vec *a)
+{
+    vec b[LANES];
+    FC_UNROLL for (int turns = 1; turns < LANES; turns *= 2) {
+        FC_UNROLL for (int i = 0; i < LANES / 2; i++) {
+            b[2 * i] = v_zip_low(a[i], a[i + LANES / 2]);
+            b[2 * i + 1] = v_zip_high(a[i], a[i + LANES / 2]);
+        }
+        FC_UNROLL for (int i = 0; i < LANES; i++)
+            a[i] = b[i];
     }
-
-#if FC_BITS >= 32
-
-TRANSPOSE(transpose, vec, LANES, v_zip_low, v_zip_high)
+}
 
 /* LANES lines of as many elements. A function of its own: in a loop compilers keep an address for
  * each line, and have no registers left for the elements. */
@@ -67,5 +62,3 @@ static void transpose_into(real *dst, ptrdiff_t width, const real *src, ptrdiff_
 {
     transpose_lines(dst, width, width, src, pitch, rows, count);
 }
-
-#endif

@@ -333,15 +333,15 @@ FC_INLINE sum sum_split_8(sum v)
 {
     return _mm256_permutevar8x32_epi32(sum_turn_8(v), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
-FC_INLINE sum sum_zip_low(sum a, sum b)
+FC_INLINE sum sum_even(sum a, sum b)
 {
-    const sum low = _mm256_unpacklo_epi32(a, b), high = _mm256_unpackhi_epi32(a, b);
-    return _mm256_permute2x128_si256(low, high, 0x20);
+    const __m256 words = _mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0x88);
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(words), 0xd8);
 }
-FC_INLINE sum sum_zip_high(sum a, sum b)
+FC_INLINE sum sum_odd(sum a, sum b)
 {
-    const sum low = _mm256_unpacklo_epi32(a, b), high = _mm256_unpackhi_epi32(a, b);
-    return _mm256_permute2x128_si256(low, high, 0x31);
+    const __m256 words = _mm256_shuffle_ps(_mm256_castsi256_ps(a), _mm256_castsi256_ps(b), 0xdd);
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(words), 0xd8);
 }
 FC_INLINE sum sum_add(sum a, sum b) { return _mm256_add_epi32(a, b); }
 FC_INLINE sum sum_sub(sum a, sum b) { return _mm256_sub_epi32(a, b); }

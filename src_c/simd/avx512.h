@@ -243,17 +243,15 @@ FC_INLINE sum sum_join_8(const uint8_t *a, const uint8_t *b, const uint8_t *c, c
         _mm512_inserti32x4(v, _mm_loadu_si128((const __m128i *)d), 3)));
 }
 FC_INLINE sum sum_split_8(sum v) { return sum_turn_32(sum_turn_8(v)); }
-FC_INLINE sum sum_zip_low(sum a, sum b)
+FC_INLINE sum sum_even(sum a, sum b)
 {
-    const sum low =
-        _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-    return _mm512_permutex2var_epi32(a, low, b);
+    const sum even = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+    return _mm512_permutex2var_epi32(a, even, b);
 }
-FC_INLINE sum sum_zip_high(sum a, sum b)
+FC_INLINE sum sum_odd(sum a, sum b)
 {
-    const sum high =
-        _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-    return _mm512_permutex2var_epi32(a, high, b);
+    const sum odd = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+    return _mm512_permutex2var_epi32(a, odd, b);
 }
 FC_INLINE sum sum_add(sum a, sum b) { return _mm512_add_epi32(a, b); }
 FC_INLINE sum sum_sub(sum a, sum b) { return _mm512_sub_epi32(a, b); }
@@ -268,6 +266,20 @@ FC_VNNI FC_INLINE sum sum_dot4(sum acc, sum bytes, sum with_sign)
 FC_INLINE sum sum_real(sum v, sum scale)
 {
     return _mm512_castps_si512(_mm512_mul_ps(_mm512_cvtepi32_ps(v), _mm512_castsi512_ps(scale)));
+}
+FC_INLINE sum sum_below(sum v, sum scale, float high)
+{
+    /* A NaN stays one, and as an integer is the smallest. */
+    const __m512 x = _mm512_castsi512_ps(sum_real(v, scale));
+    return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(high), x));
+}
+FC_INLINE void sum_store_pair_8(uint8_t *p, sum a, sum b, int32_t low, int32_t zero)
+{
+    const __m512i words = _mm512_packs_epi32(a, b); /* in quarters 4 of a, 4 of b */
+    const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+    const __m512i clipped = _mm512_max_epi16(words, _mm512_set1_epi16((short)low));
+    const __m256i bytes = _mm512_cvtepi16_epi8(_mm512_permutexvar_epi64(order, clipped));
+    _mm256_storeu_si256((__m256i *)p, _mm256_add_epi8(bytes, _mm256_set1_epi8((char)zero)));
 }
 FC_INLINE sum sum_round(sum v, sum scale, float low, float high)
 {

@@ -233,8 +233,8 @@ FC_INLINE sum sum_join_8(const uint8_t *a, const uint8_t *b, const uint8_t *c, c
     memcpy(lines + 3, d, 4);
     return sum_split_8(vld1q_s32(lines)); /* its own inverse */
 }
-FC_INLINE sum sum_zip_low(sum a, sum b) { return vzip1q_s32(a, b); }
-FC_INLINE sum sum_zip_high(sum a, sum b) { return vzip2q_s32(a, b); }
+FC_INLINE sum sum_even(sum a, sum b) { return vuzp1q_s32(a, b); }
+FC_INLINE sum sum_odd(sum a, sum b) { return vuzp2q_s32(a, b); }
 FC_INLINE sum sum_add(sum a, sum b) { return vaddq_s32(a, b); }
 FC_INLINE sum sum_sub(sum a, sum b) { return vsubq_s32(a, b); }
 FC_INLINE sum sum_mul(sum a, sum b) { return vmulq_s32(a, b); }

@@ -20,7 +20,7 @@
  *                                        v * scale (of a scale's bits), sum_round the same clipped and
  *                                        rounded half to even; sum_store_8 stores the low bytes;
  *                                        sum_join_8(a, b, c, d) makes words of the bytes of four lines,
- *                                        sum_split_8(v) lines of words; sum_zip_* as v_zip_*
+ *                                        sum_split_8(v) lines of words; sum_even and sum_odd as v_*
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_part(a, b, v_places_from(n))       elements n, n + 1, ... of a followed by b, n <= LANES: where V_PART
@@ -197,8 +197,8 @@ FC_INLINE sum sum_join_8(const uint8_t *a, const uint8_t *b, const uint8_t *c, c
     return v;
 }
 FC_INLINE sum sum_split_8(sum v) { return v; }
-FC_INLINE sum sum_zip_low(sum a, sum b) { (void)b; return a; }
-FC_INLINE sum sum_zip_high(sum a, sum b) { (void)a; return b; }
+FC_INLINE sum sum_even(sum a, sum b) { (void)b; return a; }
+FC_INLINE sum sum_odd(sum a, sum b) { (void)a; return b; }
 FC_INLINE sum sum_add(sum a, sum b) { return a + b; }
 FC_INLINE sum sum_sub(sum a, sum b) { return a - b; }
 FC_INLINE sum sum_mul(sum a, sum b) { return a * b; }

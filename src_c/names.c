@@ -1,7 +1,12 @@
-/* The sizes and options of the parameter structs, by their names. */
+/* The names of algorithms, and of the sizes and options of the parameter structs. */
 #include <stddef.h>
 
 #include "fastconv.h"
+
+const struct fc_algorithm_name fc_algorithm_names[] = {
+#define NAME(id, name) {name},
+    FC_ALGORITHMS(NAME)
+};
 
 #define MEMBER(type, member)                                                                   \
     {#member,                                                                                  \
