@@ -49,7 +49,7 @@ def layers(draw):
         [(1, 1, 1), (1, 3, 4), (2, 2, 3), (5, 1, 1), (1, 8, 17), (17, 1, 1), (1, 2, 33), (1, 33, 3),
          (1, 16, 40), (3, 5, 70), (12, 2, 2), (70, 1, 1)]
     ))  # fmt: skip
-    kernel = [draw(st.integers(1, 3)) for _ in range(dims)]
+    kernel = [draw(st.integers(1, 5)) for _ in range(dims)]
     stride, dilation = (tuple(draw(st.integers(1, 3)) for _ in range(dims)) for _ in range(2))
     size = [draw(st.integers(1, 6)) for _ in range(dims - 1)] + [draw(st.integers(1, 60))]
     pads = [[draw(st.integers(0, 3)) for _ in range(2)] for _ in range(dims)]
@@ -114,6 +114,18 @@ def test_channels(kernels, layout, k):
     x = to_layout(x, layout)
     expected = reference.conv_integer(x, weight, layout=layout)
     assert_same_bits(conv_integer(x, weight, layout=layout), expected)
+
+
+@pytest.mark.parametrize("weight_zero", [0, -37])
+@pytest.mark.parametrize("c", [1, 4])
+def test_groups_side_by_side(kernels, layout, c, weight_zero):
+    """Whose neighbouring taps are whole words, and in channels last not neighbours in memory."""
+    rng = np.random.default_rng(c)
+    x, weight = anything(rng, (1, 3 * c, 4, 40), "uint8"), anything(rng, (51, c, 1, 4), "int8")
+    x = to_layout(x, layout)
+    options = {"groups": 3, "x_zero_point": 148, "weight_zero_point": weight_zero}
+    expected = reference.conv_integer(x, weight, layout=layout, **options)
+    assert_same_bits(conv_integer(x, weight, layout=layout, **options), expected)
 
 
 @pytest.mark.parametrize(

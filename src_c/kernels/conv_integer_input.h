@@ -29,8 +29,9 @@ static struct dot_sizes dot_sizes(const struct fc_conv_integer *q, ptrdiff_t eac
         s.runs *= p->kw;
     s.words = ceil_div(s.terms, each);
     s.pixels = p->block_rows * p->block_cols;
-    s.in_place = p->nhwc && each == 4 && !q->flip && !q->planes && s.terms % each == 0 && slices_are_samples(p) &&
-                 p->top == 0 && p->left == 0 && (p->oh - 1) * p->stride_h + high < p->h &&
+    s.in_place = p->nhwc && each == 4 && !q->flip && !q->planes && s.terms % each == 0 &&
+                 (p->groups == 1 || s.terms == p->c) && slices_are_samples(p) && p->top == 0 &&
+                 p->left == 0 && (p->oh - 1) * p->stride_h + high < p->h &&
                  (p->ow - 1) * p->stride_w + wide < p->w && p->ow >= DOT_PIXELS;
     /* Rows that no tap sees are left out. */
     s.step = p->kh == 1 && !s.in_place ? p->stride_h : 1;
