@@ -58,13 +58,18 @@ FC_INLINE sum dot_word(const char *at)
 #define DOT_ONE(at, v, tap) dot_word(at)
 #define DOT_EACH(at, v, tap) dot_taps((const uint8_t *)(at) + (v) * SUM_LANES, tap)
 
+#define DOT_END(t, acc, n, nv, put)                                                 \
+    if (!put(t, acc, n))                                                            \
+        FC_UNROLL for (int i = 0; i < n; i++)                                       \
+            FC_UNROLL for (int v = 0; v < nv; v++)                                  \
+                sum_store((t)->sums + (i * DOT_VECTORS + v) * SUM_LANES, acc[i][v])
+
 #define DOT_TILE(name, target, n, nv, words_at, step, dot, put)                             \
     target static void name##_##nv##_##n(const struct dot_tile *t)                          \
     {                                                                                       \
         sum acc[n][nv];                                                                     \
         const int32_t *weight = t->weight;                                                  \
         const ptrdiff_t words = t->words, pixel = t->pixel, tap = t->tap;                   \
-        int32_t *const sums = t->sums;                                                      \
         FC_UNROLL for (int i = 0; i < n; i++)                                               \
             FC_UNROLL for (int v = 0; v < nv; v++)                                          \
                 acc[i][v] = sum_load(t->start + v * SUM_LANES);                             \
@@ -88,11 +93,7 @@ FC_INLINE sum dot_word(const char *at)
             }                                                                               \
         }                                                                                   \
         (void)tap;                                                                          \
-        if (put(t, acc, n))                                                                 \
-            return;                                                                         \
-        FC_UNROLL for (int i = 0; i < n; i++)                                               \
-            FC_UNROLL for (int v = 0; v < nv; v++)                                          \
-                sum_store(sums + (i * DOT_VECTORS + v) * SUM_LANES, acc[i][v]);             \
+        DOT_END(t, acc, n, nv, put);                                                        \
     }
 
 typedef void dot_run_tile(const struct dot_tile *t);
@@ -142,6 +143,35 @@ FC_INLINE sum dot_taps(const uint8_t *x, ptrdiff_t tap)
 }
 DOT_TILE(dot_planes, FC_VNNI, 4, 2, DOT_EACH, 4 * tap, sum_dot4, DOT_RESULTS)
 static dot_run_tile *const dot_planes[][DOT_VECTORS] = {{dot_planes_2_4, dot_planes_2_4}};
+
+/* The same at stride 1 where the last word of a run has a term to spare: pairs of neighbouring pixels
+ * see the same words, the second one with its weights a term later. */
+FC_VNNI static void dot_planes_beside(const struct dot_tile *t)
+{
+    enum { PIXELS = 4 };
+    sum acc[PIXELS][DOT_VECTORS];
+    const int32_t *weight = t->weight;
+    const ptrdiff_t tap = t->tap;
+    FC_UNROLL for (int i = 0; i < PIXELS; i++)
+        FC_UNROLL for (int v = 0; v < DOT_VECTORS; v++)
+            acc[i][v] = sum_load(t->start + v * SUM_LANES);
+    for (ptrdiff_t r = 0; r < t->runs; r++) {
+        const char *x = t->x + t->run[r];
+        sum last[DOT_VECTORS] = {sum_set1(0), sum_set1(0)};
+        for (ptrdiff_t w = t->words; w > 0; w--, x += 4 * tap, weight += FC_INTEGER_CHANNELS)
+            FC_UNROLL for (int v = 0; v < DOT_VECTORS; v++) {
+                const sum first = sum_load(weight + v * SUM_LANES), second = sum_later_8(last[v], first);
+                last[v] = first;
+                FC_UNROLL for (int i = 0; i < PIXELS; i += 2) {
+                    const sum word = DOT_EACH(x + i * tap, v, tap);
+                    acc[i][v] = sum_dot4(acc[i][v], word, first);
+                    acc[i + 1][v] = sum_dot4(acc[i + 1][v], word, second);
+                }
+            }
+    }
+    DOT_END(t, acc, PIXELS, DOT_VECTORS, DOT_RESULTS);
+}
+static dot_run_tile *const dot_pairs_of_planes[][DOT_VECTORS] = {{dot_planes_beside, dot_planes_beside}};
 #endif
 
 /* Tiles of the first `count` lengths. */
@@ -489,8 +519,11 @@ FC_SMALL size_t conv_integer_vnni_scratch(const void *params) { return dot_scrat
 static void conv_integer_vnni(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     static const struct dot_tiles bytes = DOT_TILES(dot_bytes, DOT_PIXELS),
-                                  planes = DOT_TILES(dot_planes, 4);
+                                  planes = DOT_TILES(dot_planes, 4),
+                                  beside = DOT_TILES(dot_pairs_of_planes, 4);
     const struct fc_conv_integer *const q = params;
-    dot_run(q, begin, end, scratch, 4, q->planes ? &planes : &bytes);
+    const struct fc_conv2d *const p = &q->conv;
+    const int spare = p->stride_w == 1 && (p->dilation_w > 1 || p->kw % 4 != 0);
+    dot_run(q, begin, end, scratch, 4, !q->planes ? &bytes : spare ? &beside : &planes);
 }
 #endif

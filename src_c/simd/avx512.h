@@ -263,6 +263,11 @@ FC_VNNI FC_INLINE sum sum_dot4(sum acc, sum bytes, sum with_sign)
 {
     return _mm512_dpbusd_epi32(acc, bytes, with_sign);
 }
+/* Bytes of words, one later: the last one of `before` comes in. */
+FC_INLINE sum sum_later_8(sum before, sum v)
+{
+    return _mm512_or_si512(_mm512_slli_epi32(v, 8), _mm512_srli_epi32(before, 24));
+}
 FC_INLINE sum sum_real(sum v, sum scale)
 {
     return _mm512_castps_si512(_mm512_mul_ps(_mm512_cvtepi32_ps(v), _mm512_castsi512_ps(scale)));
