@@ -25,6 +25,7 @@ class InputGradient:
     def __init__(self, function, geometry, algorithm, bias=None, activation=None):
         self._function, self._geometry, depth = function, geometry, geometry.depth
         self._first, self._size = _frame(depth, geometry.border_d)
+        self._in_place = (self._first, self._size) == (depth.before, depth.n)
         self._phases = [
             _SlicesGradient(function, geometry, phase, algorithm, bias, activation)
             for phase in _geometry.phases(depth, self._first, self._size)
@@ -32,13 +33,12 @@ class InputGradient:
 
     def __call__(self, weight, dy, result, threads):
         """Write it into result."""
-        g, phases, size = self._geometry, self._phases, self._size
-        in_place = (self._first, size) == (g.depth.before, g.depth.n)
+        g, phases, in_place = self._geometry, self._phases, self._in_place
         if in_place and len(phases) == 1:
             phases[0](weight, dy, result, threads)
             return
         axis = 1 if g.layout == "NHWC" else 2
-        shape = (*result.shape[:axis], size, *result.shape[axis + 1 :])
+        shape = (*result.shape[:axis], self._size, *result.shape[axis + 1 :])
         if not in_place:
             _arrays.check_memory(self._function, "the padded slices", shape, dy.dtype)
         frame = result if in_place else np.empty(shape, dy.dtype)
@@ -70,9 +70,21 @@ class _SlicesGradient:
         rows, cols = (
             _geometry.phases(window, *each) for window, each in zip(g[4:6], frame, strict=True)
         )
-        self._frame, self._shape = frame, (len(rows), len(cols))
         self._pairs = [(row, col) for row in rows for col in cols]
+        self._in_place = len(self._pairs) == 1 and frame == [(w.before, w.n) for w in g[4:6]]
         self._windows = [(slices.window, row.window, col.window) for row, col in self._pairs]
+        # Of a sample, slices are planes: of more channels in NCHW, of more samples in NHWC.
+        self._count, channels = slices.window.o, g.groups * g.channels
+        self._planes = 1 if g.layout == "NCHW" else self._count  # samples for each sample
+        in_frame = [
+            _in_frame(window, len(phases), *each)
+            for window, phases, each in zip(g[4:6], (rows, cols), frame, strict=True)
+        ]
+        self._fold = g._replace(
+            groups=1, c=self._count * channels // self._planes, depth=_geometry.POINT,
+            rows=in_frame[0], cols=in_frame[1],
+        )  # fmt: skip
+        self._room = self._count * channels * math.prod(-(-w.o // w.stride) for w in in_frame)
         # Phases that are alike, as where kernel and stride are, are channels of one convolution.
         self._joined = g.groups == 1 and g.layout == "NCHW" and len(set(self._windows)) == 1
         if self._joined:
@@ -103,21 +115,10 @@ class _SlicesGradient:
             plan.unload()
 
     def _run(self, layers, dy, result, threads):
-        g, frame, phases = self._geometry, self._frame, len(self._pairs)
-        if phases == 1 and frame == [(window.before, window.n) for window in g[4:6]]:
+        if self._in_place:
             _compute(*layers[0], dy, result, threads)
             return
-        # Of a sample, slices are planes: of more channels in NCHW, of more samples in NHWC.
-        count, channels = self._slices.window.o, g.groups * g.channels
-        samples_of, channels_of = (
-            (1, count * channels) if g.layout == "NCHW" else (count, channels)
-        )
-        rows, cols = (
-            _in_frame(window, n, *each)
-            for window, n, each in zip(g[4:6], self._shape, frame, strict=True)
-        )
-        fold = g._replace(groups=1, c=channels_of, depth=_geometry.POINT, rows=rows, cols=cols)
-        room = count * channels * math.prod(-(-w.o // w.stride) for w in (rows, cols))
+        g, phases, room = self._geometry, len(self._pairs), self._room
         samples = min(g.samples, _plan.frame_samples(room * phases * dy.itemsize, threads))
         samples = 1 if self._joined else samples  # whose channels are in the order of phases
         shape = (samples, phases, room)
@@ -129,10 +130,10 @@ class _SlicesGradient:
             part = slice(first, min(first + samples, g.samples))
             n = part.stop - part.start
             for i, (plan, layer) in enumerate(layers):
-                layer = layer._replace(n=n * count)
+                layer = layer._replace(n=n * self._count)
                 phase = memory[i * n * room :][: math.prod(layer.shape)].reshape(layer.shape)
                 _compute(plan, layer, dy[part], phase, threads)
-            task, shared = _plan.fold(fold._replace(n=n * samples_of), threads)
+            task, shared = _plan.fold(self._fold._replace(n=n * self._planes), threads)
             task.gradient(_arrays.as_bytes(memory), None, _arrays.as_bytes(result[part]), shared)
         _arrays.give_buffer(buffer)
 

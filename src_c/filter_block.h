@@ -37,8 +37,8 @@ struct filter_ends fc_filter_ends(const struct fc_filter2d *p, const struct filt
 struct filter_down {
     const struct fc_filter2d *p;
     const void *const *row, *const *ahead; /* the lines that it reads, and those of which it fetches */
-    ptrdiff_t x, later;                     /* where in them */
-    ptrdiff_t rows, count;                  /* rows of outputs, and the numbers of each */
+    ptrdiff_t x, later;                    /* where in them */
+    ptrdiff_t rows, count;                 /* rows of outputs, and the numbers of each */
     char *out;
 };
 

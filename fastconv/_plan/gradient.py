@@ -36,7 +36,7 @@ GRADIENT_PLANES, GRADIENT_TAPS, GRADIENT_PLANE_BYTES = 8, 36, 2**20
 # Of each tap there are so many sums, and columns of taps are computed by threes: PANEL_SUMS and
 # PANEL_TAP_COLUMNS of conv_weight_grad_planes.h. A block of rows, which adds to those before it, is
 # what an L1 cache holds of a plane: bits follow from it.
-GRADIENT_SUMS, GRADIENT_COLUMNS, GRADIENT_PANEL_BYTES = 16, 3, 24 * 1024
+TAP_SUMS, GRADIENT_COLUMNS, GRADIENT_PANEL_BYTES = 16, 3, 24 * 1024
 # By Winograd's transforms it is of this scheme, and as accurate as plain sums from so many tiles
 # on. Bits follow from a block of them, so that knows nothing of this machine: transformed input and
 # dy of so many bytes, as sums have, and tiles from the least to the most. More of all points than
@@ -91,7 +91,7 @@ def _gradient_of_planes(g):
     if g.groups >= GRADIENT_PLANES:
         few = g.c == g.k == 1
     else:  # dy need not be turned around, which takes as long as so many taps
-        few = g.c * _panel_taps(g) <= GRADIENT_TAPS * _filled(g.cols.o, GRADIENT_SUMS)
+        few = g.c * _panel_taps(g) <= GRADIENT_TAPS * _filled(g.cols.o, TAP_SUMS)
     fits = max(input_bytes(g, 1, g.cols.o), _panel_sums(g)) <= GRADIENT_PLANE_BYTES
     return few and g.layout == "NCHW" and g.cols.stride == 1 and fits
 
@@ -103,7 +103,7 @@ def _panel_taps(g):
 
 def _panel_sums(g):
     """Bytes of the sums of all taps, for one output channel."""
-    return GRADIENT_SUMS * _panel_taps(g) * g.bits // 8
+    return TAP_SUMS * _panel_taps(g) * g.bits // 8
 
 
 def _gradient_parts(g, blocks):

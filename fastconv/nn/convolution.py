@@ -26,6 +26,12 @@ class _Prepared:
         """The gradient by the input, whose plan is kept, too."""
         return _gradient.InputGradient(self.plan._function, self.geometry, "auto")
 
+    @cached_property
+    def turned(self):
+        """The geometry of a product whose samples and output channels change places."""
+        g = self.geometry
+        return g._replace(k=g.cols.n, cols=g.cols._replace(n=g.k, o=g.k))
+
 
 class _Weighted(Module):
     """A layer of weights and perhaps a bias, whose sums have `fan_in` terms."""
@@ -239,12 +245,9 @@ class Linear(_Convolving):
     def _by_input(self, prepared, dy, dx, threads):
         # dy @ weight is the gradient by the weights of a layer that takes weight's rows to dy's
         # columns: dy is turned around instead of weight, which is larger.
-        geometry = prepared.geometry
-        columns = geometry.cols._replace(n=self.out_features, o=self.out_features)
-        samples = geometry._replace(k=geometry.cols.n, cols=columns)
-        turned = self._buffer("turned", (self.out_features, geometry.cols.n), dy.dtype)
+        turned = self._buffer("turned", (self.out_features, prepared.geometry.cols.n), dy.dtype)
         turned[...] = dy.reshape(-1, self.out_features).T
-        _gradient.by_weight(samples, self.weight.value, turned, dx, threads, "direct")
+        _gradient.by_weight(prepared.turned, self.weight.value, turned, dx, threads, "direct")
 
     def _kernel(self, weight):
         return weight[:, :, None, None]

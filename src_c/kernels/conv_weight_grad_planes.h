@@ -18,29 +18,38 @@
 #define PANEL_TAP_COLUMNS 3
 #define PANEL_CHANNELS FC_MAX(1, FC_MIN(VEC_REGS * LANES / 64, 4))
 
+/* What the most rows of outputs of a block see. Taps that there are not are read, too, and left: sums of a
+ * row of taps are of a multiple of PANEL_TAP_COLUMNS. */
 struct gradient_panel {
-    ptrdiff_t rows, width, pitch;
+    ptrdiff_t rows, width, pitch, cols, row_sums, channel_sums;
 };
 
-FC_INLINE struct gradient_panel gradient_panel(const struct fc_conv2d *p, ptrdiff_t rows)
+/* The rows of the padded input that some rows of outputs see. */
+FC_INLINE ptrdiff_t gradient_panel_seen(const struct fc_conv2d *p, ptrdiff_t rows)
 {
-    /* Taps that there are not are read, too, and left. */
-    const ptrdiff_t cols = round_up(p->kw, PANEL_TAP_COLUMNS);
+    return (rows - 1) * p->stride_h + (p->kh - 1) * p->dilation_h + 1;
+}
+
+FC_INLINE struct gradient_panel gradient_panel(const struct fc_conv2d *p)
+{
     struct gradient_panel panel;
-    panel.rows = (rows - 1) * p->stride_h + (p->kh - 1) * p->dilation_h + 1;
+    panel.rows = gradient_panel_seen(p, p->block_rows);
     panel.width = p->ow + (p->kw - 1) * p->dilation_w;
-    panel.pitch = odd_lines(round_up(p->ow, PANEL_SUMS) + (cols - 1) * p->dilation_w);
+    panel.cols = round_up(p->kw, PANEL_TAP_COLUMNS);
+    panel.pitch = odd_lines(round_up(p->ow, PANEL_SUMS) + (panel.cols - 1) * p->dilation_w);
+    panel.row_sums = panel.cols * PANEL_SUMS;
+    panel.channel_sums = p->kh * panel.row_sums;
     return panel;
 }
 
-#define GRADIENT_PLANE_AREAS(X)                                                                    \
-    X(rows, panel.rows *panel.pitch)                                                               \
-    X(sums, FC_MIN(p->block_k, p->k) * p->kh *round_up(p->kw, PANEL_TAP_COLUMNS) * PANEL_SUMS)
+#define GRADIENT_PLANE_AREAS(X)      \
+    X(rows, panel.rows *panel.pitch) \
+    X(sums, FC_MIN(p->block_k, p->k) * panel.channel_sums)
 
 FC_SMALL size_t conv_weight_grad_planes_scratch(const void *params)
 {
     const struct fc_conv2d *p = params;
-    const struct gradient_panel panel = gradient_panel(p, p->block_rows);
+    const struct gradient_panel panel = gradient_panel(p);
     return 0 GRADIENT_PLANE_AREAS(GRADIENT_TAKEN);
 }
 
@@ -50,11 +59,11 @@ static ptrdiff_t conv_weight_grad_planes_units(const void *params)
     return p->parts * p->groups * p->c * ceil_div(p->k, p->block_k);
 }
 
-/* What output rows from y0 on see of a plane, or of zeros around all planes. */
-FC_NOINLINE void gradient_panel_fill(const struct fc_conv2d *p, const real *x, ptrdiff_t y0,
+/* What some output rows from y0 on see of a plane, or of zeros around all planes. */
+FC_NOINLINE void gradient_panel_fill(const struct fc_conv2d *p, const real *x, ptrdiff_t y0, ptrdiff_t rows,
                                      const struct gradient_panel *panel, real *dst)
 {
-    for (ptrdiff_t i = 0; i < panel->rows; i++, dst += panel->pitch) {
+    for (ptrdiff_t i = 0; i < gradient_panel_seen(p, rows); i++, dst += panel->pitch) {
         const ptrdiff_t at =
             x ? border_index(y0 * p->stride_h - p->top + i, p->h, p->border_h) : -1;
         if (at < 0)
@@ -67,11 +76,11 @@ FC_NOINLINE void gradient_panel_fill(const struct fc_conv2d *p, const real *x, p
 
 /* What a tile sees and adds to. */
 struct gradient_panel_tile {
+    const struct gradient_panel *panel;
     const real *x, *dy;
     real *sums;
-    ptrdiff_t rows, pitch, apart; /* rows of dy; of x from one row, and from one row of taps, to the next */
-    ptrdiff_t channel;            /* from one channel of dy to the next */
-    ptrdiff_t row_sums, channel_sums;
+    ptrdiff_t rows, apart; /* rows of dy; of x from one row of taps to the next */
+    ptrdiff_t channel;     /* from one channel of dy to the next */
 };
 
 typedef vec gradient_panel_sums[PANEL_CHANNELS][PANEL_TAP_ROWS][PANEL_TAP_COLUMNS][PANEL_SUMS / LANES];
@@ -105,7 +114,7 @@ FC_INLINE void gradient_panel_taps(const struct fc_conv2d *p, const struct gradi
                                    const int nr, const int nk)
 {
     const struct gradient_panel_tile t = *tile;
-    const ptrdiff_t ow = p->ow, whole = ow - ow % PANEL_SUMS, down = p->stride_h * t.pitch;
+    const ptrdiff_t ow = p->ow, whole = ow - ow % PANEL_SUMS, down = p->stride_h * t.panel->pitch;
     const ptrdiff_t step = p->dilation_w;
     const real *x = t.x, *dy = t.dy;
     gradient_panel_sums acc;
@@ -123,7 +132,7 @@ FC_INLINE void gradient_panel_taps(const struct fc_conv2d *p, const struct gradi
     FC_UNROLL for (int k = 0; k < nk; k++)
         FC_UNROLL for (int r = 0; r < nr; r++)
             FC_UNROLL for (int s = 0; s < PANEL_TAP_COLUMNS; s++) {
-                real *const sums = t.sums + k * t.channel_sums + r * t.row_sums + s * PANEL_SUMS;
+                real *const sums = t.sums + (k * p->kh + r) * t.panel->row_sums + s * PANEL_SUMS;
                 FC_UNROLL for (int v = 0; v < PANEL_SUMS / LANES; v++)
                     v_store(sums + v * LANES, v_add(v_load(sums + v * LANES), acc[k][r][s][v]));
             }
@@ -152,10 +161,10 @@ FC_INLINE void gradient_fetch_plane(const real *plane, ptrdiff_t pixels)
 /* All taps of a block's rows of outputs, whose input stands in a panel, for `count` output channels; dy of
  * the next sample, if any, is `ahead` further on. */
 FC_NOINLINE void gradient_panel_block(const struct fc_conv2d *p, struct gradient_panel_tile t,
-                                      const real *panel, const real *dy, ptrdiff_t count, ptrdiff_t ahead,
+                                      const real *x, const real *dy, ptrdiff_t count, ptrdiff_t ahead,
                                       real *sums)
 {
-    const ptrdiff_t cols = round_up(p->kw, PANEL_TAP_COLUMNS);
+    const struct gradient_panel *const panel = t.panel;
     for (ptrdiff_t k = 0, nk; k < count; k += nk) {
         const int several = PANEL_CHANNELS > 1 && count - k >= PANEL_CHANNELS;
         nk = several ? PANEL_CHANNELS : 1;
@@ -164,9 +173,9 @@ FC_NOINLINE void gradient_panel_block(const struct fc_conv2d *p, struct gradient
             gradient_fetch_plane(t.dy + i * t.channel + ahead, t.rows * p->ow);
         for (ptrdiff_t i = 0, nr; i < p->kh; i += nr) {
             nr = !several && p->kh - i >= PANEL_TAP_ROWS ? PANEL_TAP_ROWS : 1;
-            for (ptrdiff_t j = 0; j < cols; j += PANEL_TAP_COLUMNS) {
-                t.x = panel + i * t.apart + j * p->dilation_w;
-                t.sums = sums + k * t.channel_sums + i * t.row_sums + j * PANEL_SUMS;
+            for (ptrdiff_t j = 0; j < panel->cols; j += PANEL_TAP_COLUMNS) {
+                t.x = x + i * t.apart + j * p->dilation_w;
+                t.sums = sums + k * panel->channel_sums + i * panel->row_sums + j * PANEL_SUMS;
                 if (several)
                     gradient_panel_channels(p, &t);
                 else if (PANEL_TAP_ROWS > 1 && nr > 1)
@@ -179,24 +188,22 @@ FC_NOINLINE void gradient_panel_block(const struct fc_conv2d *p, struct gradient
 }
 
 /* The sums of an output channel to its weights. */
-FC_SMALL void gradient_panel_store(const struct fc_conv2d *p, real *sums, real *out)
+FC_SMALL void gradient_panel_store(const struct fc_conv2d *p, const struct gradient_panel *panel, real *sums,
+                                   real *out)
 {
-    const ptrdiff_t cols = round_up(p->kw, PANEL_TAP_COLUMNS);
     for (ptrdiff_t i = 0; i < p->kh * p->kw; i++)
-        out[i] = sum_by_halves(sums + (i / p->kw * cols + i % p->kw) * PANEL_SUMS, PANEL_SUMS);
+        out[i] = sum_by_halves(sums + (i / p->kw * panel->cols + i % p->kw) * PANEL_SUMS, PANEL_SUMS);
 }
 
 /* Small: what takes time are functions of their own. */
 FC_SMALL void conv_weight_grad_planes(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
     const struct fc_conv2d *p = params;
-    const struct gradient_panel panel = gradient_panel(p, p->block_rows);
+    const struct gradient_panel panel = gradient_panel(p);
     const struct steps of = output_steps(p);
     const ptrdiff_t taps = p->kh * p->kw, blocks_k = ceil_div(p->k, p->block_k);
-    const ptrdiff_t row_sums = round_up(p->kw, PANEL_TAP_COLUMNS) * PANEL_SUMS;
     struct gradient_panel_tile t = {
-        .pitch = panel.pitch, .apart = p->dilation_h * panel.pitch, .channel = of.channel,
-        .row_sums = row_sums, .channel_sums = p->kh * row_sums};
+        .panel = &panel, .apart = p->dilation_h * panel.pitch, .channel = of.channel};
     char *area = scratch;
     struct gradient_scratch s;
     GRADIENT_PLANE_AREAS(GRADIENT_TAKE)
@@ -206,7 +213,7 @@ FC_SMALL void conv_weight_grad_planes(const void *params, ptrdiff_t begin, ptrdi
         const ptrdiff_t c = (rest /= blocks_k) % p->c, g = (rest /= p->c) % p->groups;
         const ptrdiff_t part = rest / p->groups, past = p->n * (part + 1) / p->parts;
         real *const out = (real *)p->out + ((part * p->groups + g) * p->k + k0) * p->c * taps;
-        memset(s.sums, 0, (size_t)(k * t.channel_sums) * sizeof(real));
+        memset(s.sums, 0, (size_t)(k * panel.channel_sums) * sizeof(real));
         for (ptrdiff_t n = p->n * part / p->parts; n < past; n++) {
             const real *const dy =
                 (const real *)p->dy + output_slice(p, &of, n) + g * of.group + k0 * of.channel;
@@ -218,12 +225,11 @@ FC_SMALL void conv_weight_grad_planes(const void *params, ptrdiff_t begin, ptrdi
                 t.rows = FC_MIN(p->block_rows, p->oh - y);
                 if (next)
                     gradient_fetch_plane(next + y * p->stride_h * p->w, t.rows * p->stride_h * p->w);
-                const struct gradient_panel seen = gradient_panel(p, t.rows);
-                gradient_panel_fill(p, x, y, &seen, s.rows);
+                gradient_panel_fill(p, x, y, t.rows, &panel, s.rows);
                 gradient_panel_block(p, t, s.rows, dy + y * p->ow, k, ahead, s.sums);
             }
         }
         for (ptrdiff_t i = 0; i < k; i++)
-            gradient_panel_store(p, s.sums + i * t.channel_sums, out + (i * p->c + c) * taps);
+            gradient_panel_store(p, &panel, s.sums + i * panel.channel_sums, out + (i * p->c + c) * taps);
     }
 }

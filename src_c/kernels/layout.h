@@ -82,7 +82,7 @@ FC_INLINE void store_up_to(real *row, ptrdiff_t i, ptrdiff_t n, vec v)
 {
     if (n - i >= LANES)
         v_store(row + i, v);
-    else
+    else if (n - i > 0)
         v_store_n(row + i, v, n - i);
 }
 

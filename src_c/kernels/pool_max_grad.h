@@ -37,8 +37,7 @@ FC_NOINLINE void pool_max_grad_vector(vec g, const real *x, ptrdiff_t width, ptr
     FC_UNROLL for (int row = 0; row < 2; row++) {
         real *const line = dx + row * width;
         store_up_to(line, 0, n, v_zip_low(tap[2 * row], tap[2 * row + 1]));
-        if (m > 0)
-            store_up_to(line + second, 0, m, v_zip_high(tap[2 * row], tap[2 * row + 1]));
+        store_up_to(line + second, 0, m, v_zip_high(tap[2 * row], tap[2 * row + 1]));
     }
 }
 
