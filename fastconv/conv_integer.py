@@ -273,7 +273,7 @@ class QuantizedPlan(ConvPlan):
             _arrays.check_scratch(function, task, threads)
             packed, channels = self._packed_for(task, x.dtype, geometry.groups, planes)
             task(_arrays.as_bytes(x), packed, channels, None, _arrays.as_bytes(result), threads)
-            seconds = _plan.conv_integer_seconds(geometry)
+            seconds = _plan.conv_integer_seconds(geometry, planes)
             self._keep(task, threads, seconds, x, result, packed, channels)
         return finish()
 

@@ -70,7 +70,7 @@ enum fc_algorithm_id {
     FC_ALGORITHM_COUNT
 };
 extern const struct fc_algorithm_name {
-    char text[25];
+    char text[32];
 } fc_algorithm_names[];
 
 /* Sizes count elements. Channels c and k are per group. A block is what one unit covers.

@@ -6,6 +6,7 @@
 const struct fc_algorithm_name fc_algorithm_names[] = {
 #define NAME(id, name) {name},
     FC_ALGORITHMS(NAME)
+#undef NAME
 };
 
 #define MEMBER(type, member)                                                                   \

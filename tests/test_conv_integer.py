@@ -170,14 +170,15 @@ def test_padding_is_the_zero_point(kernels):
 
 
 @pytest.mark.parametrize("place", ["start", "end"])
+@pytest.mark.parametrize("padding", [0, 1])
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_nothing_outside_is_read(kernels, layout, place, stride):
+def test_nothing_outside_is_read(kernels, layout, place, stride, padding):
     rng = np.random.default_rng(stride)
-    for c, width in ((3, 21), (8, 70)):
+    for c, width, size in ((3, 21, 3), (8, 70, 3), *((64, width, 1) for width in range(14, 50, 3))):
         x = to_layout(anything(rng, (1, c, 5, width), "uint8"), layout)
-        weight = anything(rng, (5, c, 3, 3), "int8")
-        options = {"stride": stride, "padding": 1, "layout": layout, "x_zero_point": 3}
-        expected = conv_integer(x, weight, **options)
+        weight = anything(rng, (5, c, size, size), "int8")
+        options = {"stride": stride, "padding": padding, "layout": layout, "x_zero_point": 3}
+        expected = reference.conv_integer(x, weight, **options)
         result = conv_integer(guarded(x, place), guarded(weight, place), **options)
         assert_same_bits(result, expected)
 

@@ -57,8 +57,9 @@ COPY_COLUMNS = 512
 # the least and the most pixels of a block; about how much faster than floats it is.
 INTEGER_TERMS = {"integer": 2, "integer_vnni": 4}
 INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 28, 1024, 3
-# Planes of bytes that are computed together, as a pixel's channels.
-INTEGER_PLANES = 256
+# Planes of bytes that are computed together, as a pixel's channels: at most so many, if those are
+# enough of a vector, or else more. How much slower than floats a product of theirs is.
+INTEGER_PLANES, INTEGER_FEW_PLANES, INTEGER_MOST_PLANES, PLANES_SLOWNESS = 256, 32, 1024, 4
 # Does this processor multiply bytes? avx512's variant has kernels for it.
 VNNI = _core.has_vnni()
 # Floats of a vector, by instruction set: asked for once, because the processor answers slowly.
@@ -332,15 +333,22 @@ class Stored(NamedTuple):
 
 
 def joined_groups(geometry):
-    """How many groups are computed as one, and whether each is a plane for itself.
+    """How many groups are computed as one, and whether as planes, each of which is for itself.
 
-    Others fill a vector so, with weights of 0 for what they do not see.
+    Groups fill a vector so. Those that are no planes have weights of 0 for what they do not see.
     """
     g, isa = geometry, _config.isa()
-    planes = integer_algorithm(isa) == "integer_vnni" and g.c == g.k == 1 and g.depth.k == 1
-    most = INTEGER_PLANES if planes else max(1, LANES[isa] // g.k)
-    n = next(n for n in range(min(most, g.groups), 0, -1) if g.groups % n == 0)
-    return n, planes and n > 1
+    if integer_algorithm(isa) != "integer_vnni" or not g.c == g.k == 1 or g.depth.k > 1:
+        return _divisor(g.groups, max(1, LANES[isa] // g.k)), False
+    n = _divisor(g.groups, INTEGER_PLANES)
+    if n < INTEGER_FEW_PLANES:
+        n = _divisor(g.groups, INTEGER_MOST_PLANES)
+    return n, n > 1
+
+
+def _divisor(number, most):
+    """The largest one of at most this size."""
+    return next(n for n in range(min(most, number), 0, -1) if number % n == 0)
 
 
 def integer_algorithm(isa):
@@ -348,14 +356,15 @@ def integer_algorithm(isa):
     return "integer_vnni" if VNNI and isa == "avx512" else "integer"
 
 
-def conv_integer_seconds(geometry):
-    """About how long a convolution of bytes takes on one thread."""
-    return conv2d_flops(geometry) / FLOPS / INTEGER_SPEED
+def conv_integer_seconds(geometry, planes):
+    """About how long a convolution of bytes, or one of planes, takes on one thread."""
+    seconds = conv2d_flops(geometry) / FLOPS
+    return seconds / geometry.c * PLANES_SLOWNESS if planes else seconds / INTEGER_SPEED
 
 
 def conv_integer(geometry, stored, threads):
     """The task of a convolution of bytes, and on how many threads."""
-    threads = share(threads, conv_integer_seconds(geometry))
+    threads = share(threads, conv_integer_seconds(geometry, stored.planes))
     isa = _config.isa()
     return _conv_integer(geometry, stored, isa, integer_algorithm(isa), threads), threads
 

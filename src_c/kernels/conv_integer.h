@@ -2,9 +2,10 @@
  *
  * A unit is a block of neighbouring output pixels of one slice and group: some whole rows, or a
  * part of one. What they see is an area (conv_integer_input.h) that tiles read as it is: a tile is
- * some neighbouring pixels of a row, whose words are broadcast one by one, by DOT_VECTORS vectors
- * of output channels. In NCHW a block's results are transposed when those of DOT_WIDTH channels are
- * there.
+ * some neighbouring pixels of a row by DOT_VECTORS vectors of output channels. Words of a pixel are
+ * broadcast one by one; where each channel is a plane for itself, words of its taps are joined. Sums go
+ * by memory to what makes results of them, but for those of whole tiles that become bytes from registers.
+ * In NCHW a block's results are transposed when those of DOT_WIDTH channels are there.
  *
  * Signs: dot products of bytes are of one without and one with a sign, so 128 is added to int8
  * pixels and subtracted from uint8 weights, and from their zero points (fastconv/conv_integer.py).
@@ -13,7 +14,8 @@
  * it is modulo 2**32, and no result leaves 32 bits.
  *
  * Bound by arithmetic: for 14 x 2 products 14 broadcasts and 2 loads of packed weights, which may
- * stream from the L2 cache. Tap rows on padding are skipped; columns cost what others do. */
+ * stream from the L2 cache; of planes by joining, 6 instructions for a product or two. Tap rows on padding
+ * are skipped; columns cost what others do. */
 
 #define DOT_VECTORS 2
 #define DOT_WIDTH (DOT_VECTORS * SUM_LANES)
@@ -58,11 +60,17 @@ FC_INLINE sum dot_word(const char *at)
 #define DOT_ONE(at, v, tap) dot_word(at)
 #define DOT_EACH(at, v, tap) dot_taps((const uint8_t *)(at) + (v) * SUM_LANES, tap)
 
-#define DOT_END(t, acc, n, nv, put)                                                 \
-    if (!put(t, acc, n))                                                            \
-        FC_UNROLL for (int i = 0; i < n; i++)                                       \
-            FC_UNROLL for (int v = 0; v < nv; v++)                                  \
-                sum_store((t)->sums + (i * DOT_VECTORS + v) * SUM_LANES, acc[i][v])
+/* Sums go to results, where `put` makes them and there is a place for them, or to memory. */
+#define DOT_END(t, acc, n, nv, put)                                                   \
+    do {                                                                              \
+        if ((t)->out) {                                                               \
+            put(t, acc, n);                                                           \
+            break;                                                                    \
+        }                                                                             \
+        FC_UNROLL for (int i = 0; i < n; i++)                                         \
+            FC_UNROLL for (int v = 0; v < nv; v++)                                    \
+                sum_store((t)->sums + (i * DOT_VECTORS + v) * SUM_LANES, acc[i][v]);  \
+    } while (0)
 
 #define DOT_TILE(name, target, n, nv, words_at, step, dot, put)                             \
     target static void name##_##nv##_##n(const struct dot_tile *t)                          \
@@ -102,8 +110,8 @@ static const int dot_lengths[] = {
     DOT_LENGTHS(DOT_LENGTH) DOT_LONGEST(DOT_LENGTH)
 };
 
-/* What a tile does with its sums: nothing but storing them, or results from registers. */
-#define DOT_SUMS(t, acc, n) 0
+/* Of tiles that are given no place for results. */
+#define DOT_SUMS(t, acc, n) (void)0
 
 #define DOT_PAIRS(n)                                           \
     DOT_TILE(dot_pairs, , n, 1, DOT_ONE, 4, sum_dot, DOT_SUMS) \
@@ -113,22 +121,21 @@ DOT_LENGTHS(DOT_PAIRS)
 static dot_run_tile *const dot_pairs[][DOT_VECTORS] = {DOT_LENGTHS(DOT_NAMES_PAIRS)};
 
 #ifdef SUM_DOT4
-#define DOT_RESULTS(t, acc, n) (t->out && dot_put_bytes(t, acc, n))
-FC_VNNI FC_INLINE int dot_put_bytes(const struct dot_tile *t, sum (*acc)[DOT_VECTORS], int n)
+/* Results of all lanes of n pixels. */
+FC_VNNI FC_INLINE void dot_put_bytes(const struct dot_tile *t, sum (*acc)[DOT_VECTORS], const int n)
 {
     const sum scale[] = {sum_load(t->scale), sum_load(t->scale + SUM_LANES)};
     char *out = t->out;
     FC_UNROLL for (int i = 0; i < n; i++, out += t->pitch)
         sum_store_pair_8((uint8_t *)out, sum_below(acc[i][0], scale[0], t->high),
                          sum_below(acc[i][1], scale[1], t->high), t->low, t->zero);
-    return 1;
 }
 
 #define DOT_BYTES_PUT(n, put)                                          \
     DOT_TILE(dot_bytes, FC_VNNI, n, 1, DOT_ONE, 4, sum_dot4, DOT_SUMS) \
     DOT_TILE(dot_bytes, FC_VNNI, n, 2, DOT_ONE, 4, sum_dot4, put)
 #define DOT_BYTES(n) DOT_BYTES_PUT(n, DOT_SUMS)
-#define DOT_BYTES_AT_ONCE(n) DOT_BYTES_PUT(n, DOT_RESULTS)
+#define DOT_BYTES_AT_ONCE(n) DOT_BYTES_PUT(n, dot_put_bytes)
 #define DOT_NAMES_BYTES(n) {dot_bytes_1_##n, dot_bytes_2_##n},
 DOT_LENGTHS(DOT_BYTES)
 DOT_LONGEST(DOT_BYTES_AT_ONCE)
@@ -141,14 +148,17 @@ FC_INLINE sum dot_taps(const uint8_t *x, ptrdiff_t tap)
 {
     return sum_join_8(x, x + tap, x + 2 * tap, x + 3 * tap);
 }
-DOT_TILE(dot_planes, FC_VNNI, 4, 2, DOT_EACH, 4 * tap, sum_dot4, DOT_RESULTS)
+enum { DOT_PLANE_PIXELS = 4 };
+static const int dot_plane_lengths[] = {DOT_PLANE_PIXELS};
+DOT_TILE(dot_planes, FC_VNNI, 4, 2, DOT_EACH, 4 * tap, sum_dot4, dot_put_bytes)
 static dot_run_tile *const dot_planes[][DOT_VECTORS] = {{dot_planes_2_4, dot_planes_2_4}};
+_Static_assert(DOT_PLANE_PIXELS == 4, "the tile above has as many");
 
 /* The same at stride 1 where the last word of a run has a term to spare: pairs of neighbouring pixels
  * see the same words, the second one with its weights a term later. */
 FC_VNNI static void dot_planes_beside(const struct dot_tile *t)
 {
-    enum { PIXELS = 4 };
+    enum { PIXELS = DOT_PLANE_PIXELS };
     sum acc[PIXELS][DOT_VECTORS];
     const int32_t *weight = t->weight;
     const ptrdiff_t tap = t->tap;
@@ -169,38 +179,39 @@ FC_VNNI static void dot_planes_beside(const struct dot_tile *t)
                 }
             }
     }
-    DOT_END(t, acc, PIXELS, DOT_VECTORS, DOT_RESULTS);
+    DOT_END(t, acc, PIXELS, DOT_VECTORS, dot_put_bytes);
 }
 static dot_run_tile *const dot_pairs_of_planes[][DOT_VECTORS] = {{dot_planes_beside, dot_planes_beside}};
 #endif
 
-/* Tiles of the first `count` lengths. */
+/* Tiles of `count` lengths, from the shortest on. */
 struct dot_tiles {
     dot_run_tile *const (*run)[DOT_VECTORS];
+    const int *lengths;
     int count;
     int at_once; /* those of so many pixels store bytes themselves */
 };
 
-#define DOT_TILES(run, at_once) {run, sizeof run / sizeof *run, at_once}
+#define DOT_TILES(run, lengths, at_once) {run, lengths, sizeof run / sizeof *run, at_once}
 
 /* The shortest of them that takes so many pixels, or the longest one. */
-static int dot_shortest(int count, ptrdiff_t pixels)
+static int dot_shortest(const struct dot_tiles *tiles, ptrdiff_t pixels)
 {
     int i = 0;
-    while (i < count - 1 && dot_lengths[i] < pixels)
+    while (i < tiles->count - 1 && tiles->lengths[i] < pixels)
         i++;
     return i;
 }
 
 /* Which of them, and a shorter one for what they leave, take a row of outputs in the least time:
  * each costs a pixel more than it has. */
-static int dot_best(int count, ptrdiff_t cols)
+static int dot_best(const struct dot_tiles *tiles, ptrdiff_t cols)
 {
     ptrdiff_t least = PTRDIFF_MAX;
     int best = 0;
-    for (int i = 0; i < count; i++) {
-        const ptrdiff_t n = dot_lengths[i], rest = cols % n;
-        const ptrdiff_t last = rest ? dot_lengths[dot_shortest(count, rest)] + 1 : 0;
+    for (int i = 0; i < tiles->count; i++) {
+        const ptrdiff_t n = tiles->lengths[i], rest = cols % n;
+        const ptrdiff_t last = rest ? tiles->lengths[dot_shortest(tiles, rest)] + 1 : 0;
         if (cols / n * (n + 1) + last <= least) {
             least = cols / n * (n + 1) + last;
             best = i;
@@ -416,7 +427,7 @@ static void dot_store_nchw(const struct dot_unit *u, const char *results, ptrdif
             const ptrdiff_t count = FC_MIN(each, channels - k);
             int32_t words[SUM_LANES * SUM_LANES];
             if (size == 1)
-                dot_turn_bytes(words, from);
+                dot_turn_bytes(words, from + k);
             else
                 dot_turn(words, from + k * size, DOT_WIDTH * size);
             for (ptrdiff_t c = 0; c < count; c++, to += u->channel)
@@ -459,7 +470,7 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
     const ptrdiff_t lanes = FC_MIN(DOT_WIDTH, p->k - k), lane = k % FC_INTEGER_CHANNELS;
     const ptrdiff_t pitch = p->nhwc ? u->pixel : DOT_WIDTH * dot_result_size(q);
     const ptrdiff_t stored = p->nhwc ? lanes : round_up(lanes, SUM_LANES);
-    const int best = dot_best(tiles->count, u->cols), vectors = lanes > SUM_LANES;
+    const int best = dot_best(tiles, u->cols), vectors = lanes > SUM_LANES;
     char *const out = p->nhwc ? u->out + k * u->channel : area->results;
     const ptrdiff_t all_channels = p->groups * round_up(p->k, FC_INTEGER_CHANNELS);
     const int whole = q->result == FC_SUM_TO_BYTE && lanes == DOT_WIDTH && !q->weights_zero;
@@ -476,15 +487,18 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
         dot_skip_rows(p, s, &all, &t, u->y0 + y, start);
         for (ptrdiff_t x = 0, n; x < u->cols; x += n) {
             const ptrdiff_t i = y * u->cols + x, left = u->cols - x;
-            const int tile = left < dot_lengths[best] ? dot_shortest(tiles->count, left) : best;
-            n = dot_lengths[tile];
-            t.x = in + y * s->stride * s->row + x * t.pixel + q->planes * k;
+            const int tile = left < tiles->lengths[best] ? dot_shortest(tiles, left) : best;
+            /* Past the end of a row lies what a block does not have, but past an image nothing: a tile
+             * that would read there begins earlier. */
+            const ptrdiff_t back = s->in_place ? FC_MAX(tiles->lengths[tile] - left, 0) : 0;
+            n = tiles->lengths[tile];
+            t.x = in + y * s->stride * s->row + (x - back) * t.pixel + q->planes * k;
             t.out = whole && n == tiles->at_once && n <= left ? out + i * pitch : NULL;
             tiles->run[tile][vectors](&t);
             if (t.out)
                 continue;
-            dot_store(q, area->sums, FC_MIN(n, left), stored, u->more + k, area->window + i,
-                      out + i * pitch, pitch);
+            dot_store(q, area->sums + back * DOT_WIDTH, FC_MIN(n, left), stored, u->more + k,
+                      area->window + i, out + i * pitch, pitch);
         }
     }
     if (!p->nhwc)
@@ -510,7 +524,7 @@ FC_NOINLINE void dot_run(const struct fc_conv_integer *q, ptrdiff_t begin, ptrdi
 FC_SMALL size_t conv_integer_scratch(const void *params) { return dot_scratch_bytes(params, 2); }
 static void conv_integer(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
-    static const struct dot_tiles tiles = DOT_TILES(dot_pairs, 0);
+    static const struct dot_tiles tiles = DOT_TILES(dot_pairs, dot_lengths, 0);
     dot_run(params, begin, end, scratch, 2, &tiles);
 }
 
@@ -518,9 +532,10 @@ static void conv_integer(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
 FC_SMALL size_t conv_integer_vnni_scratch(const void *params) { return dot_scratch_bytes(params, 4); }
 static void conv_integer_vnni(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
-    static const struct dot_tiles bytes = DOT_TILES(dot_bytes, DOT_PIXELS),
-                                  planes = DOT_TILES(dot_planes, 4),
-                                  beside = DOT_TILES(dot_pairs_of_planes, 4);
+    static const struct dot_tiles 
+        bytes = DOT_TILES(dot_bytes, dot_lengths, DOT_PIXELS),
+        planes = DOT_TILES(dot_planes, dot_plane_lengths, DOT_PLANE_PIXELS),
+        beside = DOT_TILES(dot_pairs_of_planes, dot_plane_lengths, DOT_PLANE_PIXELS);
     const struct fc_conv_integer *const q = params;
     const struct fc_conv2d *const p = &q->conv;
     const int spare = p->stride_w == 1 && (p->dilation_w > 1 || p->kw % 4 != 0);

@@ -56,7 +56,8 @@ struct pool_block {
     int beside; /* and those of 3 columns beside each other, from 3 rows? */
 };
 
-/* Those of 2 or 3 columns, 2 apart (or 1), where one of 3 alone may begin (or end) in the padding. */
+/* Those of 2 or 3 columns, 2 apart, where one of 3 alone may begin in the padding; or of 3, 1 apart, which
+ * may begin and end there. */
 FC_INLINE int pool_is_straight(const struct fc_pool *p, const struct pool_block *b, ptrdiff_t stride)
 {
     const ptrdiff_t k = p->w.k;

@@ -285,9 +285,8 @@ FC_INLINE void pool_channels(const struct pool_windows *w, const real *const *ro
         acc[v] = v_set1(pool_identity(pooling));
     for (ptrdiff_t s = 0; s < w->k; s++, at += w->dilation) {
         const real *x = rows[0] + at;
-        FC_UNROLL for (int v = 0; v < vecs; v++) {
+        FC_UNROLL for (int v = 0; v < vecs; v++)
             tap[v] = vecs > 1 || n >= LANES ? v_load(x + v * LANES) : v_load_n(x, n);
-        }
         for (ptrdiff_t t = 1; t < w->count; t++) {
             x = rows[t] + at;
             FC_UNROLL for (int v = 0; v < vecs; v++) {

@@ -274,7 +274,6 @@ FC_INLINE sum sum_real(sum v, sum scale)
 }
 FC_INLINE sum sum_below(sum v, sum scale, float high)
 {
-    /* A NaN stays one, and as an integer is the smallest. */
     const __m512 x = _mm512_castsi512_ps(sum_real(v, scale));
     return _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(high), x));
 }

@@ -21,6 +21,12 @@
  *                                        rounded half to even; sum_store_8 stores the low bytes;
  *                                        sum_join_8(a, b, c, d) makes words of the bytes of four lines,
  *                                        sum_split_8(v) lines of words; sum_even and sum_odd as v_*
+ *   sum_dot4, sum_later_8, sum_below,    for 8 alone, where SUM_DOT4 is 1: sum_dot4(acc, a, b) adds
+ *   sum_store_pair_8                     products of fours of bytes, those of b with a sign;
+ *                                        sum_later_8(a, b) is the last byte of a's words, then all but
+ *                                        the last of b's; sum_below(v, scale, high) is sum_round without
+ *                                        the lower limit; sum_store_pair_8(p, a, b, low, zero) stores the
+ *                                        low bytes of both, at least low, plus zero: limits of 16 bits
  *   v_even* v_odd*(a, b)                 elements 0, 2, 4, ... (1, 3, 5, ...) of a followed by b
  *   v_zip_low v_zip_high(a, b)           the halves of a0 b0 a1 b1 a2 b2 ...
  *   v_part(a, b, v_places_from(n))       elements n, n + 1, ... of a followed by b, n <= LANES: where V_PART
