@@ -135,11 +135,14 @@ cdef class Task:
     cdef const fc_algorithm *entry
     cdef const void *params
 
-    cdef int find(self, str isa, int bits, str algorithm) except -1:
+    def __init__(self, str isa, int bits, str algorithm, dict sizes, dict of_integers=None):
         cdef bytes name = isa.encode()
+        self.take_sizes(sizes, of_integers)
         self.algorithm = algorithm
         self.entry = &fc_find_kernels(name, bits).algorithm[<int>ALGORITHMS[algorithm]]
-        return 0
+
+    cdef int take_sizes(self, dict sizes, dict of_integers) except -1:
+        raise NotImplementedError
 
     cdef int run(self, const void *params, int threads) except -1:
         cdef int status
@@ -185,13 +188,12 @@ cdef int assign(void *params, const fc_member *member, dict sizes) except -1:
 cdef class Conv2d(Task):
     cdef fc_conv_integer sizes
 
-    def __cinit__(self, str isa, int bits, str algorithm, dict sizes, dict of_integers=None):
+    cdef int take_sizes(self, dict sizes, dict of_integers) except -1:
         cdef fc_conv_integer *s = &self.sizes
-        assign(&s.conv, fc_conv2d_members, sizes)
+        self.params = s
         if of_integers is not None:
             assign(s, fc_conv_integer_members, of_integers)
-        self.params = s
-        self.find(isa, bits, algorithm)
+        return assign(&s.conv, fc_conv2d_members, sizes)
 
     @property
     def blocks(self):
@@ -373,10 +375,9 @@ cdef class Conv2dCall:
 cdef class Filter2d(Task):
     cdef fc_filter2d sizes
 
-    def __cinit__(self, str isa, int bits, str algorithm, dict sizes):
-        assign(&self.sizes, fc_filter2d_members, sizes)
+    cdef int take_sizes(self, dict sizes, dict of_integers) except -1:
         self.params = &self.sizes
-        self.find(isa, bits, algorithm)
+        return assign(&self.sizes, fc_filter2d_members, sizes)
 
     @property
     def blocks(self):
@@ -532,10 +533,9 @@ cdef class PlannedCalls:
 cdef class Pool(Task):
     cdef fc_pool sizes
 
-    def __cinit__(self, str isa, int bits, str algorithm, dict sizes):
-        assign(&self.sizes, fc_pool_members, sizes)
+    cdef int take_sizes(self, dict sizes, dict of_integers) except -1:
         self.params = &self.sizes
-        self.find(isa, bits, algorithm)
+        return assign(&self.sizes, fc_pool_members, sizes)
 
     def __call__(self, const unsigned char[::1] x, unsigned char[::1] out,
                  unsigned char[::1] indices, const unsigned char[::1] starts, int threads):

@@ -532,7 +532,7 @@ static void conv_integer(const void *params, ptrdiff_t begin, ptrdiff_t end, voi
 FC_SMALL size_t conv_integer_vnni_scratch(const void *params) { return dot_scratch_bytes(params, 4); }
 static void conv_integer_vnni(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)
 {
-    static const struct dot_tiles 
+    static const struct dot_tiles
         bytes = DOT_TILES(dot_bytes, dot_lengths, DOT_PIXELS),
         planes = DOT_TILES(dot_planes, dot_plane_lengths, DOT_PLANE_PIXELS),
         beside = DOT_TILES(dot_pairs_of_planes, dot_plane_lengths, DOT_PLANE_PIXELS);
