@@ -8,7 +8,8 @@
  * in the same precision.
  *
  * Bound by arithmetic: per MR * NV multiply-adds, MR broadcasts and NV loads (most cross a line and
- * take two load slots). 8 x 3 needs 14 slots for 24 (two of each per cycle on current processors). */
+ * take two load slots). 8 x 3 needs 14 slots for 24 (two of each per cycle on current processors). Of one
+ * output channel, pixels are loaded once for several rows of outputs that see them (pixel_rows). */
 
 #define PIXEL_MAX_VECTORS 8
 
@@ -175,6 +176,83 @@ struct pixel_unit {
     ptrdiff_t n, g, k0, k1, y0, rows, x0, cols;
 };
 
+#if VEC_REGS == 32
+/* Of one output channel, PIXEL_ROWS neighbouring rows of outputs by two vectors of each, the first 2 of the
+ * tile: what a row shows goes to all of them that see it, to each in the order of its taps. Adds to sums in
+ * memory: how those begin and end is the tile's. */
+#define PIXEL_ROWS 4
+FC_INLINE void pixel_rows(const struct pixel_tile *t, ptrdiff_t pitch, ptrdiff_t kw, ptrdiff_t step,
+                          real *sums, const int kh)
+{
+    vec acc[PIXEL_ROWS][2];
+    const real *left = t->x[0], *right = t->x[1], *weight = t->weight;
+    FC_UNROLL for (int j = 0; j < PIXEL_ROWS; j++)
+        FC_UNROLL for (int v = 0; v < 2; v++)
+            acc[j][v] = v_load(sums + (2 * j + v) * LANES);
+    for (ptrdiff_t c = 0; c < t->c; c++, left += t->channel, right += t->channel, weight += kh * kw)
+        FC_UNROLL for (int i = 0; i < PIXEL_ROWS + kh - 1; i++) {
+            const real *a = left + i * pitch, *b = right + i * pitch, *w = weight;
+            for (ptrdiff_t s = 0; s < kw; s++, a += step, b += step, w++) {
+                vec x = v_load(a), y = v_load(b);
+                FC_KEEP(x);
+                FC_KEEP(y);
+                FC_UNROLL for (int j = FC_MAX(0, i - kh + 1); j < FC_MIN(PIXEL_ROWS, i + 1); j++) {
+                    const vec each = v_set1(w[(i - j) * kw]);
+                    acc[j][0] = v_fma(each, x, acc[j][0]);
+                    acc[j][1] = v_fma(each, y, acc[j][1]);
+                }
+            }
+        }
+    FC_UNROLL for (int j = 0; j < PIXEL_ROWS; j++)
+        FC_UNROLL for (int v = 0; v < 2; v++)
+            v_store(sums + (2 * j + v) * LANES, acc[j][v]);
+}
+
+/* Whole rows of outputs by such tiles; gives the first that is left. */
+FC_NOINLINE ptrdiff_t pixel_run_rows(const struct fc_conv2d *p, const struct pixel_unit *u,
+                                     struct pixel_tile *t, const real *x, ptrdiff_t pitch, real *sums,
+                                     real *out)
+{
+    enum { VECTORS = 2 * PIXEL_ROWS };
+    const ptrdiff_t each = pixel_vectors(u->cols);
+    real between[VECTORS * LANES];
+    ptrdiff_t y = 0;
+    if (t->k > 1 || u->cols < LANES + 1 || (p->kh != 3 && p->kh != 5) || p->kw == 1 ||
+        p->stride_h > 1 || p->stride_w > 1 || p->dilation_h > 1)
+        return 0;
+    for (; y + PIXEL_ROWS <= u->rows; y += PIXEL_ROWS)
+        for (ptrdiff_t i = 0; i < each; i += 2) {
+            struct pixel_tile begin = *t, end;
+            for (ptrdiff_t v = 0; v < VECTORS; v++) {
+                /* Where there is no second vector, the first one twice. */
+                const ptrdiff_t row = y + v / 2, column = FC_MIN(i + v % 2, each - 1);
+                const ptrdiff_t at = FC_MIN(column * LANES, u->cols - LANES);
+                real *const sum = sums + (row * each + column) * LANES;
+                t->x[v] = begin.x[v] = x + row * pitch + at;
+                begin.sum[v] = sum;
+                begin.out[v] = between + v * LANES;
+                t->out[v] = t->last ? out + row * p->ow + at : sum;
+            }
+            begin.c = 0;
+            begin.last = 0;
+            pixel_tile_1(&begin, VECTORS);
+            if (p->kh == 3)
+                pixel_rows(t, pitch, p->kw, p->dilation_w, between, 3);
+            else
+                pixel_rows(t, pitch, p->kw, p->dilation_w, between, 5);
+            end = begin;
+            end.first = 0;
+            end.last = t->last;
+            for (ptrdiff_t v = 0; v < VECTORS; v++) {
+                end.sum[v] = between + v * LANES;
+                end.out[v] = t->out[v];
+            }
+            pixel_tile_1(&end, VECTORS);
+        }
+    return y;
+}
+#endif
+
 /* All tiles of a block for one tile of output channels. */
 static void pixel_run_tiles(const struct fc_conv2d *p, const struct pixel_unit *u,
                             struct pixel_tile *t, int tile, const real *x, ptrdiff_t pitch,
@@ -188,7 +266,11 @@ static void pixel_run_tiles(const struct fc_conv2d *p, const struct pixel_unit *
                 u->cols % LANES == 0 && p->ow * (ptrdiff_t)sizeof(real) % 64 == 0;
     t->whole = !t->stream && t->k == pixel_tiles[tile].mr && t->kept == LANES;
     t->out_pitch = t->last ? output_steps(p).channel : t->sum_pitch;
-    for (ptrdiff_t left = u->rows * each; left > 0; left -= nv) {
+#if VEC_REGS == 32
+    y = pixel_run_rows(p, u, t, x, pitch, sums, out);
+    sums += y * each * LANES;
+#endif
+    for (ptrdiff_t left = (u->rows - y) * each; left > 0; left -= nv) {
         nv = left >= most && left != most + 1 ? most : FC_MIN(2, left);
         for (ptrdiff_t v = 0; v < nv; v++, sums += LANES) {
             const ptrdiff_t at = FC_MIN(i * LANES, u->cols - t->kept);

@@ -13,9 +13,11 @@
 
 #define PANEL_SUMS 16 /* a number of whole vectors on every ISA */
 /* Rows and columns of taps of an output channel whose sums are in registers at once, enough for the latency
- * of an addition; or of one row of taps, of so many output channels. */
+ * of an addition; or of one row of taps, of so many output channels, where the last 5 columns may be one
+ * tile. */
 #define PANEL_TAP_ROWS (VEC_REGS == 32 ? 3 : 1)
 #define PANEL_TAP_COLUMNS 3
+#define PANEL_LAST_COLUMNS (VEC_REGS == 32 ? 5 : PANEL_TAP_COLUMNS)
 #define PANEL_CHANNELS FC_MAX(1, FC_MIN(VEC_REGS * LANES / 64, 4))
 
 /* What the most rows of outputs of a block see. Taps that there are not are read, too, and left: sums of a
@@ -83,13 +85,13 @@ struct gradient_panel_tile {
     ptrdiff_t channel;     /* from one channel of dy to the next */
 };
 
-typedef vec gradient_panel_sums[PANEL_CHANNELS][PANEL_TAP_ROWS][PANEL_TAP_COLUMNS][PANEL_SUMS / LANES];
+typedef vec gradient_panel_sums[PANEL_CHANNELS][PANEL_TAP_ROWS][PANEL_LAST_COLUMNS][PANEL_SUMS / LANES];
 
 /* PANEL_SUMS pixels of a row, or what is left of `ow` there: zeros by zeros past the end of dy, as pixels
  * there may be infinite. */
 FC_INLINE void gradient_panel_step(gradient_panel_sums acc, const struct gradient_panel_tile *t,
                                    const real *x, ptrdiff_t step, const real *dy, ptrdiff_t i, ptrdiff_t ow,
-                                   const int nr, const int nk, const int whole)
+                                   const int nr, const int ns, const int nk, const int whole)
 {
     FC_UNROLL for (int v = 0; v < PANEL_SUMS / LANES; v++) {
         const ptrdiff_t at = i + v * LANES;
@@ -100,7 +102,7 @@ FC_INLINE void gradient_panel_step(gradient_panel_sums acc, const struct gradien
             FC_KEEP(each[k]);
         }
         FC_UNROLL for (int r = 0; r < nr; r++)
-            FC_UNROLL for (int s = 0; s < PANEL_TAP_COLUMNS; s++) {
+            FC_UNROLL for (int s = 0; s < ns; s++) {
                 const real *const from = x + r * t->apart + s * step;
                 const vec pixels = whole ? v_load(from + at) : load_up_to(from, at, ow);
                 FC_UNROLL for (int k = 0; k < nk; k++)
@@ -109,9 +111,9 @@ FC_INLINE void gradient_panel_step(gradient_panel_sums acc, const struct gradien
     }
 }
 
-/* Add to the sums of PANEL_TAP_COLUMNS neighbours, of `nr` rows of taps and `nk` output channels. */
+/* Add to the sums of `ns` neighbours, of `nr` rows of taps and `nk` output channels. */
 FC_INLINE void gradient_panel_taps(const struct fc_conv2d *p, const struct gradient_panel_tile *tile,
-                                   const int nr, const int nk)
+                                   const int nr, const int ns, const int nk)
 {
     const struct gradient_panel_tile t = *tile;
     const ptrdiff_t ow = p->ow, whole = ow - ow % PANEL_SUMS, down = p->stride_h * t.panel->pitch;
@@ -120,18 +122,18 @@ FC_INLINE void gradient_panel_taps(const struct fc_conv2d *p, const struct gradi
     gradient_panel_sums acc;
     FC_UNROLL for (int k = 0; k < nk; k++)
         FC_UNROLL for (int r = 0; r < nr; r++)
-            FC_UNROLL for (int s = 0; s < PANEL_TAP_COLUMNS; s++)
+            FC_UNROLL for (int s = 0; s < ns; s++)
                 FC_UNROLL for (int v = 0; v < PANEL_SUMS / LANES; v++)
                     acc[k][r][s][v] = v_set1(0);
     for (ptrdiff_t y = 0; y < t.rows; y++, dy += ow, x += down) {
         for (ptrdiff_t i = 0; i < whole; i += PANEL_SUMS)
-            gradient_panel_step(acc, &t, x, step, dy, i, ow, nr, nk, 1);
+            gradient_panel_step(acc, &t, x, step, dy, i, ow, nr, ns, nk, 1);
         if (whole < ow)
-            gradient_panel_step(acc, &t, x, step, dy, whole, ow, nr, nk, 0);
+            gradient_panel_step(acc, &t, x, step, dy, whole, ow, nr, ns, nk, 0);
     }
     FC_UNROLL for (int k = 0; k < nk; k++)
         FC_UNROLL for (int r = 0; r < nr; r++)
-            FC_UNROLL for (int s = 0; s < PANEL_TAP_COLUMNS; s++) {
+            FC_UNROLL for (int s = 0; s < ns; s++) {
                 real *const sums = t.sums + (k * p->kh + r) * t.panel->row_sums + s * PANEL_SUMS;
                 FC_UNROLL for (int v = 0; v < PANEL_SUMS / LANES; v++)
                     v_store(sums + v * LANES, v_add(v_load(sums + v * LANES), acc[k][r][s][v]));
@@ -140,15 +142,19 @@ FC_INLINE void gradient_panel_taps(const struct fc_conv2d *p, const struct gradi
 
 FC_NOINLINE void gradient_panel_channels(const struct fc_conv2d *p, const struct gradient_panel_tile *tile)
 {
-    gradient_panel_taps(p, tile, 1, PANEL_CHANNELS);
+    gradient_panel_taps(p, tile, 1, PANEL_TAP_COLUMNS, PANEL_CHANNELS);
+}
+FC_NOINLINE void gradient_panel_last(const struct fc_conv2d *p, const struct gradient_panel_tile *tile)
+{
+    gradient_panel_taps(p, tile, 1, PANEL_LAST_COLUMNS, PANEL_CHANNELS);
 }
 FC_NOINLINE void gradient_panel_rows(const struct fc_conv2d *p, const struct gradient_panel_tile *tile)
 {
-    gradient_panel_taps(p, tile, PANEL_TAP_ROWS, 1);
+    gradient_panel_taps(p, tile, PANEL_TAP_ROWS, PANEL_TAP_COLUMNS, 1);
 }
 FC_NOINLINE void gradient_panel_row(const struct fc_conv2d *p, const struct gradient_panel_tile *tile)
 {
-    gradient_panel_taps(p, tile, 1, 1);
+    gradient_panel_taps(p, tile, 1, PANEL_TAP_COLUMNS, 1);
 }
 
 /* The next sample's plane lies far away, where the processor sees no stream. */
@@ -173,10 +179,14 @@ FC_NOINLINE void gradient_panel_block(const struct fc_conv2d *p, struct gradient
             gradient_fetch_plane(t.dy + i * t.channel + ahead, t.rows * p->ow);
         for (ptrdiff_t i = 0, nr; i < p->kh; i += nr) {
             nr = !several && p->kh - i >= PANEL_TAP_ROWS ? PANEL_TAP_ROWS : 1;
-            for (ptrdiff_t j = 0; j < panel->cols; j += PANEL_TAP_COLUMNS) {
+            for (ptrdiff_t j = 0, ns; j < p->kw; j += ns) {
+                const int last = several && PANEL_LAST_COLUMNS == p->kw - j;
+                ns = last ? PANEL_LAST_COLUMNS : PANEL_TAP_COLUMNS;
                 t.x = x + i * t.apart + j * p->dilation_w;
                 t.sums = sums + k * panel->channel_sums + i * panel->row_sums + j * PANEL_SUMS;
-                if (several)
+                if (PANEL_LAST_COLUMNS > PANEL_TAP_COLUMNS && last)
+                    gradient_panel_last(p, &t);
+                else if (several)
                     gradient_panel_channels(p, &t);
                 else if (PANEL_TAP_ROWS > 1 && nr > 1)
                     gradient_panel_rows(p, &t);

@@ -34,16 +34,10 @@ FC_INLINE void finish_with(const struct fc_conv2d *p, ptrdiff_t at, ptrdiff_t co
 {
     const real *const residual = p->residual ? (const real *)p->residual + at : NULL;
     real *const out = (real *)p->out + at;
-    ptrdiff_t i = 0;
-    for (; i + LANES <= count; i += LANES) {
-        const vec y = v_load(out + i);
-        v_store(out + i, activated(p, residual ? v_add(y, v_load(residual + i)) : y, activation));
-    }
-    if (i < count) {
-        const ptrdiff_t n = count - i;
-        const vec y = v_load_n(out + i, n);
-        v_store_n(out + i, activated(p, residual ? v_add(y, v_load_n(residual + i, n)) : y,
-                                     activation), n);
+    for (ptrdiff_t i = 0; i < count; i += LANES) {
+        const vec y = load_up_to(out, i, count);
+        const vec sum = residual ? v_add(y, load_up_to(residual, i, count)) : y;
+        store_up_to(out, i, count, activated(p, sum, activation));
     }
 }
 

@@ -113,11 +113,37 @@ static void nchw_fill_phases(const struct fc_conv2d *p, const struct nchw_panel 
     }
 }
 
+/* Rows of one channel at stride 1 that have zeros around them: what is the same for all of them is found
+ * once. Whole vectors reach into the next row, which comes later. */
+FC_NOINLINE void nchw_fill_rows(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
+                                const real *x, ptrdiff_t y, ptrdiff_t first)
+{
+    ptrdiff_t begin, end;
+    border_inside(first, panel->pitch, p->w, &begin, &end);
+    x += y * p->w + first + begin;
+    for (ptrdiff_t i = panel->rows; i > 0; i--, y++, dst += panel->pitch, x += p->w) {
+        const ptrdiff_t inside = y >= 0 && y < p->h ? end - begin : 0;
+        ptrdiff_t j = 0;
+        for (; j < begin; j += LANES)
+            v_store(dst + j, v_set1(0));
+        for (j = begin; j < begin + inside; j += LANES)
+            v_store(dst + j, load_up_to(x, j - begin, inside));
+        for (; j < panel->pitch; j += LANES)
+            v_store(dst + j, v_set1(0));
+    }
+}
+
 /* One channel, for the outputs at (y0, x0). */
 static void nchw_fill_channel(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
                               const real *x, ptrdiff_t y0, ptrdiff_t x0)
 {
     const ptrdiff_t filled = panel->rows * panel->pitch;
+    if (p->stride_h == 1 && p->stride_w == 1 && p->border_h == FC_CONSTANT &&
+        p->border_w == FC_CONSTANT) {
+        nchw_fill_rows(p, panel, dst, x, y0 - p->top, x0 - p->left);
+        v_store(dst + filled, v_set1(0));
+        return;
+    }
     for (ptrdiff_t ph = 0; ph < panel->phases_h; ph++) {
         real *const phases = dst + ph * panel->phases_w * panel->phase;
         if (!nchw_phase_used(ph, p->kh, p->dilation_h, p->stride_h))

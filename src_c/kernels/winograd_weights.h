@@ -37,8 +37,9 @@ FC_INLINE ptrdiff_t winograd_packed(const struct fc_conv2d *p, const int side)
 }
 
 /* Transform the weights of one phase of one input channel, and of LANES output channels: `plain` is
- * [9][LANES], `dst` the first of them in each point. */
-FC_INLINE void winograd_pack_phase(const real *plain, int phase, real *const *dst, const int side)
+ * [9][LANES], dst + point[i] the first of them in point i. */
+FC_INLINE void winograd_pack_phase(const real *plain, int phase, real *dst, const ptrdiff_t *point,
+                                   const int side)
 {
     const int taps = winograd_taps(side), stride = winograd_stride(side);
     double w[9][LANES], rows[3 * WINOGRAD_SIDE][LANES], u[WINOGRAD_POINTS][LANES];
@@ -55,13 +56,22 @@ FC_INLINE void winograd_pack_phase(const real *plain, int phase, real *const *ds
     for (int i = 0; i < side * side; i++)
         if (phase >= winograd_first_phase(i, side) && phase < winograd_end_phase(i, side))
             for (int k = 0; k < LANES; k++)
-                dst[i][k] = (real)u[i][k];
+                dst[point[i] + k] = (real)u[i][k];
+}
+FC_NOINLINE void winograd_pack_any(const real *plain, int phase, real *dst, const ptrdiff_t *point, int side)
+{
+    if (side == 4)
+        winograd_pack_phase(plain, 0, dst, point, 4);
+    else if (side == 5)
+        winograd_pack_phase(plain, phase, dst, point, 5);
+    else
+        winograd_pack_phase(plain, 0, dst, point, 6);
 }
 
 /* The weights of LANES output channels (`kept` of them real) and all input channels: dst is point 0 of
  * the first one, `width` output channels from one input channel to the next. */
 FC_INLINE void winograd_pack_lanes(const struct fc_conv2d *p, const real *weight, ptrdiff_t kept,
-                                   ptrdiff_t width, real *dst, const int side)
+                                   ptrdiff_t width, real *dst, int side)
 {
     enum { CHANNELS = 8 }; /* at a time */
     ptrdiff_t point[WINOGRAD_POINTS];
@@ -73,16 +83,14 @@ FC_INLINE void winograd_pack_lanes(const struct fc_conv2d *p, const real *weight
         real plain[CHANNELS * 9 * LANES];
         transpose_into(plain, LANES, weight + c0 * 9, p->c * 9, kept, channels * 9);
         for (ptrdiff_t c = 0; c < channels; c++)
-            for (int phase = 0; phase < winograd_phases(side); phase++) {
-                real *to[WINOGRAD_POINTS];
-                for (int i = 0; i < side * side; i++)
-                    to[i] = dst + (point[i] + (phase * p->c + c0 + c) * width);
-                winograd_pack_phase(plain + c * 9 * LANES, phase, to, side);
-            }
+            for (int phase = 0; phase < winograd_phases(side); phase++)
+                winograd_pack_any(plain + c * 9 * LANES, phase, dst + (phase * p->c + c0 + c) * width,
+                                  point, side);
     }
 }
 
-FC_INLINE void winograd_pack(const struct fc_conv2d *p, real *dst, const int side)
+/* Of any side: what is written for each of them is its transformation alone. */
+FC_NOINLINE void winograd_pack(const struct fc_conv2d *p, real *dst, int side)
 {
     const ptrdiff_t terms = p->c * 9;
     const real *weight = p->weight;
