@@ -33,10 +33,7 @@ FC_INLINE void winograd_unit(const struct winograd_unit *u, char *area, const in
     const struct winograd_scratch s = winograd_take(b, side, area);
     struct winograd_run run;
 
-    for (ptrdiff_t r = 0; r < b->rows; r++) {
-        run = winograd_run(u, r, side);
-        winograd_input(u, run.n, run.y, &s, s.input + r * b->cols * b->tile, side);
-    }
+    winograd_input(u, &s, side);
     for (ptrdiff_t k = u->k0; k < u->k1; k += WINOGRAD_K) {
         const int nv = channel_vectors(u->k1 - k);
         copy_up_to(s.bias, nv * LANES, u->bias, k, u->k1);

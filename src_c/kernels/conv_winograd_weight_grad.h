@@ -65,17 +65,16 @@ FC_INLINE ptrdiff_t winograd_gradient_blocks(const struct fc_conv2d *p)
            ceil_div(p->ow, p->block_cols);
 }
 
-/* A row of tiles of dy, of `kept` channels from dy on: [row][column][LANES], zeros around the image. */
-static void winograd_gather_dy(const struct winograd_unit *u, const real *dy, ptrdiff_t rows,
+/* A run of rows of tiles of dy, of `kept` channels from dy on: [row][column][LANES], zeros around the image. */
+static void winograd_gather_dy(const struct winograd_unit *u, const struct winograd_run *run, const real *dy,
                                ptrdiff_t kept, real *dst)
 {
     const int m = winograd_m(WINOGRAD_GRADIENT_SIDE);
-    const ptrdiff_t all = u->block.cols * m;
-    for (ptrdiff_t i = 0; i < m; i++, dst += u->block.pixels) {
-        const ptrdiff_t cols = i < rows ? u->cols : 0;
-        if (cols > 0)
-            (u->p->nhwc ? winograd_gather_nhwc : winograd_gather_nchw)(
-                &u->to, dy + i * u->to.row, cols, kept, dst);
+    const ptrdiff_t all = u->block.cols * m, pitch = u->block.pixels;
+    (u->p->nhwc ? winograd_gather_nhwc : winograd_gather_nchw)(
+        &u->to, dy, run->height, u->cols, kept, dst, pitch);
+    for (ptrdiff_t i = 0; i < run->rows * m; i++, dst += pitch) {
+        const ptrdiff_t cols = i < run->height ? u->cols : 0;
         memset(dst + cols * LANES, 0, (size_t)((all - cols) * LANES) * sizeof(real));
     }
 }
@@ -100,18 +99,20 @@ static void winograd_dy(const struct winograd_unit *u, const struct winograd_scr
 {
     const struct winograd_block *const b = &u->block;
     const int m = winograd_m(WINOGRAD_GRADIENT_SIDE);
-    for (ptrdiff_t r = 0; r < b->rows; r++) {
-        const struct winograd_run run = winograd_run(u, r, WINOGRAD_GRADIENT_SIDE);
-        const real *const dy = (const real *)u->p->dy + output_slice(u->p, &u->to, run.n) +
+    struct winograd_run run;
+    for (ptrdiff_t r = 0; r < b->rows; r += run.rows) {
+        const real *dy;
+        run = winograd_run(u, r, WINOGRAD_GRADIENT_SIDE);
+        dy = (const real *)u->p->dy + output_slice(u->p, &u->to, run.n) +
                                u->g * u->to.group + k * u->to.channel + run.y * u->to.row +
                                u->x0 * u->to.pixel;
         for (int v = 0; v < nv; v++) {
             const ptrdiff_t kept = FC_MIN(LANES, u->k1 - k - v * LANES);
-            winograd_gather_dy(u, dy + v * LANES * u->to.channel, FC_MIN(m, run.height), kept,
-                               s->pixels);
-            for (ptrdiff_t x = 0; x < b->cols; x++)
-                winograd_dy_tile(b, s->pixels + x * m * LANES,
-                                 s->product + ((r * b->cols + x) * nv + v) * LANES);
+            winograd_gather_dy(u, &run, dy + v * LANES * u->to.channel, kept, s->pixels);
+            for (ptrdiff_t tile = 0; tile < run.rows * b->cols; tile++)
+                winograd_dy_tile(
+                    b, s->pixels + m * (tile / b->cols * b->pixels + tile % b->cols * LANES),
+                    s->product + ((r * b->cols + tile) * nv + v) * LANES);
         }
     }
 }
@@ -184,11 +185,7 @@ static void winograd_gradient_part(struct winograd_unit *u, const struct winogra
         u->cols = FC_MIN(p->block_cols, p->ow - u->x0);
         u->block = winograd_block(p, FC_MIN(block_rows, all_rows - u->r0), u->cols,
                                   WINOGRAD_GRADIENT_SIDE);
-        for (ptrdiff_t r = 0; r < u->block.rows; r++) {
-            const struct winograd_run run = winograd_run(u, r, WINOGRAD_GRADIENT_SIDE);
-            winograd_input(u, run.n, run.y, &w->s, w->s.input + r * u->block.cols * u->block.tile,
-                           WINOGRAD_GRADIENT_SIDE);
-        }
+        winograd_input(u, &w->s, WINOGRAD_GRADIENT_SIDE);
         for (ptrdiff_t i = 0; i < u->block.tiles; i++)
             w->tap[i] = i * u->block.tile;
         for (ptrdiff_t k = u->k0; k < u->k1; k += WINOGRAD_K) {

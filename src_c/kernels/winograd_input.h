@@ -1,21 +1,25 @@
 /* The input of Winograd's convolution (conv_winograd.h): patches of pixels, transformed into planes of
  * points. Channels are the lanes; in NCHW they become so when the pixels are gathered. */
 
-/* One row of a gathering: `count` pixels inside the image, of `kept` channels from x on. */
-FC_INLINE void winograd_gather_nhwc(const struct steps *from, const real *x, ptrdiff_t count,
-                                    ptrdiff_t kept, real *dst)
+/* A rectangle of pixels inside the image, of `kept` channels from x on, `pitch` elements from one row to the
+ * next in dst. */
+FC_INLINE void winograd_gather_nhwc(const struct steps *from, const real *x, ptrdiff_t rows, ptrdiff_t cols,
+                                    ptrdiff_t kept, real *dst, ptrdiff_t pitch)
 {
-    if (kept == LANES)
-        for (ptrdiff_t j = 0; j < count; j++)
-            v_store(dst + j * LANES, v_load(x + j * from->pixel));
-    else
-        for (ptrdiff_t j = 0; j < count; j++)
-            v_store(dst + j * LANES, v_load_n(x + j * from->pixel, kept));
+    for (ptrdiff_t i = 0; i < rows; i++, x += from->row, dst += pitch)
+        for (ptrdiff_t j = 0; j < cols; j++)
+            if (kept == LANES)
+                v_store(dst + j * LANES, v_load(x + j * from->pixel));
+            else
+                v_store(dst + j * LANES, v_load_n(x + j * from->pixel, kept));
 }
 
+/* `count` pixels of a line, at most a vector, of which `left` are in the first row, `cols` in others. */
 FC_INLINE void winograd_gather_vector(const struct steps *from, const real *x, ptrdiff_t count,
-                                      ptrdiff_t kept, real *dst)
+                                      ptrdiff_t kept, real *dst, ptrdiff_t left, ptrdiff_t cols,
+                                      ptrdiff_t pitch)
 {
+    const ptrdiff_t to_next = pitch - (cols - 1) * LANES;
     vec a[LANES];
     FC_UNROLL for (int k = 0; k < LANES; k++) {
         /* The next channels' rows: in many short pieces the processor sees no stream. */
@@ -24,21 +28,24 @@ FC_INLINE void winograd_gather_vector(const struct steps *from, const real *x, p
     }
     transpose(a);
     FC_UNROLL for (int k = 0; k < LANES; k++)
-        if (k < count)
-            v_store(dst + k * LANES, a[k]);
+        if (k < count) {
+            v_store(dst, a[k]);
+            dst += --left ? LANES : to_next;
+            left = left ? left : cols;
+        }
 }
-FC_INLINE void winograd_gather_nchw(const struct steps *from, const real *x, ptrdiff_t count,
-                                    ptrdiff_t kept, real *dst)
+/* Rows that are shorter than a vector and follow each other are one line. */
+FC_NOINLINE void winograd_gather_nchw(const struct steps *from, const real *x, ptrdiff_t rows, ptrdiff_t cols,
+                                      ptrdiff_t kept, real *dst, ptrdiff_t pitch)
 {
-    if (count < LANES || kept < LANES) {
-        for (ptrdiff_t j = 0; j < count; j += LANES)
-            winograd_gather_vector(from, x + j, FC_MIN(LANES, count - j), kept, dst + j * LANES);
-        return;
-    }
-    for (ptrdiff_t at = 0; at < count; at += LANES) {
-        const ptrdiff_t j = FC_MIN(at, count - LANES);
-        winograd_gather_vector(from, x + j, LANES, LANES, dst + j * LANES);
-    }
+    const ptrdiff_t line = cols == from->row && cols < LANES ? rows : 1, count = line * cols;
+    for (; rows > 0; rows -= line, x += from->row, dst += pitch)
+        for (ptrdiff_t at = 0; at < count; at += LANES) {
+            /* The last vector may overlap the one before. */
+            const ptrdiff_t j = count < LANES ? 0 : FC_MIN(at, count - LANES), col = j % cols;
+            winograd_gather_vector(from, x + j, FC_MIN(LANES, count), kept,
+                                   dst + j / cols * pitch + col * LANES, cols - col, cols, pitch);
+        }
 }
 
 /* A rectangle of pixels of LANES channels from x on, `kept` of which there are, with the border around
@@ -48,27 +55,33 @@ static void winograd_gather(const struct winograd_unit *u, const real *x, ptrdif
                             ptrdiff_t y0, ptrdiff_t rows, ptrdiff_t x0, ptrdiff_t cols, real *dst)
 {
     const struct fc_conv2d *const p = u->p;
-    const ptrdiff_t seen_rows = x ? u->seen_rows : PTRDIFF_MIN;
-    ptrdiff_t a, b;
+    const ptrdiff_t pitch = u->block.pixels;
+    ptrdiff_t a, b, first, end;
 
     border_inside(x0, cols, FC_MIN(p->w, u->seen_cols), &a, &b);
-    for (ptrdiff_t r = 0; r < rows; r++, dst += u->block.pixels) {
-        const ptrdiff_t y = y0 + r < seen_rows ? border_index(y0 + r, p->h, p->border_h) : -1;
-        const real *row;
+    border_inside(y0, rows, x ? FC_MIN(p->h, u->seen_rows) : 0, &first, &end);
+    for (ptrdiff_t r = 0, n; r < rows; r += n, dst += n * pitch) {
+        /* The image's own rows at once, those of the border one by one. */
+        const ptrdiff_t y = x && y0 + r < u->seen_rows ? border_index(y0 + r, p->h, p->border_h) : -1;
+        const real *row = x;
+        n = r == first ? FC_MAX(1, end - first) : 1;
         if (y < 0) {
             memset(dst, 0, (size_t)(cols * LANES) * sizeof(real));
             continue;
         }
-        row = x + y * u->from.row;
+        row += y * u->from.row;
         if (b > a)
             (p->nhwc ? winograd_gather_nhwc : winograd_gather_nchw)(
-                &u->from, row + (x0 + a) * u->from.pixel, b - a, kept, dst + a * LANES);
+                &u->from, row + (x0 + a) * u->from.pixel, n, b - a, kept, dst + a * LANES, pitch);
         for (ptrdiff_t j = a > 0 ? 0 : b; j < cols; j = j + 1 == a ? b : j + 1) {
             const ptrdiff_t at =
                 x0 + j < u->seen_cols ? border_index(x0 + j, p->w, p->border_w) : -1;
-            v_store(dst + j * LANES, v_set1(0));
-            for (ptrdiff_t k = 0; at >= 0 && k < kept; k++)
-                dst[j * LANES + k] = row[k * u->from.channel + at * u->from.pixel];
+            for (ptrdiff_t i = 0; i < n; i++) {
+                real *const to = dst + i * pitch + j * LANES;
+                v_store(to, v_set1(0));
+                for (ptrdiff_t k = 0; at >= 0 && k < kept; k++)
+                    to[k] = row[k * u->from.channel + i * u->from.row + at * u->from.pixel];
+            }
         }
     }
 }
@@ -104,36 +117,37 @@ FC_INLINE void winograd_input_tile(const struct winograd_unit *u, ptrdiff_t n, c
                              stride * row, stride * pixel, n, dst + phase * u->p->c, side);
 }
 
-/* Transform some channels of a row of tiles, y its first row of outputs; dst is its first tile. */
+/* Transform some channels of a run of rows of tiles; dst is its first tile. */
 FC_INLINE void winograd_input_slice(const struct winograd_unit *u, const struct slice_channels *in,
-                                    ptrdiff_t y, const struct winograd_scratch *s, real *dst,
-                                    const int side)
+                                    const struct winograd_run *run, const struct winograd_scratch *s,
+                                    real *dst, const int side)
 {
     const struct fc_conv2d *const p = u->p;
     const struct winograd_block *const b = &u->block;
     const int stride = winograd_stride(side), step = winograd_m(side) * stride;
-    const ptrdiff_t rows = winograd_pixels(1, side), y0 = y * stride - p->top;
-    const ptrdiff_t x0 = u->x0 * stride - p->left;
+    const ptrdiff_t rows = winograd_pixels(1, side), y0 = run->y * stride - p->top;
+    const ptrdiff_t x0 = u->x0 * stride - p->left, tiles = run->rows * b->cols;
 
     for (ptrdiff_t c = 0; !p->nhwc && c < in->count; c += LANES) {
         const ptrdiff_t left = in->count - c;
-        winograd_gather(u, in->x ? in->x + c * u->from.channel : NULL, FC_MIN(LANES, left), y0, rows,
-                        x0, winograd_pixels(b->cols, side), s->pixels);
-        for (ptrdiff_t tile = 0; tile < b->cols; tile++)
-            winograd_input_tile(u, left, s->pixels + tile * step * LANES, b->pixels, LANES,
-                                dst + tile * b->tile + c, side);
+        winograd_gather(u, in->x ? in->x + c * u->from.channel : NULL, FC_MIN(LANES, left), y0,
+                        winograd_pixels(run->rows, side), x0, winograd_pixels(b->cols, side), s->pixels);
+        for (ptrdiff_t tile = 0; tile < tiles; tile++)
+            winograd_input_tile(
+                u, left, s->pixels + step * (tile / b->cols * b->pixels + tile % b->cols * LANES),
+                b->pixels, LANES, dst + tile * b->tile + c, side);
     }
-    for (ptrdiff_t tile = 0; p->nhwc && tile < b->cols; tile++, dst += b->tile) {
-        const ptrdiff_t at = x0 + tile * step;
-        const int inside = in->x && y0 >= 0 && y0 + rows <= FC_MIN(p->h, u->seen_rows) && at >= 0 &&
+    for (ptrdiff_t tile = 0; p->nhwc && tile < tiles; tile++, dst += b->tile) {
+        const ptrdiff_t y = y0 + tile / b->cols * step, at = x0 + tile % b->cols * step;
+        const int inside = in->x && y >= 0 && y + rows <= FC_MIN(p->h, u->seen_rows) && at >= 0 &&
                            at + rows <= FC_MIN(p->w, u->seen_cols);
         for (ptrdiff_t c = 0; c < in->count; c += LANES) {
             const ptrdiff_t left = in->count - c;
             if (inside && left >= LANES) {
-                winograd_input_tile(u, left, in->x + y0 * u->from.row + at * u->from.pixel + c,
+                winograd_input_tile(u, left, in->x + y * u->from.row + at * u->from.pixel + c,
                                     u->from.row, u->from.pixel, dst + c, side);
             } else {
-                winograd_gather(u, in->x ? in->x + c : NULL, FC_MIN(LANES, left), y0, rows, at, rows,
+                winograd_gather(u, in->x ? in->x + c : NULL, FC_MIN(LANES, left), y, rows, at, rows,
                                 s->pixels);
                 winograd_input_tile(u, left, s->pixels, b->pixels, LANES, dst + c, side);
             }
@@ -141,13 +155,17 @@ FC_INLINE void winograd_input_slice(const struct winograd_unit *u, const struct 
     }
 }
 
-/* The same of all channels of slice n. */
-FC_INLINE void winograd_input(const struct winograd_unit *u, ptrdiff_t n, ptrdiff_t y,
-                              const struct winograd_scratch *s, real *dst, const int side)
+/* The input of all channels of a unit's rows of tiles, those of a sample at a time. */
+FC_INLINE void winograd_input(const struct winograd_unit *u, const struct winograd_scratch *s,
+                              const int side)
 {
+    struct winograd_run run;
     struct slice_channels in;
-    for (ptrdiff_t c = 0; c < u->p->c; c += in.count) {
-        in = slice_channels(u->p, n, u->g, c, u->p->c);
-        winograd_input_slice(u, &in, y, s, dst + c, side);
+    for (ptrdiff_t r = 0; r < u->block.rows; r += run.rows) {
+        run = winograd_run(u, r, side);
+        for (ptrdiff_t c = 0; c < u->p->c; c += in.count) {
+            in = slice_channels(u->p, run.n, u->g, c, u->p->c);
+            winograd_input_slice(u, &in, &run, s, s->input + r * u->block.cols * u->block.tile + c, side);
+        }
     }
 }

@@ -74,7 +74,7 @@ static struct winograd_block winograd_block(const struct fc_conv2d *p, ptrdiff_t
 /* The scratch memory of a unit. */
 struct winograd_scratch {
     real *bias;   /* of one product's output channels */
-    real *pixels;      /* under a row of tiles, of a vector of channels */
+    real *pixels;      /* under rows of tiles of a sample, of a vector of channels */
     real *input, *product, *outputs;
     real *unsafe; /* for each tile, not 0 in the channels whose outputs are not finite */
 };
@@ -82,7 +82,7 @@ struct winograd_scratch {
 /* Its areas, and their sizes in elements, given a block b and the side. */
 #define WINOGRAD_AREAS(X)                                                                          \
     X(bias, WINOGRAD_K)                                                                            \
-    X(pixels, winograd_pixels(1, side) * b->pixels)                                                \
+    X(pixels, winograd_pixels(b->rows, side) * b->pixels)                                                \
     X(input, winograd_points(side) * b->input)                                                     \
     X(product, winograd_points(side) * b->product)                                                 \
     X(outputs, winograd_m(side) * b->output)                                                       \
