@@ -32,8 +32,11 @@ FC_NOINLINE void transpose_tile(real *dst, ptrdiff_t dst_pitch, const real *src,
 static void transpose_lines(real *dst, ptrdiff_t dst_pitch, ptrdiff_t width, const real *src,
                             ptrdiff_t pitch, ptrdiff_t rows, ptrdiff_t count)
 {
-    for (ptrdiff_t begin = 0; begin < count; begin += LANES)
-        for (ptrdiff_t j = 0; j < width; j += LANES) {
+    /* Along the longer side: a processor follows few streams at a time. */
+    const int along = count > width;
+    for (ptrdiff_t outer = 0; outer < FC_MIN(width, count); outer += LANES)
+        for (ptrdiff_t inner = 0; inner < FC_MAX(width, count); inner += LANES) {
+            const ptrdiff_t j = along ? outer : inner, begin = along ? inner : outer;
             const ptrdiff_t i = count < LANES ? 0 : FC_MIN(begin, count - LANES);
             const ptrdiff_t across = FC_MIN(LANES, count - i), down = FC_MIN(LANES, width - j);
             const real *const from = src + j * pitch + i;
