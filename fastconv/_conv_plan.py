@@ -18,6 +18,7 @@ class ConvPlan:
     _dims = None
     _words = PADDINGS
     _dtypes = DTYPES
+    _bias, _keeps = None, False
     # Types are compared by their char, which is the same in either byte order: readers differ.
     _read = staticmethod(_arrays.readable)
 
@@ -25,37 +26,57 @@ class ConvPlan:
         self, function, weight, bias, stride, padding, dilation, groups,
         padding_mode, activation, layout, algorithm, copy=False, turned=False,
     ):  # fmt: skip
-        self._function = function
         dims, layouts = self._dims, _geometry.LAYOUTS[self._dims]
         # A transposed convolution's weights begin with its input channels.
         names, side = ("C, K", "input") if turned else ("K, C", "output")
         expected = f"({names} // groups, {', '.join(KERNELS[-dims:])})"
         weight = self._read(function, "weight", weight, self._dtypes, expected)
-        self._stride = _geometry.pair(function, "stride", stride, 1, dims)
-        self._padding = _geometry.padding(
-            function, padding, dims, PADDINGS if turned else self._words
-        )
-        self._dilation = _geometry.pair(function, "dilation", dilation, 1, dims)
-        self._groups = _geometry.integer(function, "groups", groups, 1)
-        self._border = _geometry.borders(function, "padding_mode", padding_mode, dims)
-        self._activation = _geometry.activation(function, activation, weight.dtype)
-        self._layout = _geometry.choice(function, "layout", layout, tuple(layouts))
-        self._algorithm = _geometry.choice(function, "algorithm", algorithm, ALGORITHMS)
+        stride = _geometry.pair(function, "stride", stride, 1, dims)
+        padding = _geometry.padding(function, padding, dims, PADDINGS if turned else self._words)
+        dilation = _geometry.pair(function, "dilation", dilation, 1, dims)
+        groups = _geometry.integer(function, "groups", groups, 1)
+        border = _geometry.borders(function, "padding_mode", padding_mode, dims)
+        activation = _geometry.activation(function, activation, weight.dtype)
+        layout = _geometry.choice(function, "layout", layout, tuple(layouts))
+        algorithm = _geometry.choice(function, "algorithm", algorithm, ALGORITHMS)
         if 0 in weight.shape[not turned :]:
             raise ValueError(
                 f"{function}: weight has shape {weight.shape}, expected {expected} of at least "
                 f"one channel{LEAST[dims]}"
             )
-        if len(weight) % self._groups:
+        if len(weight) % groups:
             raise ValueError(
                 f"{function}: weight has {len(weight)} {side} channels, expected a multiple of "
-                f"groups={self._groups}"
+                f"groups={groups}"
             )
         self._keeps = copy
-        self._weight = weight.copy() if copy else weight
+        self._begin(
+            function, weight.copy() if copy else weight, stride, padding, dilation, groups, border,
+            activation, layout, algorithm,
+        )  # fmt: skip
         if bias is not None:
             bias = self.checked_bias(bias, len(weight))
-        self._bias = bias.copy() if copy and bias is not None else bias
+            self._bias = bias.copy() if copy else bias
+
+    @classmethod
+    def plain(cls, function, weight, bias, groups, activation, layout, algorithm):
+        """A plan of stride 1 without a border, of arguments that were checked."""
+        plan, dims = cls.__new__(cls), cls._dims
+        plan._begin(
+            function, weight, (1,) * dims, ((0, 0),) * dims, (1,) * dims, groups,
+            ("constant",) * dims, activation, layout, algorithm,
+        )  # fmt: skip
+        plan._bias = bias
+        return plan
+
+    def _begin(
+        self, function, weight, stride, padding, dilation, groups, border, activation, layout,
+        algorithm,
+    ):  # fmt: skip
+        self._function, self._weight, self._stride = function, weight, stride
+        self._padding, self._dilation, self._groups = padding, dilation, groups
+        self._border, self._activation = border, activation
+        self._layout, self._algorithm = layout, algorithm
         self._packed = {}
         self._moderate = None
         self._call = None  # the last one's, ready for arrays like those
@@ -134,8 +155,8 @@ class ConvPlan:
         self._packed, self._moderate, self._call = {}, None, None
 
     def load(self, weight):
-        """Go on with other weights of the same shape and type."""
-        self._weight = np.ascontiguousarray(weight)
+        """Go on with other contiguous weights of the same shape and type."""
+        self._weight = weight
         self.repack()
 
     def unload(self):

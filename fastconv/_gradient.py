@@ -1,6 +1,7 @@
 """Derivatives of a convolution by its input, weights and bias, of arrays that were checked."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
@@ -23,12 +24,11 @@ class InputGradient:
     """
 
     def __init__(self, function, geometry, algorithm, bias=None, activation=None):
-        self._function, self._geometry, depth = function, geometry, geometry.depth
-        self._first, self._size = _frame(depth, geometry.border_d)
-        self._in_place = (self._first, self._size) == (depth.before, depth.n)
+        self._function, self._geometry = function, geometry
+        self._size, self._in_place, each = _phases(geometry)
         self._phases = [
-            _SlicesGradient(function, geometry, phase, algorithm, bias, activation)
-            for phase in _geometry.phases(depth, self._first, self._size)
+            _SlicesGradient(function, geometry, slices, algorithm, bias, activation)
+            for slices in each
         ]
 
     def __call__(self, weight, dy, result, threads):
@@ -60,48 +60,66 @@ def _fold_slices(g, frame, result):
         result[sources[i]] += frame[i]
 
 
-class _SlicesGradient:
-    """The same for the slices of one phase, which are the whole result."""
+@lru_cache(_plan.CACHED_PLANS)
+def _phases(g):
+    """How many slices of the padded input count, if they are the result's, and their phases."""
+    depth = g.depth
+    first, size = _frame(depth, g.border_d)
+    phases = [_SlicesPhases(g, phase) for phase in _geometry.phases(depth, first, size)]
+    return size, (first, size) == (depth.before, depth.n), phases
 
-    def __init__(self, function, geometry, slices, algorithm, bias, activation):
-        self._function, self._geometry, self._slices = function, geometry, slices
-        g = geometry
+
+class _SlicesPhases:
+    """What follows from a geometry alone: the phases of the rows and columns of some slices."""
+
+    def __init__(self, g, slices):
         frame = [_frame(window, border) for window, border in zip(g[4:6], g.border, strict=True)]
         rows, cols = (
             _geometry.phases(window, *each) for window, each in zip(g[4:6], frame, strict=True)
         )
-        self._pairs = [(row, col) for row in rows for col in cols]
-        self._in_place = len(self._pairs) == 1 and frame == [(w.before, w.n) for w in g[4:6]]
-        self._windows = [(slices.window, row.window, col.window) for row, col in self._pairs]
+        pairs = [(row, col) for row in rows for col in cols]
+        self.taps = [(slices.taps, row.taps, col.taps) for row, col in pairs]
+        self.windows = [(slices.window, row.window, col.window) for row, col in pairs]
+        # Phases that are alike, as where kernel and stride are, are channels of one convolution.
+        self.joined = g.groups == 1 and g.layout == "NCHW" and len(set(self.windows)) == 1
+        if self.joined:
+            self.windows = self.windows[:1]
+        self.in_place = len(pairs) == 1 and frame == [(w.before, w.n) for w in g[4:6]]
+        if self.in_place:
+            return
         # Of a sample, slices are planes: of more channels in NCHW, of more samples in NHWC.
-        self._count, channels = slices.window.o, g.groups * g.channels
-        self._planes = 1 if g.layout == "NCHW" else self._count  # samples for each sample
+        self.count, channels = slices.window.o, g.groups * g.channels
+        self.planes = 1 if g.layout == "NCHW" else self.count  # samples for each sample
         in_frame = [
             _in_frame(window, len(phases), *each)
             for window, phases, each in zip(g[4:6], (rows, cols), frame, strict=True)
         ]
-        self._fold = g._replace(
-            groups=1, c=self._count * channels // self._planes, depth=_geometry.POINT,
+        self.fold = g._replace(
+            groups=1, c=self.count * channels // self.planes, depth=_geometry.POINT,
             rows=in_frame[0], cols=in_frame[1],
         )  # fmt: skip
-        self._room = self._count * channels * math.prod(-(-w.o // w.stride) for w in in_frame)
-        # Phases that are alike, as where kernel and stride are, are channels of one convolution.
-        self._joined = g.groups == 1 and g.layout == "NCHW" and len(set(self._windows)) == 1
-        if self._joined:
-            self._windows = self._windows[:1]
-            bias = bias if bias is None else np.tile(bias, len(self._pairs))
+        self.room = self.count * channels * math.prod(-(-w.o // w.stride) for w in in_frame)
+
+
+class _SlicesGradient:
+    """The same for the slices of one phase, which are the whole result."""
+
+    def __init__(self, function, geometry, phases, algorithm, bias, activation):
+        self._function, self._geometry, self._phases = function, geometry, phases
+        if phases.joined and bias is not None:
+            bias = np.tile(bias, len(phases.taps))
         self._options = bias, activation, algorithm
         self._layers = []
 
     def _layers_of(self, weight):
         """The convolution for each phase, its plan and its geometry."""
-        g = self._geometry
-        weights = [_turned(g, weight, self._slices, *pair) for pair in self._pairs]
-        weights = [np.concatenate(weights)] if self._joined else weights
+        g, phases = self._geometry, self._phases
+        weights = [_turned(g, weight, taps) for taps in phases.taps]
+        weights = [np.concatenate(weights)] if phases.joined else weights
         if not self._layers:
             self._layers = [
                 _layer(self._function, g, *each, *self._options)
-                for each in zip(weights, self._windows, strict=True)
+                for each in zip(weights, phases.windows, strict=True)
             ]
         else:
             for (plan, _), turned in zip(self._layers, weights, strict=True):
@@ -115,13 +133,14 @@ class _SlicesGradient:
             plan.unload()
 
     def _run(self, layers, dy, result, threads):
-        if self._in_place:
+        g, phases = self._geometry, self._phases
+        if phases.in_place:
             _compute(*layers[0], dy, result, threads)
             return
-        g, phases, room = self._geometry, len(self._pairs), self._room
-        samples = min(g.samples, _plan.frame_samples(room * phases * dy.itemsize, threads))
-        samples = 1 if self._joined else samples  # whose channels are in the order of phases
-        shape = (samples, phases, room)
+        room, frame = phases.room, len(phases.taps) * phases.room
+        samples = min(g.samples, _plan.frame_samples(frame * dy.itemsize, threads))
+        samples = 1 if phases.joined else samples  # whose channels are in the order of phases
+        shape = (samples, len(phases.taps), room)
         _arrays.check_memory(self._function, "a frame of phases", shape, dy.dtype)
         size = math.prod(shape) * dy.itemsize
         buffer = _arrays.take_buffer(size)
@@ -130,10 +149,10 @@ class _SlicesGradient:
             part = slice(first, min(first + samples, g.samples))
             n = part.stop - part.start
             for i, (plan, layer) in enumerate(layers):
-                layer = layer._replace(n=n * self._count)
+                layer = layer._replace(n=n * phases.count)
                 phase = memory[i * n * room :][: math.prod(layer.shape)].reshape(layer.shape)
                 _compute(plan, layer, dy[part], phase, threads)
-            task, shared = _plan.fold(self._fold._replace(n=n * self._planes), threads)
+            task, shared = _plan.fold(phases.fold._replace(n=n * phases.planes), threads)
             task.gradient(_arrays.as_bytes(memory), None, _arrays.as_bytes(result[part]), shared)
         _arrays.give_buffer(buffer)
 
@@ -151,29 +170,28 @@ def _in_frame(window, phases, first, size):
     return window._replace(stride=phases, before=before, o=size)
 
 
-def _turned(g, weight, *phases):
+def _turned(g, weight, taps):
     """The weights of a phase; a single zero for each pair of channels if it sees no tap."""
     kernel = [window.k for window in g.axes]
     turned = weight.reshape(g.groups, g.k, g.channels, *kernel)
-    turned = turned[(..., *(phase.taps for phase in phases))].swapaxes(1, 2)
+    turned = turned[(..., *taps)].swapaxes(1, 2)
     turned = turned.reshape(g.groups * g.channels, g.k, *turned.shape[3:])
     if not turned.size:
         turned = np.zeros((*turned.shape[:2], 1, 1, 1), weight.dtype)
-    return turned.reshape(*turned.shape[:2], *turned.shape[5 - g.dims :])
+    return np.ascontiguousarray(turned.reshape(*turned.shape[:2], *turned.shape[5 - g.dims :]))
 
 
 def _layer(function, g, weight, windows, bias, activation, algorithm):
     """The convolution for one phase: its weights and its geometry."""
     last = g.layout == "NHWC"
     layout = tuple(_geometry.LAYOUTS[g.dims])[last]
-    plan = PLANS[g.dims](
-        function, weight, bias, 1, 0, 1, g.groups, "zeros", activation, layout, algorithm
-    )
+    activation = _geometry.activation(function, activation, weight.dtype)
+    plan = PLANS[g.dims].plain(function, weight, bias, g.groups, activation, layout, algorithm)
     depth, rows, cols = windows
     geometry = g._replace(
         n=g.samples * depth.o, c=g.k * depth.k, k=len(weight) // g.groups, depth=depth, rows=rows,
         cols=cols, border=("constant", "constant"), border_d="constant",
-        activation=plan._activation,
+        activation=activation,
     )  # fmt: skip
     return plan, geometry
 
