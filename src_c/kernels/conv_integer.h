@@ -347,6 +347,13 @@ FC_SMALL void dot_windows(const struct fc_conv2d *p, const struct dot_sizes *s,
         }
 }
 
+/* The rows of what output channels have beside their weights (conv.bias, fastconv.h). */
+enum { DOT_START, DOT_WEIGHT_ZERO, DOT_SCALE, DOT_PADDING };
+FC_INLINE const int32_t *dot_row(const struct fc_conv2d *p, const int32_t *more, ptrdiff_t row)
+{
+    return more + row * p->groups * round_up(p->k, FC_INTEGER_CHANNELS);
+}
+
 /* Some of a tile's sums, `pixels` by `lanes` of them, as results: of the channels from `more` on
  * and the pixels from `window` on, to every `pitch` bytes of out. */
 static void dot_store(const struct fc_conv_integer *q, const int32_t *sums, ptrdiff_t pixels,
@@ -354,22 +361,23 @@ static void dot_store(const struct fc_conv_integer *q, const int32_t *sums, ptrd
                       ptrdiff_t pitch)
 {
     const int bytes = q->result == FC_SUM_TO_BYTE;
-    const ptrdiff_t all = q->conv.groups * round_up(q->conv.k, FC_INTEGER_CHANNELS);
     const ptrdiff_t size = dot_result_size(q);
+    const int32_t *const weight_zeros = dot_row(&q->conv, more, DOT_WEIGHT_ZERO);
+    const int32_t *const scales = dot_row(&q->conv, more, DOT_SCALE);
     const float low = (float)q->conv.low, high = (float)q->conv.high;
     const sum zero = sum_set1(q->zero);
     /* What most are, without a choice for each vector: with 32 registers that is slower. */
     if (VEC_REGS == 16 && LANES > 1 && bytes && lanes == DOT_WIDTH && !q->weights_zero) {
         for (ptrdiff_t i = 0; i < pixels; i++, out += pitch, sums += DOT_WIDTH)
             FC_UNROLL for (int v = 0; v < DOT_WIDTH; v += SUM_LANES) {
-                const sum scale = sum_load(more + 2 * all + v);
+                const sum scale = sum_load(scales + v);
                 const sum y = sum_round(sum_load(sums + v), scale, low, high);
                 sum_store_8((uint8_t *)out + v, sum_add(y, zero));
             }
         return;
     }
-    for (ptrdiff_t v = 0; v < lanes; v += SUM_LANES, more += SUM_LANES, sums += SUM_LANES) {
-        const sum weight_zero = sum_load(more + all), scale = sum_load(more + 2 * all);
+    for (ptrdiff_t v = 0; v < lanes; v += SUM_LANES, sums += SUM_LANES) {
+        const sum weight_zero = sum_load(weight_zeros + v), scale = sum_load(scales + v);
         const int whole = lanes - v >= SUM_LANES;
         char *to = out + v * size;
         for (ptrdiff_t i = 0; i < pixels; i++, to += pitch) {
@@ -442,7 +450,6 @@ static void dot_skip_rows(const struct fc_conv2d *p, const struct dot_sizes *s,
                           const struct dot_tile *all, struct dot_tile *t, ptrdiff_t y,
                           int32_t *start)
 {
-    const ptrdiff_t channels = p->groups * round_up(p->k, FC_INTEGER_CHANNELS);
     const ptrdiff_t across = s->runs / p->kh, top = y * p->stride_h - p->top;
     ptrdiff_t begin = 0, end = p->kh;
     while (begin < end && top + begin * p->dilation_h < 0)
@@ -456,7 +463,7 @@ static void dot_skip_rows(const struct fc_conv2d *p, const struct dot_sizes *s,
         sum first = sum_load(all->start + v);
         for (ptrdiff_t r = 0; r < p->kh; r++)
             if (r < begin || r >= end)
-                first = sum_add(first, sum_load(all->start + (3 + r) * channels + v));
+                first = sum_add(first, sum_load(dot_row(p, all->start, DOT_PADDING + r) + v));
         sum_store(start + v, first);
     }
 }
@@ -472,13 +479,13 @@ FC_INLINE void dot_channels(const struct fc_conv_integer *q, const struct dot_si
     const ptrdiff_t stored = p->nhwc ? lanes : round_up(lanes, SUM_LANES);
     const int best = dot_best(tiles, u->cols), vectors = lanes > SUM_LANES;
     char *const out = p->nhwc ? u->out + k * u->channel : area->results;
-    const ptrdiff_t all_channels = p->groups * round_up(p->k, FC_INTEGER_CHANNELS);
     const int whole = q->result == FC_SUM_TO_BYTE && lanes == DOT_WIDTH && !q->weights_zero;
     int32_t start[DOT_WIDTH];
     const struct dot_tile all = {
-        .weight = u->weight + (k - lane) * s->runs * s->words + lane, .start = u->more + k,
+        .weight = u->weight + (k - lane) * s->runs * s->words + lane,
+        .start = dot_row(p, u->more, DOT_START) + k, .scale = dot_row(p, u->more, DOT_SCALE) + k,
         .run = area->run, .runs = s->runs, .words = s->words, .pixel = p->stride_w * s->pixel,
-        .tap = s->pixel, .sums = area->sums, .pitch = pitch, .scale = u->more + k + 2 * all_channels,
+        .tap = s->pixel, .sums = area->sums, .pitch = pitch,
         .low = (int32_t)p->low, .high = (float)p->high, .zero = q->zero,
     };
     struct dot_tile t = all;
