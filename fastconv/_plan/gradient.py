@@ -33,10 +33,11 @@ GRADIENT_LINE_BYTES, GRADIENT_SUM_BYTES = 256 * 1024, 320 * 1024
 # Planes are units where so many channels are on their own, or input channels have few taps, if one
 # row's input, and its sums, are not more.
 GRADIENT_PLANES, GRADIENT_TAPS, GRADIENT_PLANE_BYTES = 8, 36, 2**20
-# Of each tap there are so many sums, and columns of taps are computed by threes: PANEL_SUMS and
-# PANEL_TAP_COLUMNS of conv_weight_grad_planes.h. A block of rows, which adds to those before it, is
-# what an L1 cache holds of a plane: bits follow from it.
-TAP_SUMS, GRADIENT_COLUMNS, GRADIENT_PANEL_BYTES = 16, 3, 24 * 1024
+# Of each tap there are so many sums, columns of taps are computed by threes, and at most so many
+# have copies of the input: PANEL_SUMS, PANEL_TAP_COLUMNS and PANEL_COPIES of
+# conv_weight_grad_planes.h. A block of rows, which adds to those before it, is what an L1 cache
+# holds of a plane: bits follow from it.
+TAP_SUMS, GRADIENT_COLUMNS, GRADIENT_COPIES, GRADIENT_PANEL_BYTES = 16, 3, 6, 24 * 1024
 # By Winograd's transforms it is of this scheme, and as accurate as plain sums from so many tiles
 # on. Bits follow from a block of them, so that knows nothing of this machine: transformed input and
 # dy of so many bytes, as sums have, and tiles from the least to the most. More of all points than
@@ -92,13 +93,20 @@ def _gradient_of_planes(g):
         few = g.c == g.k == 1
     else:  # dy need not be turned around, which takes as long as so many taps
         few = g.c * _panel_taps(g) <= GRADIENT_TAPS * _filled(g.cols.o, TAP_SUMS)
-    fits = max(input_bytes(g, 1, g.cols.o), _panel_sums(g)) <= GRADIENT_PLANE_BYTES
+    row = input_bytes(g, 1, g.cols.o) * _panel_copies(g)
+    fits = max(row, _panel_sums(g)) <= GRADIENT_PLANE_BYTES
     return few and g.layout == "NCHW" and g.cols.stride == 1 and fits
 
 
 def _panel_taps(g):
     """Taps of a kernel that are computed, those that are not there among them."""
     return g.rows.k * ceil_div(g.cols.k, GRADIENT_COLUMNS) * GRADIENT_COLUMNS
+
+
+def _panel_copies(g):
+    """Copies of the input that a panel holds: of each column of taps, if rows are joined."""
+    joins = g.rows.stride == 1 and g.cols.o % TAP_SUMS and g.cols.k <= GRADIENT_COPIES
+    return _panel_taps(g) // g.rows.k if joins else 1
 
 
 def _panel_sums(g):
@@ -121,7 +129,7 @@ def _weight_gradient(g, isa):
         k = ceil_div(g.k, ceil_div(g.k, max(1, GRADIENT_SUM_BYTES // _panel_sums(g))))
         parts = 1 if g.groups * g.c >= GRADIENT_PLANES else _gradient_parts(g, g.n)
         sizes = _gradient_sizes(g) | {"parts": parts, "block_k": k}
-        sizes["block_rows"] = rows_in(g, 1, g.cols.o, GRADIENT_PANEL_BYTES)
+        sizes["block_rows"] = rows_in(g, 1, g.cols.o, GRADIENT_PANEL_BYTES // _panel_copies(g))
         return _core.Conv2d(isa, g.bits, "weight_grad_planes", sizes), parts
     cols = ceil_div(g.cols.o, ceil_div(g.cols.o, GRADIENT_PIXELS))
     rows = ceil_div(g.rows.o, ceil_div(g.rows.o, max(1, GRADIENT_PIXELS // cols)))

@@ -3,8 +3,9 @@
  * first: conv_weight_grad.h; or groups: conv_weight_grad_groups.h.)
  *
  * A unit is an input channel, output channels of its group, and a part of the samples. The input that a
- * block of rows sees stands in a panel with the padding around it, and zeros past the last vector of a
- * row. PANEL_SUMS sums of every tap take turns along the rows of dy; they begin with 0 for each block, are
+ * block of rows sees stands in a panel with the padding around it. Where rows do not fill vectors the panel
+ * has a copy for each column of taps, of as many columns as dy: rows are joined, and fill them together.
+ * PANEL_SUMS sums of every tap take turns along the rows of dy; they begin with 0 for each block, are
  * added to those of the blocks before it, and in the end by halves. `parts` results stand in `out` one after
  * the other.
  *
@@ -18,12 +19,16 @@
 #define PANEL_TAP_ROWS (VEC_REGS == 32 ? 3 : 1)
 #define PANEL_TAP_COLUMNS 3
 #define PANEL_LAST_COLUMNS (VEC_REGS == 32 ? 5 : PANEL_TAP_COLUMNS)
+#define PANEL_COPIES 6 /* at most */
 #define PANEL_CHANNELS FC_MAX(1, FC_MIN(VEC_REGS * LANES / 64, 4))
 
 /* What the most rows of outputs of a block see. Taps that there are not are read, too, and left: sums of a
  * row of taps are of a multiple of PANEL_TAP_COLUMNS. */
 struct gradient_panel {
-    ptrdiff_t rows, width, pitch, cols, row_sums, channel_sums;
+    ptrdiff_t rows, width, pitch;
+    ptrdiff_t copies, step; /* from one column of taps to the next */
+    ptrdiff_t size;         /* of all copies */
+    ptrdiff_t cols, row_sums, channel_sums;
 };
 
 /* The rows of the padded input that some rows of outputs see. */
@@ -32,20 +37,30 @@ FC_INLINE ptrdiff_t gradient_panel_seen(const struct fc_conv2d *p, ptrdiff_t row
     return (rows - 1) * p->stride_h + (p->kh - 1) * p->dilation_h + 1;
 }
 
+FC_INLINE int gradient_panel_joins(const struct fc_conv2d *p)
+{
+    return p->stride_h == 1 && p->ow % PANEL_SUMS != 0 && p->kw <= PANEL_COPIES;
+}
+
 FC_INLINE struct gradient_panel gradient_panel(const struct fc_conv2d *p)
 {
+    const int joins = gradient_panel_joins(p);
     struct gradient_panel panel;
     panel.rows = gradient_panel_seen(p, p->block_rows);
-    panel.width = p->ow + (p->kw - 1) * p->dilation_w;
     panel.cols = round_up(p->kw, PANEL_TAP_COLUMNS);
-    panel.pitch = odd_lines(round_up(p->ow, PANEL_SUMS) + (panel.cols - 1) * p->dilation_w);
+    panel.copies = joins ? panel.cols : 1;
+    panel.width = p->ow + (joins ? 0 : (p->kw - 1) * p->dilation_w);
+    panel.pitch = joins ? p->ow
+                        : odd_lines(round_up(p->ow, PANEL_SUMS) + (panel.cols - 1) * p->dilation_w);
+    panel.step = joins ? odd_lines(panel.rows * panel.pitch + LANES) : p->dilation_w;
+    panel.size = (joins ? panel.copies * panel.step : panel.rows * panel.pitch) + LANES;
     panel.row_sums = panel.cols * PANEL_SUMS;
     panel.channel_sums = p->kh * panel.row_sums;
     return panel;
 }
 
-#define GRADIENT_PLANE_AREAS(X)      \
-    X(rows, panel.rows *panel.pitch) \
+#define GRADIENT_PLANE_AREAS(X) \
+    X(rows, panel.size)         \
     X(sums, FC_MIN(p->block_k, p->k) * panel.channel_sums)
 
 FC_SMALL size_t conv_weight_grad_planes_scratch(const void *params)
@@ -65,14 +80,24 @@ static ptrdiff_t conv_weight_grad_planes_units(const void *params)
 FC_NOINLINE void gradient_panel_fill(const struct fc_conv2d *p, const real *x, ptrdiff_t y0, ptrdiff_t rows,
                                      const struct gradient_panel *panel, real *dst)
 {
-    for (ptrdiff_t i = 0; i < gradient_panel_seen(p, rows); i++, dst += panel->pitch) {
-        const ptrdiff_t at =
-            x ? border_index(y0 * p->stride_h - p->top + i, p->h, p->border_h) : -1;
-        if (at < 0)
-            memset(dst, 0, (size_t)panel->width * sizeof(real));
-        else
-            nchw_fill_row(dst, x + at * p->w, p->w, -p->left, panel->width, p->border_w);
-        memset(dst + panel->width, 0, (size_t)(panel->pitch - panel->width) * sizeof(real));
+    const struct nchw_panel lines = {.rows = gradient_panel_seen(p, rows), .pitch = panel->pitch};
+    const int zeros = p->border_h == FC_CONSTANT && p->border_w == FC_CONSTANT;
+    for (ptrdiff_t copy = 0; copy < panel->copies; copy++, dst += panel->step) {
+        const ptrdiff_t first = copy * p->dilation_w - p->left;
+        if (x && zeros && p->stride_h == 1) {
+            nchw_fill_rows(p, &lines, dst, x, y0 - p->top, first);
+            continue;
+        }
+        for (ptrdiff_t i = 0; i < lines.rows; i++) {
+            real *const row = dst + i * lines.pitch;
+            const ptrdiff_t at =
+                x ? border_index(y0 * p->stride_h - p->top + i, p->h, p->border_h) : -1;
+            if (at < 0)
+                memset(row, 0, (size_t)panel->width * sizeof(real));
+            else
+                nchw_fill_row(row, x + at * p->w, p->w, first, panel->width, p->border_w);
+            memset(row + panel->width, 0, (size_t)(lines.pitch - panel->width) * sizeof(real));
+        }
     }
 }
 
@@ -81,16 +106,17 @@ struct gradient_panel_tile {
     const struct gradient_panel *panel;
     const real *x, *dy;
     real *sums;
-    ptrdiff_t rows, apart; /* rows of dy; of x from one row of taps to the next */
+    ptrdiff_t rows, width; /* of dy */
+    ptrdiff_t apart;       /* of x from one row of taps to the next */
     ptrdiff_t channel;     /* from one channel of dy to the next */
 };
 
 typedef vec gradient_panel_sums[PANEL_CHANNELS][PANEL_TAP_ROWS][PANEL_LAST_COLUMNS][PANEL_SUMS / LANES];
 
-/* PANEL_SUMS pixels of a row, or what is left of `ow` there: zeros by zeros past the end of dy, as pixels
+/* PANEL_SUMS pixels of a row, or what is left of `width` there: zeros by zeros past the end of dy, as pixels
  * there may be infinite. */
 FC_INLINE void gradient_panel_step(gradient_panel_sums acc, const struct gradient_panel_tile *t,
-                                   const real *x, ptrdiff_t step, const real *dy, ptrdiff_t i, ptrdiff_t ow,
+                                   const real *x, ptrdiff_t step, const real *dy, ptrdiff_t i, ptrdiff_t width,
                                    const int nr, const int ns, const int nk, const int whole)
 {
     FC_UNROLL for (int v = 0; v < PANEL_SUMS / LANES; v++) {
@@ -98,13 +124,13 @@ FC_INLINE void gradient_panel_step(gradient_panel_sums acc, const struct gradien
         vec each[PANEL_CHANNELS];
         FC_UNROLL for (int k = 0; k < nk; k++) {
             const real *const from = dy + k * t->channel;
-            each[k] = whole ? v_load(from + at) : load_up_to(from, at, ow);
+            each[k] = whole ? v_load(from + at) : load_up_to(from, at, width);
             FC_KEEP(each[k]);
         }
         FC_UNROLL for (int r = 0; r < nr; r++)
             FC_UNROLL for (int s = 0; s < ns; s++) {
                 const real *const from = x + r * t->apart + s * step;
-                const vec pixels = whole ? v_load(from + at) : load_up_to(from, at, ow);
+                const vec pixels = whole ? v_load(from + at) : load_up_to(from, at, width);
                 FC_UNROLL for (int k = 0; k < nk; k++)
                     acc[k][r][s][v] = v_fma(pixels, each[k], acc[k][r][s][v]);
             }
@@ -116,8 +142,8 @@ FC_INLINE void gradient_panel_taps(const struct fc_conv2d *p, const struct gradi
                                    const int nr, const int ns, const int nk)
 {
     const struct gradient_panel_tile t = *tile;
-    const ptrdiff_t ow = p->ow, whole = ow - ow % PANEL_SUMS, down = p->stride_h * t.panel->pitch;
-    const ptrdiff_t step = p->dilation_w;
+    const ptrdiff_t width = t.width, whole = width - width % PANEL_SUMS;
+    const ptrdiff_t down = p->stride_h * t.panel->pitch, step = t.panel->step;
     const real *x = t.x, *dy = t.dy;
     gradient_panel_sums acc;
     FC_UNROLL for (int k = 0; k < nk; k++)
@@ -125,11 +151,11 @@ FC_INLINE void gradient_panel_taps(const struct fc_conv2d *p, const struct gradi
             FC_UNROLL for (int s = 0; s < ns; s++)
                 FC_UNROLL for (int v = 0; v < PANEL_SUMS / LANES; v++)
                     acc[k][r][s][v] = v_set1(0);
-    for (ptrdiff_t y = 0; y < t.rows; y++, dy += ow, x += down) {
+    for (ptrdiff_t y = 0; y < t.rows; y++, dy += width, x += down) {
         for (ptrdiff_t i = 0; i < whole; i += PANEL_SUMS)
-            gradient_panel_step(acc, &t, x, step, dy, i, ow, nr, ns, nk, 1);
-        if (whole < ow)
-            gradient_panel_step(acc, &t, x, step, dy, whole, ow, nr, ns, nk, 0);
+            gradient_panel_step(acc, &t, x, step, dy, i, width, nr, ns, nk, 1);
+        if (whole < width)
+            gradient_panel_step(acc, &t, x, step, dy, whole, width, nr, ns, nk, 0);
     }
     FC_UNROLL for (int k = 0; k < nk; k++)
         FC_UNROLL for (int r = 0; r < nr; r++)
@@ -176,13 +202,13 @@ FC_NOINLINE void gradient_panel_block(const struct fc_conv2d *p, struct gradient
         nk = several ? PANEL_CHANNELS : 1;
         t.dy = dy + k * t.channel;
         for (ptrdiff_t i = 0; ahead && i < nk; i++)
-            gradient_fetch_plane(t.dy + i * t.channel + ahead, t.rows * p->ow);
+            gradient_fetch_plane(t.dy + i * t.channel + ahead, t.rows * t.width);
         for (ptrdiff_t i = 0, nr; i < p->kh; i += nr) {
             nr = !several && p->kh - i >= PANEL_TAP_ROWS ? PANEL_TAP_ROWS : 1;
             for (ptrdiff_t j = 0, ns; j < p->kw; j += ns) {
                 const int last = several && PANEL_LAST_COLUMNS == p->kw - j;
                 ns = last ? PANEL_LAST_COLUMNS : PANEL_TAP_COLUMNS;
-                t.x = x + i * t.apart + j * p->dilation_w;
+                t.x = x + i * t.apart + j * panel->step;
                 t.sums = sums + k * panel->channel_sums + i * panel->row_sums + j * PANEL_SUMS;
                 if (PANEL_LAST_COLUMNS > PANEL_TAP_COLUMNS && last)
                     gradient_panel_last(p, &t);
@@ -210,6 +236,7 @@ FC_SMALL void conv_weight_grad_planes(const void *params, ptrdiff_t begin, ptrdi
 {
     const struct fc_conv2d *p = params;
     const struct gradient_panel panel = gradient_panel(p);
+    const int joins = gradient_panel_joins(p);
     const struct steps of = output_steps(p);
     const ptrdiff_t taps = p->kh * p->kw, blocks_k = ceil_div(p->k, p->block_k);
     struct gradient_panel_tile t = {
@@ -231,11 +258,13 @@ FC_SMALL void conv_weight_grad_planes(const void *params, ptrdiff_t begin, ptrdi
             const real *const next = n + 1 < past ? slice_channels(p, n + 1, g, c, c + 1).x : NULL;
             const ptrdiff_t ahead =
                 n + 1 < past ? output_slice(p, &of, n + 1) - output_slice(p, &of, n) : 0;
-            for (ptrdiff_t y = 0; y < p->oh; y += t.rows) {
-                t.rows = FC_MIN(p->block_rows, p->oh - y);
+            for (ptrdiff_t y = 0, rows; y < p->oh; y += rows) {
+                rows = FC_MIN(p->block_rows, p->oh - y);
+                t.rows = joins ? 1 : rows;
+                t.width = joins ? rows * p->ow : p->ow;
                 if (next)
-                    gradient_fetch_plane(next + y * p->stride_h * p->w, t.rows * p->stride_h * p->w);
-                gradient_panel_fill(p, x, y, t.rows, &panel, s.rows);
+                    gradient_fetch_plane(next + y * p->stride_h * p->w, rows * p->stride_h * p->w);
+                gradient_panel_fill(p, x, y, rows, &panel, s.rows);
                 gradient_panel_block(p, t, s.rows, dy + y * p->ow, k, ahead, s.sums);
             }
         }
