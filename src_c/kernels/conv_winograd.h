@@ -16,7 +16,7 @@
  * shows in a tile's outputs. Such a tile is computed again, directly, for the output channels in
  * which it shows. */
 
-FC_INLINE ptrdiff_t winograd_units(const struct fc_conv2d *p, const int side)
+FC_NOINLINE ptrdiff_t winograd_units(const struct fc_conv2d *p, int side)
 {
     const int m = winograd_m(side);
     assert(p->block_rows % m == 0 && p->block_cols % m == 0 && p->block_k > 0);

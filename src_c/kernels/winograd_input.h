@@ -20,11 +20,20 @@ FC_INLINE void winograd_gather_vector(const struct steps *from, const real *x, p
                                       ptrdiff_t pitch)
 {
     const ptrdiff_t to_next = pitch - (cols - 1) * LANES;
+    const real *line = x;
+    ptrdiff_t step = from->channel;
+    real some[LANES * LANES];
     vec a[LANES];
+    if (count < LANES || kept < LANES) {
+        for (ptrdiff_t k = 0; k < LANES; k++)
+            v_store(some + k * LANES, k < kept ? load_up_to(x + k * step, 0, count) : v_set1(0));
+        line = some;
+        step = LANES;
+    }
     FC_UNROLL for (int k = 0; k < LANES; k++) {
         /* The next channels' rows: in many short pieces the processor sees no stream. */
         FC_PREFETCH(x + (k + LANES) * from->channel);
-        a[k] = k < kept ? load_up_to(x + k * from->channel, 0, count) : v_set1(0);
+        a[k] = v_load(line + k * step);
     }
     transpose(a);
     FC_UNROLL for (int k = 0; k < LANES; k++)

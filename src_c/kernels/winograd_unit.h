@@ -97,7 +97,7 @@ FC_INLINE struct winograd_scratch winograd_take(const struct winograd_block *b, 
     return s;
 }
 
-FC_INLINE size_t winograd_scratch(const struct fc_conv2d *p, const int side)
+FC_NOINLINE size_t winograd_scratch(const struct fc_conv2d *p, int side)
 {
     const struct winograd_block block = winograd_block(p, p->block_rows / winograd_m(side),
                                                        p->block_cols, side);

@@ -31,7 +31,7 @@ FC_INLINE ptrdiff_t winograd_plain_group(const struct fc_conv2d *p)
 {
     return round_up(p->k, LANES) * p->c * 9;
 }
-FC_INLINE ptrdiff_t winograd_packed(const struct fc_conv2d *p, const int side)
+FC_NOINLINE ptrdiff_t winograd_packed(const struct fc_conv2d *p, int side)
 {
     return p->groups * (winograd_packed_group(p, side) + winograd_plain_group(p));
 }
