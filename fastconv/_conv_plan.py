@@ -18,7 +18,7 @@ class ConvPlan:
     _dims = None
     _words = PADDINGS
     _dtypes = DTYPES
-    _bias, _keeps = None, False
+    _keeps = False
     # Types are compared by their char, which is the same in either byte order: readers differ.
     _read = staticmethod(_arrays.readable)
 
@@ -49,33 +49,36 @@ class ConvPlan:
                 f"{function}: weight has {len(weight)} {side} channels, expected a multiple of "
                 f"groups={groups}"
             )
+        if bias is not None:
+            self._function, self._weight = function, weight
+            bias = self.checked_bias(bias, len(weight))
+        if copy:
+            weight, bias = weight.copy(), bias if bias is None else bias.copy()
         self._keeps = copy
         self._begin(
-            function, weight.copy() if copy else weight, stride, padding, dilation, groups, border,
-            activation, layout, algorithm,
+            function, weight, bias, stride=stride, padding=padding, dilation=dilation,
+            groups=groups, border=border, activation=activation, layout=layout,
+            algorithm=algorithm,
         )  # fmt: skip
-        if bias is not None:
-            bias = self.checked_bias(bias, len(weight))
-            self._bias = bias.copy() if copy else bias
 
     @classmethod
     def plain(cls, function, weight, bias, groups, activation, layout, algorithm):
         """A plan of stride 1 without a border, of arguments that were checked."""
         plan, dims = cls.__new__(cls), cls._dims
         plan._begin(
-            function, weight, (1,) * dims, ((0, 0),) * dims, (1,) * dims, groups,
-            ("constant",) * dims, activation, layout, algorithm,
+            function, weight, bias, stride=(1,) * dims, padding=((0, 0),) * dims,
+            dilation=(1,) * dims, groups=groups, border=("constant",) * dims,
+            activation=activation, layout=layout, algorithm=algorithm,
         )  # fmt: skip
-        plan._bias = bias
         return plan
 
     def _begin(
-        self, function, weight, stride, padding, dilation, groups, border, activation, layout,
-        algorithm,
+        self, function, weight, bias, *, stride, padding, dilation, groups, border, activation,
+        layout, algorithm,
     ):  # fmt: skip
-        self._function, self._weight, self._stride = function, weight, stride
-        self._padding, self._dilation, self._groups = padding, dilation, groups
-        self._border, self._activation = border, activation
+        self._function, self._weight, self._bias = function, weight, bias
+        self._stride, self._padding, self._dilation = stride, padding, dilation
+        self._groups, self._border, self._activation = groups, border, activation
         self._layout, self._algorithm = layout, algorithm
         self._packed = {}
         self._moderate = None

@@ -65,8 +65,8 @@ def _phases(g):
     """How many slices of the padded input count, if they are the result's, and their phases."""
     depth = g.depth
     first, size = _frame(depth, g.border_d)
-    phases = [_SlicesPhases(g, phase) for phase in _geometry.phases(depth, first, size)]
-    return size, (first, size) == (depth.before, depth.n), phases
+    phases = (_SlicesPhases(g, phase) for phase in _geometry.phases(depth, first, size))
+    return size, (first, size) == (depth.before, depth.n), tuple(phases)
 
 
 class _SlicesPhases:
@@ -86,7 +86,7 @@ class _SlicesPhases:
             self.windows = self.windows[:1]
         self.in_place = len(pairs) == 1 and frame == [(w.before, w.n) for w in g[4:6]]
         if self.in_place:
-            return
+            return  # nothing is put together
         # Of a sample, slices are planes: of more channels in NCHW, of more samples in NHWC.
         self.count, channels = slices.window.o, g.groups * g.channels
         self.planes = 1 if g.layout == "NCHW" else self.count  # samples for each sample
@@ -115,7 +115,7 @@ class _SlicesGradient:
         """The convolution for each phase, its plan and its geometry."""
         g, phases = self._geometry, self._phases
         weights = [_turned(g, weight, taps) for taps in phases.taps]
-        weights = [np.concatenate(weights)] if phases.joined else weights
+        weights = [np.concatenate(weights)] if phases.joined else map(np.ascontiguousarray, weights)
         if not self._layers:
             self._layers = [
                 _layer(self._function, g, *each, *self._options)
@@ -178,7 +178,7 @@ def _turned(g, weight, taps):
     turned = turned.reshape(g.groups * g.channels, g.k, *turned.shape[3:])
     if not turned.size:
         turned = np.zeros((*turned.shape[:2], 1, 1, 1), weight.dtype)
-    return np.ascontiguousarray(turned.reshape(*turned.shape[:2], *turned.shape[5 - g.dims :]))
+    return turned.reshape(*turned.shape[:2], *turned.shape[5 - g.dims :])
 
 
 def _layer(function, g, weight, windows, bias, activation, algorithm):

@@ -213,11 +213,12 @@ FC_NOINLINE ptrdiff_t pixel_run_rows(const struct fc_conv2d *p, const struct pix
                                      struct pixel_tile *t, const real *x, ptrdiff_t pitch, real *sums,
                                      real *out)
 {
-    enum { VECTORS = 2 * PIXEL_ROWS };
+    enum { VECTORS = 2 * PIXEL_ROWS }; /* as many as pixel_tile_1 takes */
     const ptrdiff_t each = pixel_vectors(u->cols);
     real between[VECTORS * LANES];
     ptrdiff_t y = 0;
-    if (t->k > 1 || u->cols < LANES + 1 || (p->kh != 3 && p->kh != 5) || p->kw == 1 ||
+    /* Rows of one vector, and kernels of one column, have loads to spare. */
+    if (t->k > 1 || u->cols <= LANES || (p->kh != 3 && p->kh != 5) || p->kw == 1 ||
         p->stride_h > 1 || p->stride_w > 1 || p->dilation_h > 1)
         return 0;
     for (; y + PIXEL_ROWS <= u->rows; y += PIXEL_ROWS)
@@ -233,8 +234,7 @@ FC_NOINLINE ptrdiff_t pixel_run_rows(const struct fc_conv2d *p, const struct pix
                 begin.out[v] = between + v * LANES;
                 t->out[v] = t->last ? out + row * p->ow + at : sum;
             }
-            begin.c = 0;
-            begin.last = 0;
+            begin.c = begin.last = 0; /* of no channel: what sums begin with, as `end` is how they end */
             pixel_tile_1(&begin, VECTORS);
             if (p->kh == 3)
                 pixel_rows(t, pitch, p->kw, p->dilation_w, between, 3);

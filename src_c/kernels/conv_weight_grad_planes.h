@@ -18,9 +18,10 @@
  * tile. */
 #define PANEL_TAP_ROWS (VEC_REGS == 32 ? 3 : 1)
 #define PANEL_TAP_COLUMNS 3
-#define PANEL_LAST_COLUMNS (VEC_REGS == 32 ? 5 : PANEL_TAP_COLUMNS)
 #define PANEL_COPIES 6 /* at most */
 #define PANEL_CHANNELS FC_MAX(1, FC_MIN(VEC_REGS * LANES / 64, 4))
+#define PANEL_LAST_COLUMNS \
+    (PANEL_CHANNELS * 5 * (PANEL_SUMS / LANES) < VEC_REGS ? 5 : PANEL_TAP_COLUMNS)
 
 /* What the most rows of outputs of a block see. Taps that there are not are read, too, and left: sums of a
  * row of taps are of a multiple of PANEL_TAP_COLUMNS. */
@@ -206,11 +207,12 @@ FC_NOINLINE void gradient_panel_block(const struct fc_conv2d *p, struct gradient
         for (ptrdiff_t i = 0, nr; i < p->kh; i += nr) {
             nr = !several && p->kh - i >= PANEL_TAP_ROWS ? PANEL_TAP_ROWS : 1;
             for (ptrdiff_t j = 0, ns; j < p->kw; j += ns) {
-                const int last = several && PANEL_LAST_COLUMNS == p->kw - j;
+                const int last = several && PANEL_LAST_COLUMNS > PANEL_TAP_COLUMNS &&
+                                 PANEL_LAST_COLUMNS == p->kw - j;
                 ns = last ? PANEL_LAST_COLUMNS : PANEL_TAP_COLUMNS;
                 t.x = x + i * t.apart + j * panel->step;
                 t.sums = sums + k * panel->channel_sums + i * panel->row_sums + j * PANEL_SUMS;
-                if (PANEL_LAST_COLUMNS > PANEL_TAP_COLUMNS && last)
+                if (last)
                     gradient_panel_last(p, &t);
                 else if (several)
                     gradient_panel_channels(p, &t);
@@ -236,7 +238,7 @@ FC_SMALL void conv_weight_grad_planes(const void *params, ptrdiff_t begin, ptrdi
 {
     const struct fc_conv2d *p = params;
     const struct gradient_panel panel = gradient_panel(p);
-    const int joins = gradient_panel_joins(p);
+    const int joins = panel.copies > 1;
     const struct steps of = output_steps(p);
     const ptrdiff_t taps = p->kh * p->kw, blocks_k = ceil_div(p->k, p->block_k);
     struct gradient_panel_tile t = {

@@ -65,7 +65,7 @@ FC_INLINE ptrdiff_t winograd_gradient_blocks(const struct fc_conv2d *p)
            ceil_div(p->ow, p->block_cols);
 }
 
-/* A run of rows of tiles of dy, of `kept` channels from dy on: [row][column][LANES], zeros around the image. */
+/* A run of rows of tiles of dy, of `kept` channels from dy on: [row][column][LANES], with zeros around. */
 static void winograd_gather_dy(const struct winograd_unit *u, const struct winograd_run *run, const real *dy,
                                ptrdiff_t kept, real *dst)
 {
@@ -103,16 +103,14 @@ static void winograd_dy(const struct winograd_unit *u, const struct winograd_scr
     for (ptrdiff_t r = 0; r < b->rows; r += run.rows) {
         const real *dy;
         run = winograd_run(u, r, WINOGRAD_GRADIENT_SIDE);
-        dy = (const real *)u->p->dy + output_slice(u->p, &u->to, run.n) +
-                               u->g * u->to.group + k * u->to.channel + run.y * u->to.row +
-                               u->x0 * u->to.pixel;
+        dy = (const real *)u->p->dy + output_slice(u->p, &u->to, run.n) + u->g * u->to.group +
+             k * u->to.channel + run.y * u->to.row + u->x0 * u->to.pixel;
         for (int v = 0; v < nv; v++) {
             const ptrdiff_t kept = FC_MIN(LANES, u->k1 - k - v * LANES);
             winograd_gather_dy(u, &run, dy + v * LANES * u->to.channel, kept, s->pixels);
             for (ptrdiff_t tile = 0; tile < run.rows * b->cols; tile++)
-                winograd_dy_tile(
-                    b, s->pixels + m * (tile / b->cols * b->pixels + tile % b->cols * LANES),
-                    s->product + ((r * b->cols + tile) * nv + v) * LANES);
+                winograd_dy_tile(b, s->pixels + winograd_tile_at(b, tile, m),
+                                 s->product + ((r * b->cols + tile) * nv + v) * LANES);
         }
     }
 }

@@ -114,20 +114,21 @@ static void nchw_fill_phases(const struct fc_conv2d *p, const struct nchw_panel 
 }
 
 /* Rows of one channel at stride 1 that have zeros around them: what is the same for all of them is found
- * once. Whole vectors reach into the next row, which comes later. */
+ * once. Whole vectors reach into the next row, which comes later, and that of the last row into what is
+ * behind all of them. */
 FC_NOINLINE void nchw_fill_rows(const struct fc_conv2d *p, const struct nchw_panel *panel, real *dst,
                                 const real *x, ptrdiff_t y, ptrdiff_t first)
 {
     ptrdiff_t begin, end;
     border_inside(first, panel->pitch, p->w, &begin, &end);
-    x += y * p->w + first + begin;
-    for (ptrdiff_t i = panel->rows; i > 0; i--, y++, dst += panel->pitch, x += p->w) {
+    for (ptrdiff_t i = panel->rows; i > 0; i--, y++, dst += panel->pitch) {
         const ptrdiff_t inside = y >= 0 && y < p->h ? end - begin : 0;
+        const real *const row = inside ? x + y * p->w + first + begin : NULL;
         ptrdiff_t j = 0;
         for (; j < begin; j += LANES)
             v_store(dst + j, v_set1(0));
         for (j = begin; j < begin + inside; j += LANES)
-            v_store(dst + j, load_up_to(x, j - begin, inside));
+            v_store(dst + j, load_up_to(row, j - begin, inside));
         for (; j < panel->pitch; j += LANES)
             v_store(dst + j, v_set1(0));
     }

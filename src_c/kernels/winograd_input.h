@@ -19,7 +19,6 @@ FC_INLINE void winograd_gather_vector(const struct steps *from, const real *x, p
                                       ptrdiff_t kept, real *dst, ptrdiff_t left, ptrdiff_t cols,
                                       ptrdiff_t pitch)
 {
-    const ptrdiff_t to_next = pitch - (cols - 1) * LANES;
     const real *line = x;
     ptrdiff_t step = from->channel;
     real some[LANES * LANES];
@@ -39,8 +38,11 @@ FC_INLINE void winograd_gather_vector(const struct steps *from, const real *x, p
     FC_UNROLL for (int k = 0; k < LANES; k++)
         if (k < count) {
             v_store(dst, a[k]);
-            dst += --left ? LANES : to_next;
-            left = left ? left : cols;
+            dst += LANES;
+            if (--left == 0) {
+                dst += pitch - cols * LANES;
+                left = cols;
+            }
         }
 }
 /* Rows that are shorter than a vector and follow each other are one line. */
@@ -70,9 +72,9 @@ static void winograd_gather(const struct winograd_unit *u, const real *x, ptrdif
     border_inside(x0, cols, FC_MIN(p->w, u->seen_cols), &a, &b);
     border_inside(y0, rows, x ? FC_MIN(p->h, u->seen_rows) : 0, &first, &end);
     for (ptrdiff_t r = 0, n; r < rows; r += n, dst += n * pitch) {
-        /* The image's own rows at once, those of the border one by one. */
         const ptrdiff_t y = x && y0 + r < u->seen_rows ? border_index(y0 + r, p->h, p->border_h) : -1;
         const real *row = x;
+        /* The image's own rows at once, those of the border one by one. */
         n = r == first ? FC_MAX(1, end - first) : 1;
         if (y < 0) {
             memset(dst, 0, (size_t)(cols * LANES) * sizeof(real));
@@ -142,9 +144,8 @@ FC_INLINE void winograd_input_slice(const struct winograd_unit *u, const struct 
         winograd_gather(u, in->x ? in->x + c * u->from.channel : NULL, FC_MIN(LANES, left), y0,
                         winograd_pixels(run->rows, side), x0, winograd_pixels(b->cols, side), s->pixels);
         for (ptrdiff_t tile = 0; tile < tiles; tile++)
-            winograd_input_tile(
-                u, left, s->pixels + step * (tile / b->cols * b->pixels + tile % b->cols * LANES),
-                b->pixels, LANES, dst + tile * b->tile + c, side);
+            winograd_input_tile(u, left, s->pixels + winograd_tile_at(b, tile, step), b->pixels, LANES,
+                                dst + tile * b->tile + c, side);
     }
     for (ptrdiff_t tile = 0; p->nhwc && tile < tiles; tile++, dst += b->tile) {
         const ptrdiff_t y = y0 + tile / b->cols * step, at = x0 + tile % b->cols * step;

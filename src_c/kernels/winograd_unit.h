@@ -74,7 +74,7 @@ static struct winograd_block winograd_block(const struct fc_conv2d *p, ptrdiff_t
 /* The scratch memory of a unit. */
 struct winograd_scratch {
     real *bias;   /* of one product's output channels */
-    real *pixels;      /* under rows of tiles of a sample, of a vector of channels */
+    real *pixels; /* under rows of tiles of a sample, of a vector of channels (NHWC: of dy, or under one tile) */
     real *input, *product, *outputs;
     real *unsafe; /* for each tile, not 0 in the channels whose outputs are not finite */
 };
@@ -82,7 +82,7 @@ struct winograd_scratch {
 /* Its areas, and their sizes in elements, given a block b and the side. */
 #define WINOGRAD_AREAS(X)                                                                          \
     X(bias, WINOGRAD_K)                                                                            \
-    X(pixels, winograd_pixels(b->rows, side) * b->pixels)                                                \
+    X(pixels, winograd_pixels(b->rows, side) * b->pixels)                                          \
     X(input, winograd_points(side) * b->input)                                                     \
     X(product, winograd_points(side) * b->product)                                                 \
     X(outputs, winograd_m(side) * b->output)                                                       \
@@ -104,6 +104,12 @@ FC_NOINLINE size_t winograd_scratch(const struct fc_conv2d *p, int side)
     const struct winograd_block *const b = &block;
 #define WINOGRAD_TAKEN(name, count) +taken(count, sizeof *((struct winograd_scratch *)0)->name)
     return 0 WINOGRAD_AREAS(WINOGRAD_TAKEN);
+}
+
+/* Where a tile's pixels begin that are `step` by `step` for each. */
+FC_INLINE ptrdiff_t winograd_tile_at(const struct winograd_block *b, ptrdiff_t tile, ptrdiff_t step)
+{
+    return step * (tile / b->cols * b->pixels + tile % b->cols * LANES);
 }
 
 /* A unit: a block of outputs, with what it needs of its group. */

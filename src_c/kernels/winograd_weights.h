@@ -58,6 +58,7 @@ FC_INLINE void winograd_pack_phase(const real *plain, int phase, real *dst, cons
             for (int k = 0; k < LANES; k++)
                 dst[point[i] + k] = (real)u[i][k];
 }
+/* Of any side; but for 5 they have one phase. */
 FC_NOINLINE void winograd_pack_any(const real *plain, int phase, real *dst, const ptrdiff_t *point, int side)
 {
     if (side == 4)
