@@ -55,7 +55,9 @@ COPY_BYTES, SUMS_BYTES = 2**20, 2**20
 COPY_COLUMNS = 512
 # Of an integer convolution: terms to a word of what it reads; what that takes of an L2 cache, and
 # the least and the most pixels of a block; about how much faster than floats it is.
-INTEGER_TERMS = {"integer": 2, "integer_vnni": 4}
+INTEGER_TERMS = {"integer": 2, "integer_vnni": 4, "integer_pixel": 4}
+# Of one with pixels in the lanes: those of a vector and of a tile.
+ACROSS_LANES, ACROSS_PIXELS, ACROSS_FILLED = 16, 48, 0.95
 INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 28, 1024, 3
 # Planes of bytes that are computed together, as a pixel's channels: at most so many, if those are
 # enough of a vector, or else more. How much slower than floats a product of theirs is.
@@ -373,6 +375,9 @@ def conv_integer(geometry, stored, threads):
 def _conv_integer(g, stored, isa, algorithm, threads):
     if is_product(g):
         g = flat(g)
+        if algorithm == "integer_vnni" and g.layout == "NCHW" and not stored.planes:
+            if cols := _pixel_block(g, threads):
+                return _integer_task(g, stored, isa, "integer_pixel", 1, cols)
     each = 4 // INTEGER_TERMS[algorithm] * g.c * g.rows.stride * g.cols.stride  # bytes it sees
     pixels = max(INTEGER_LEAST, min(INTEGER_BYTES // each, INTEGER_MOST))
     units = g.n * g.groups
@@ -384,6 +389,26 @@ def _conv_integer(g, stored, isa, algorithm, threads):
         if units * g.rows.o * parts < threads:
             parts = ceil_div(threads, units * g.rows.o)
         cols = min(cols, ceil_div(ceil_div(cols, parts), INTEGER_LEAST) * INTEGER_LEAST)
+    return _integer_task(g, stored, isa, algorithm, rows, cols)
+
+
+def _pixel_block(g, threads):
+    """Pixels of a block of a product in NCHW, none shorter than a vector; 0: tiles were not full."""
+    pixels = g.cols.o
+    if pixels < ACROSS_FILLED * ceil_div(pixels, ACROSS_PIXELS) * ACROSS_PIXELS:
+        return 0
+    most = min(pixels, max(ACROSS_PIXELS, min(NEAR_BYTES // g.c, INTEGER_MOST)))
+    parts = ceil_div(pixels, most)
+    if g.n * g.groups * parts < threads:
+        parts = ceil_div(threads, g.n * g.groups)
+    most = ceil_div(ceil_div(pixels, parts), ACROSS_PIXELS) * ACROSS_PIXELS
+    for block in range(most, 0, -ACROSS_PIXELS):
+        if min(pixels, pixels % block or block) >= ACROSS_LANES:
+            return min(pixels, block)
+    return 0
+
+
+def _integer_task(g, stored, isa, algorithm, rows, cols):
     sizes = axis_sizes(g) | activation_sizes(g.activation) | {
         "n": g.n, "groups": g.groups, "c": g.c, "k": g.k, "block_rows": rows, "block_cols": cols,
         "block_c": g.c, "block_k": g.k, "nhwc": g.layout == "NHWC", "parts": 1, "stream": False,

@@ -37,6 +37,9 @@
 #include "filter_integer.h"
 #include "filter_box.h"
 #include "conv_integer.h"
+#ifdef SUM_DOT4
+#include "conv_integer_pixel.h"
+#endif
 #elif FC_BITS >= 32
 #include "pool_max_grad.h"
 #include "transpose.h"
@@ -113,6 +116,8 @@ static const struct fc_algorithm algorithms[] = {
 #ifdef SUM_DOT4
     [FC_CONV_INTEGER_VNNI] = {conv_integer_vnni, conv_integer_units, conv_integer_vnni_scratch,
                               NULL, NULL},
+    [FC_CONV_INTEGER_PIXEL] = {conv_integer_pixel, conv_integer_units, conv_integer_pixel_scratch,
+                               NULL, NULL},
 #endif
 #elif FC_BITS >= 32
     [FC_POOL_MAX_GRAD] = {pool_max_grad, pool_planes, pool_no_scratch, NULL, NULL},
