@@ -47,23 +47,29 @@ def cross_entropy(logits, labels, label_smoothing=0.0, weight=None):
     sums = gradient.sum(1, keepdims=True)
     gradient /= sums
     scores -= np.log(sums)  # now the logarithms of the probabilities
-    targets = np.full(scores.shape, smoothing / classes)
-    targets[np.arange(n), labels] += 1 - smoothing
-    if weight is not None:
-        weight = _arrays.as_array(function, "weight", weight)
-        fits = weight.shape == (classes,) and weight.dtype.kind in "iuf"
-        if not (fits and ((weight >= 0) & np.isfinite(weight)).all()):
-            raise ValueError(
-                f"{function}: weight is {shown(weight.tolist())}, expected {classes} finite "
-                "numbers of at least 0"
-            )
-        targets *= weight
-        n = weight[labels].sum()
-    gradient *= targets.sum(1, keepdims=True)
-    gradient -= targets
+    rows = np.arange(n)
+    if smoothing == 0 and weight is None:
+        losses = scores[rows, labels]
+        gradient[rows, labels] -= 1
+    else:
+        targets = np.full(scores.shape, smoothing / classes)
+        targets[rows, labels] += 1 - smoothing
+        if weight is not None:
+            weight = _arrays.as_array(function, "weight", weight)
+            fits = weight.shape == (classes,) and weight.dtype.kind in "iuf"
+            if not (fits and ((weight >= 0) & np.isfinite(weight)).all()):
+                raise ValueError(
+                    f"{function}: weight is {shown(weight.tolist())}, expected {classes} finite "
+                    "numbers of at least 0"
+                )
+            targets *= weight
+            n = weight[labels].sum()
+        gradient *= targets.sum(1, keepdims=True)
+        gradient -= targets
+        wanted = targets != 0  # an impossible class that nobody wants is no loss: not 0 * infinity
+        losses = targets[wanted] * scores[wanted]
     gradient /= n
-    wanted = targets != 0  # an impossible class that nobody wants is no loss: not 0 times infinity
-    loss = -(targets[wanted] * scores[wanted]).sum() / n
+    loss = -losses.sum() / n
     return float(loss) + 0.0, gradient.astype(logits.dtype, copy=False)
 
 

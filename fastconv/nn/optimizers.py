@@ -5,6 +5,7 @@ NumPy for the whole model, over blocks that the cache holds.
 """
 
 import math
+import operator
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from fastconv import _arrays
 from fastconv.nn.module import Parameter, checked_number
 
 BLOCK = 2**14  # numbers that a step works on at a time: eight arrays of them fit the L2 cache
+_value = operator.attrgetter("value")
 
 
 class Optimizer:
@@ -39,9 +41,7 @@ class Optimizer:
 
     def _gather(self):
         """Move all parameters into one piece of memory, unless they are there."""
-        if self._views and all(
-            p.value is view for p, view in zip(self.parameters, self._views, strict=True)
-        ):
+        if self._views and all(map(operator.is_, map(_value, self.parameters), self._views)):
             return
         dtype = self.parameters[0].value.dtype
         if self._views and dtype != self._values.dtype:
