@@ -131,11 +131,6 @@ def _is_plain(array):
     return array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative
 
 
-def as_bytes(array):
-    """The memory of a contiguous array as a line of bytes; None stays None."""
-    return None if array is None else array.reshape(-1).view(np.uint8)
-
-
 def shown(value):
     """A value in an error message: one line, not too long, and of an array its shape alone."""
     if isinstance(value, np.ndarray) and value.ndim:

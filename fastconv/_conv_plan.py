@@ -104,10 +104,10 @@ class ConvPlan:
         )
         if result.size:
             task, threads = self.planned(geometry, threads)
-            packed, bias = self.compute(task, x, residual, result, threads)
+            self.compute(task, x, residual, result, threads)
             if residual is None:
                 seconds = _plan.conv2d_seconds(geometry)
-                self._keep(task, threads, seconds, x, result, packed, bias)
+                self._keep(task, threads, seconds, x, result, self._packed_for(task), self._bias)
         return finish()
 
     def planned(self, geometry, threads):
@@ -121,11 +121,19 @@ class ConvPlan:
         return task, threads
 
     def compute(self, task, x, residual, result, threads):
-        """Run a planned task; gives the packed weights and the bias, as bytes."""
-        packed, bias = self._packed_for(task), _arrays.as_bytes(self._bias)
-        residual = _arrays.as_bytes(residual)
-        task(_arrays.as_bytes(x), packed, bias, residual, _arrays.as_bytes(result), threads)
-        return packed, bias
+        """Run a planned task."""
+        packed = self._packed_for(task)
+        _core.ConvCall()(task, threads, x, None, result, packed, self._bias, residual)
+
+    def recompute(self, geometry, x, result, threads, call):
+        """Compute with weights whose values have changed; `call` knows the last time's arrays."""
+        self._moderate = None
+        task, threads = self.planned(geometry, threads)
+        packed = _arrays.take_buffer(task.packed_size * self._weight.itemsize)
+        if packed.size > _arrays.BUFFER_BYTES:  # it is not kept, so nobody should know it
+            call = _core.ConvCall()
+        call(task, threads, x, None, result, packed, self._bias, None, self._by_slices())
+        _arrays.give_buffer(packed)
 
     def _ready_result(self, x, out, threads):
         """The result, if the call is like the last one: as many threads, and the same variant."""
@@ -157,16 +165,6 @@ class ConvPlan:
         """Look at the weights again: their values have changed."""
         self._packed, self._moderate, self._call = {}, None, None
 
-    def load(self, weight):
-        """Go on with other contiguous weights of the same shape and type."""
-        self._weight = weight
-        self.repack()
-
-    def unload(self):
-        """Keep no weights until others are loaded."""
-        self.give_back()
-        self._weight = self._call = None
-
     def give_back(self):
         """Let the next plain call have the memory of the packed weights."""
         for packed in self._packed.values():
@@ -178,9 +176,13 @@ class ConvPlan:
         call = self._call
         if call is None or call.threads > 1 or call.seconds > _plan.SHARED_SECONDS:
             return None
-        if self._by_slices() is not self._weight:
+        task, many = call.task, call.task.packed_size * self._weight.itemsize > _core.PACKED_BYTES
+        # Winograd's transforms are not for all weights.
+        if self._by_slices() is not self._weight or many or task.algorithm.startswith("winograd"):
             return None
-        return call.packing()
+        return _core.Conv2dCall(
+            task, call.threads, call.isa, call.seconds, call.shapes, call.dtypes, None, call.bias
+        )
 
     @property
     def batch(self):
@@ -291,7 +293,7 @@ class ConvPlan:
         if key not in self._packed:
             size = task.packed_size * self._weight.itemsize
             packed = np.empty(size, np.uint8) if self._keeps else _arrays.take_buffer(size)
-            task.pack(_arrays.as_bytes(self._by_slices()), packed)
+            task.pack(self._by_slices(), packed)
             self._packed[key] = packed
         return self._packed[key]
 
@@ -316,3 +318,4 @@ class Conv3dPlan(ConvPlan):
 
 
 PLANS = {1: Conv1dPlan, 2: Conv2dPlan, 3: Conv3dPlan}
+

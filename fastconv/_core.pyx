@@ -2,8 +2,8 @@
 # cython: binding=False, auto_pickle=False
 """The door to the C core: arrays and sizes in, one call with the GIL released.
 
-Nothing is checked here. Arrays arrive as the bytes of contiguous, aligned, native memory from
-`_arrays`, sizes from `_geometry`, the algorithm and its blocks from `_plan`.
+Nothing is checked here. Arrays arrive as contiguous, aligned, native memory from `_arrays`, and are
+read as bytes; sizes come from `_geometry`, the algorithm and its blocks from `_plan`.
 """
 
 from time import perf_counter
@@ -128,6 +128,30 @@ DTYPES = {
 }
 
 
+cdef object ndarray = None, allocator = None
+
+
+cdef int know_arrays() except -1:
+    """Import what planned calls know arrays by; without them this module needs no NumPy."""
+    global ndarray, allocator
+    import numpy
+
+    from fastconv import _arrays
+
+    ndarray, allocator = numpy.ndarray, _arrays.allocator
+    return 0
+
+
+cdef const void *start_of(array) except? NULL:
+    """Where a contiguous array's memory begins; NULL for None."""
+    if array is None:
+        return NULL
+    if not array.flags.c_contiguous:  # its bytes would be a copy's, which nobody keeps
+        raise ValueError("fastconv: got an array that is not contiguous, expected one that is")
+    cdef const unsigned char[::1] memory = array.reshape(-1).view("B")
+    return &memory[0]
+
+
 cdef class Task:
     """A planned call: an algorithm of one variant and its sizes."""
 
@@ -135,7 +159,7 @@ cdef class Task:
     cdef const fc_algorithm *entry
     cdef const void *params
 
-    def __init__(self, str isa, int bits, str algorithm, dict sizes, dict of_integers=None):
+    def __init__(self, str isa, int bits, str algorithm, dict sizes, dict of_integers=None, /):
         cdef bytes name = isa.encode()
         self.take_sizes(sizes, of_integers)
         self.algorithm = algorithm
@@ -151,6 +175,14 @@ cdef class Task:
         if status != 0:
             raise MemoryError(f"fastconv: no memory for {threads} x {self.scratch_bytes} bytes of scratch")
         return 0
+
+    def __call__(self, x, kernel, tuple outs, int threads, /):
+        # kernel: or what else is read. outs: each result in its place, None where it is not wanted.
+        cdef void *results[FC_MORE + 1]
+        cdef int i
+        for i in range(FC_MORE + 1):
+            results[i] = <void *>start_of(outs[i] if i < len(outs) else None)
+        self.compute(start_of(x), start_of(kernel), results, threads)
 
     cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
         raise NotImplementedError
@@ -206,38 +238,49 @@ cdef class Conv2d(Task):
         """Elements of packed weights."""
         return self.entry.packed(self.params)
 
-    def pack(self, const unsigned char[::1] weight, unsigned char[::1] packed):
+    def pack(self, weight, packed, /):
         cdef fc_conv2d params = self.sizes.conv
-        params.weight = &weight[0]
+        cdef void *to = <void *>start_of(packed)
+        params.weight = start_of(weight)
         with nogil:
-            self.entry.pack(&params, &packed[0])
+            self.entry.pack(&params, to)
 
-    def __call__(self, const unsigned char[::1] x, const unsigned char[::1] packed,
-                 const unsigned char[::1] bias, const unsigned char[::1] residual,
-                 unsigned char[::1] out, int threads):
-        cdef fc_conv_integer sizes = self.sizes
+
+# What a convolution or a gradient reads and writes: all arrays of a ConvCall.
+cdef enum:
+    CALL_ARRAYS = 7
+
+
+cdef class ConvCall:
+    """Calls of convolutions and gradients: an array that the last one had is known again.
+
+    To look at an array takes as long as to compute a small one.
+    """
+
+    cdef list arrays
+    cdef const void *data[CALL_ARRAYS]
+
+    def __init__(self):
+        self.arrays = [None] * CALL_ARRAYS
+
+    def __call__(self, Conv2d task, int threads, /, *arrays):
+        # arrays: x, dy, out, packed, bias, residual, weight; each may be None, or the last ones not
+        # there. With weight, packed is written first.
+        cdef fc_conv_integer sizes = task.sizes
         cdef fc_conv2d *params = &sizes.conv
-        params.x = &x[0]
-        params.weight = &packed[0]
-        params.bias = NULL
-        if bias is not None:
-            params.bias = &bias[0]
-        params.residual = NULL
-        if residual is not None:
-            params.residual = &residual[0]
-        params.out = &out[0]
-        self.run(params, threads)
-
-    def gradient(self, const unsigned char[::1] x, const unsigned char[::1] dy,
-                 unsigned char[::1] out, int threads):
-        """For algorithms without weights; x or dy may be None where it is not read."""
-        cdef fc_conv2d params = self.sizes.conv
-        if x is not None:
-            params.x = &x[0]
-        if dy is not None:
-            params.dy = &dy[0]
-        params.out = &out[0]
-        self.run(&params, threads)
+        cdef int i
+        for i in range(CALL_ARRAYS):
+            array = arrays[i] if i < len(arrays) else None
+            if array is not self.arrays[i]:
+                self.data[i] = start_of(array)
+                self.arrays[i] = array
+        params.x, params.dy, params.out = self.data[0], self.data[1], <void *>self.data[2]
+        params.bias, params.residual, params.weight = self.data[4], self.data[5], self.data[6]
+        if params.weight != NULL:
+            with nogil:
+                task.entry.pack(params, <void *>self.data[3])
+        params.weight = self.data[3]
+        task.run(params, threads)
 
 
 # Of an array that a Conv2dCall takes: dimensions, and type as the buffer protocol names it.
@@ -282,6 +325,7 @@ cdef bint overlap(const Py_buffer *a, const Py_buffer *b) noexcept:
 # Weights that Conv2dCall packs for each call.
 cdef enum:
     PACKED_DOUBLES = 1024
+PACKED_BYTES = PACKED_DOUBLES * 8
 
 
 cdef class Conv2dCall:
@@ -291,10 +335,11 @@ cdef class Conv2dCall:
     arrays like the first call's go straight to the kernel, for any others the answer is None.
     """
 
-    cdef Conv2d task
-    cdef tuple shapes, dtypes
+    cdef readonly Conv2d task
+    cdef readonly tuple shapes, dtypes
+    cdef readonly object bias
     cdef Form x, weight, out
-    cdef object packed, bias, empty, ndarray
+    cdef object packed, empty
     cdef const void *packed_weight
     cdef const void *bias_data
     cdef readonly int threads
@@ -302,35 +347,20 @@ cdef class Conv2dCall:
     cdef readonly double seconds
 
     def __init__(self, Conv2d task, int threads, str isa, double seconds, tuple shapes,
-                 tuple dtypes, const unsigned char[::1] packed, const unsigned char[::1] bias):
-        # shapes and dtypes: of x, the weights and the result
+                 tuple dtypes, packed, bias, /):
+        # shapes and dtypes: of x, the weights and the result. Without packed weights, those that a
+        # call comes with are packed each time.
+        know_arrays()
         self.task, self.threads, self.isa, self.seconds = task, threads, isa, seconds
-        from numpy import ndarray
-
-        from fastconv._arrays import allocator
-
-        self.empty, self.ndarray = allocator(shapes[2], dtypes[2]), ndarray
+        self.empty = allocator(shapes[2], dtypes[2])
         self.shapes, self.dtypes, self.packed, self.bias = shapes, dtypes, packed, bias
         self.x, self.weight, self.out = (
             form_of(shapes[0], dtypes[0]), form_of(shapes[1], dtypes[1]),
             form_of(shapes[2], dtypes[2]),
         )
-        self.packed_weight = &packed[0] if packed is not None else NULL
-        self.bias_data = &bias[0] if bias is not None else NULL
+        self.packed_weight, self.bias_data = start_of(packed), start_of(bias)
 
-    def packing(self):
-        """The same call with weights that are packed each time, or None where they are many."""
-        # Winograd's transforms are not for all weights (_conv_plan.py).
-        if self.task.algorithm.startswith("winograd"):
-            return None
-        if self.task.packed_size * self.dtypes[1].itemsize > PACKED_DOUBLES * sizeof(double):
-            return None
-        return Conv2dCall(
-            self.task, self.threads, self.isa, self.seconds, self.shapes, self.dtypes,
-            None, self.bias,
-        )
-
-    def __call__(self, x, out, weight):
+    def __call__(self, x, out, weight, /):
         # Gives the result, or None; packs `weight` where it has no packed ones.
         cdef Py_buffer views[3]
         cdef double packed[PACKED_DOUBLES]  # aligned for either type
@@ -338,11 +368,11 @@ cdef class Conv2dCall:
         cdef fc_conv2d *params = &sizes.conv
         cdef int i, taken = 0
         # A subclass may mean something else by its memory.
-        if type(x) is not self.ndarray:
+        if type(x) is not ndarray:
             return None
         if out is None:
             out = self.empty(self.shapes[2], self.dtypes[2])
-        elif type(out) is not self.ndarray:
+        elif type(out) is not ndarray:
             return None
         try:
             if not take(x, &views[0], &self.x, 0):
@@ -355,7 +385,7 @@ cdef class Conv2dCall:
                 return None
             params.weight = self.packed_weight
             if self.packed_weight == NULL:
-                if type(weight) is not self.ndarray or not take(weight, &views[2], &self.weight, 0):
+                if type(weight) is not ndarray or not take(weight, &views[2], &self.weight, 0):
                     return None
                 taken = 3
                 if overlap(&views[2], &views[1]):
@@ -384,18 +414,6 @@ cdef class Filter2d(Task):
         """What one unit covers: rows and columns of outputs."""
         return self.sizes.block_rows, self.sizes.block_cols
 
-    def __call__(self, const unsigned char[::1] x, const unsigned char[::1] kernel, tuple outs,
-                 int threads):
-        # outs: the result, or the place of each of several; None where it is not wanted.
-        cdef unsigned char[::1] out
-        cdef const void *weights = NULL
-        cdef void *results[FC_MORE + 1]
-        if kernel is not None:
-            weights = &kernel[0]
-        for i, out in enumerate(outs):
-            results[i] = &out[0] if out is not None else NULL
-        self.compute(&x[0], weights, results, threads)
-
     cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
         cdef fc_filter2d params = self.sizes
         cdef int i  # untyped it would be an object, slower than small images
@@ -423,7 +441,7 @@ cdef class PlannedCall:
     cdef tuple shape
     cdef Form image, out
     cdef tuple options  # all that the call was planned for but arrays
-    cdef object dtype, kernel, empty, ndarray
+    cdef object dtype, kernel, empty
     cdef const void *kernel_data
     cdef readonly int threads
     cdef readonly bint shared  # between as many threads as calls use when they are not told
@@ -432,17 +450,14 @@ cdef class PlannedCall:
     cdef bint several
 
     def __init__(self, Task task, int threads, bint shared, tuple image_shape, image_dtype,
-                 tuple shape, dtype, const unsigned char[::1] kernel, places, tuple options):
+                 tuple shape, dtype, kernel, places, tuple options, /):
         # places: which of the results a call may have its one is, or a tuple of what its several are
-        from numpy import ndarray
-
-        from fastconv._arrays import allocator
-
-        self.empty, self.ndarray = allocator(shape, dtype), ndarray
+        know_arrays()
+        self.empty = allocator(shape, dtype)
         self.task, self.shape, self.dtype, self.kernel = task, shape, dtype, kernel
         self.image, self.out = form_of(image_shape, image_dtype), form_of(shape, dtype)
         self.options = options
-        self.kernel_data = &kernel[0] if kernel is not None else NULL
+        self.kernel_data = start_of(kernel)
         self.threads, self.shared = threads, shared
         self.several = type(places) is tuple
         for place in places if self.several else (places,):
@@ -471,7 +486,7 @@ cdef class PlannedCall:
                 result = out if made is None or out is None else out[i]
                 if result is None:
                     result = self.empty(self.shape, self.dtype)
-                elif type(result) is not self.ndarray:
+                elif type(result) is not ndarray:
                     return None
                 if not take(result, &views[taken], &self.out, PyBUF_WRITABLE):
                     return None
@@ -499,22 +514,21 @@ cdef class PlannedCalls:
     """Calls that were planned before, each by all that it depends on but pixels."""
 
     cdef readonly dict calls
-    cdef object config, threads, ndarray
+    cdef object config, threads
 
-    def __init__(self, config, threads):
+    def __init__(self, config, threads, /):
         # config: the module that knows the instruction set; threads: gives those that calls use
-        from numpy import ndarray
-
+        know_arrays()
         self.calls = {}
-        self.config, self.threads, self.ndarray = config, threads, ndarray
+        self.config, self.threads = config, threads
 
-    def find(self, function, image, out, kernel, *options):
+    def find(self, function, image, out, kernel, /, *options):
         """The key of a call, and its result if it was planned; each None where that is not simple."""
         cdef PlannedCall call
-        if type(image) is not self.ndarray or <int>image.ndim > PLANNED_DIMENSIONS:
+        if type(image) is not ndarray or <int>image.ndim > PLANNED_DIMENSIONS:
             return None, None
         if kernel is not None:
-            if type(kernel) is not self.ndarray or <Py_ssize_t>kernel.size > PLANNED_KERNEL:
+            if type(kernel) is not ndarray or <Py_ssize_t>kernel.size > PLANNED_KERNEL:
                 return None, None
             kernel = kernel.shape, kernel.dtype, kernel.tobytes()
         isa = self.config.selected_isa
@@ -537,22 +551,9 @@ cdef class Pool(Task):
         self.params = &self.sizes
         return assign(&self.sizes, fc_pool_members, sizes)
 
-    def __call__(self, const unsigned char[::1] x, unsigned char[::1] out,
-                 unsigned char[::1] indices, const unsigned char[::1] starts, int threads):
-        cdef fc_pool params = self.sizes
-        params.x = &x[0]
-        params.out = &out[0]
-        params.indices = NULL
-        if indices is not None:
-            params.indices = <int64_t *>&indices[0]
-        params.starts = NULL
-        if starts is not None:
-            params.starts = &starts[0]
-        self.run(&params, threads)
-
     cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
         cdef fc_pool params = self.sizes
-        params.x, params.out, params.indices, params.starts = x, outs[0], NULL, NULL
+        params.x, params.out, params.indices, params.starts = x, outs[0], <int64_t *>outs[1], kernel
         return self.run(&params, threads)
 
 
@@ -581,16 +582,16 @@ def has_vnni():
     return fc_cpu_has_vnni() != 0
 
 
-def fma_peak(str isa, int bits=32, double seconds=0.1):
+def fma_peak(str isa, int bits, double seconds, /):
     """GFLOP/s of multiply-adds on registers alone, on one thread: the ceiling of every kernel."""
     cdef bytes name = isa.encode()
     cdef const fc_kernels *kernels = fc_find_kernels(name, bits)
     cdef fc_fma_peak params = fc_fma_peak(64, 0.5)
     cdef double flops = 2.0 * FC_PEAK_STEPS * FC_PEAK_CHAINS * kernels.lanes * params.units
-    cdef double best = 0, start = perf_counter(), now = start, end = start + seconds
+    cdef double best = 0, before, now = perf_counter(), end = now + seconds
     while best == 0 or now < end:
-        start = perf_counter()
+        before = now
         fc_run(&kernels.algorithm[<int>FC_FMA_PEAK], &params, 1)
         now = perf_counter()
-        best = max(best, flops / (now - start) / 1e9)
+        best = max(best, flops / (now - before) / 1e9)
     return best

@@ -5,8 +5,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastconv import _arrays, _geometry, _plan
+from fastconv import _arrays, _core, _geometry, _plan
 from fastconv._conv_plan import PLANS
+
+# Turned weights of so many bytes are kept for the next call of a layer.
+TURNED_BYTES = 2**20
 
 
 def by_input(
@@ -31,11 +34,11 @@ class InputGradient:
             for slices in each
         ]
 
-    def __call__(self, weight, dy, result, threads):
-        """Write it into result."""
+    def __call__(self, weight, dy, result, threads, call=None):
+        """Write it into result; `call` knows arrays of the last time."""
         g, phases, in_place = self._geometry, self._phases, self._in_place
         if in_place and len(phases) == 1:
-            phases[0](weight, dy, result, threads)
+            phases[0](weight, dy, result, threads, call)
             return
         axis = 1 if g.layout == "NHWC" else 2
         shape = (*result.shape[:axis], self._size, *result.shape[axis + 1 :])
@@ -109,34 +112,42 @@ class _SlicesGradient:
         if phases.joined and bias is not None:
             bias = np.tile(bias, len(phases.taps))
         self._options = bias, activation, algorithm
+        self._weight = self._views = None
         self._layers = []
 
-    def _layers_of(self, weight):
-        """The convolution for each phase, its plan and its geometry."""
+    def _load(self, weight):
+        """Turn the weights: those of each convolution are joined from views of them."""
         g, phases = self._geometry, self._phases
-        weights = [_turned(g, weight, taps) for taps in phases.taps]
-        weights = [np.concatenate(weights)] if phases.joined else map(np.ascontiguousarray, weights)
+        if weight is not self._weight:
+            views = [_turned(g, weight, taps) for taps in phases.taps]
+            self._views = [views] if phases.joined else [[each] for each in views]
+            self._weight = weight
         if not self._layers:
-            self._layers = [
-                _layer(self._function, g, *each, *self._options)
-                for each in zip(weights, phases.windows, strict=True)
-            ]
+            for views, windows in zip(self._views, phases.windows, strict=True):
+                groups, channels, *rest = views[0].shape
+                turned = np.empty((groups, len(views) * channels, *rest), weight.dtype)
+                layer = _layer(self._function, g, turned, windows, *self._options)
+                self._layers.append((turned, *layer))
+        for views, (turned, *_) in zip(self._views, self._layers, strict=True):
+            np.concatenate(views, 1, out=turned)
+
+    def __call__(self, weight, dy, result, threads, call=None):
+        kept = call is not None and weight.nbytes <= TURNED_BYTES
+        self._load(weight)
+        for _, plan, _ in self._layers:
+            plan.repack()
+        if self._phases.in_place:
+            _, plan, layer = self._layers[0]
+            _compute(plan, layer, dy, result, threads, call if kept else _core.ConvCall())
         else:
-            for (plan, _), turned in zip(self._layers, weights, strict=True):
-                plan.load(turned)
-        return self._layers
+            self._in_frames(dy, result, threads)
+        for _, plan, _ in self._layers:
+            plan.give_back()
+        if not kept:
+            self._layers = []
 
-    def __call__(self, weight, dy, result, threads):
-        layers = self._layers_of(weight)
-        self._run(layers, dy, result, threads)
-        for plan, _ in layers:
-            plan.unload()
-
-    def _run(self, layers, dy, result, threads):
+    def _in_frames(self, dy, result, threads):
         g, phases = self._geometry, self._phases
-        if phases.in_place:
-            _compute(*layers[0], dy, result, threads)
-            return
         room, frame = phases.room, len(phases.taps) * phases.room
         samples = min(g.samples, _plan.frame_samples(frame * dy.itemsize, threads))
         samples = 1 if phases.joined else samples  # whose channels are in the order of phases
@@ -148,12 +159,12 @@ class _SlicesGradient:
         for first in range(0, g.samples, samples):
             part = slice(first, min(first + samples, g.samples))
             n = part.stop - part.start
-            for i, (plan, layer) in enumerate(layers):
+            for i, (_, plan, layer) in enumerate(self._layers):
                 layer = layer._replace(n=n * phases.count)
                 phase = memory[i * n * room :][: math.prod(layer.shape)].reshape(layer.shape)
                 _compute(plan, layer, dy[part], phase, threads)
             task, shared = _plan.fold(phases.fold._replace(n=n * phases.planes), threads)
-            task.gradient(_arrays.as_bytes(memory), None, _arrays.as_bytes(result[part]), shared)
+            _core.ConvCall()(task, shared, memory, None, result[part])
         _arrays.give_buffer(buffer)
 
 
@@ -171,18 +182,16 @@ def _in_frame(window, phases, first, size):
 
 
 def _turned(g, weight, taps):
-    """The weights of a phase; a single zero for each pair of channels if it sees no tap."""
+    """The weights of a phase by groups, a view; a single zero for a channel that sees no tap."""
     kernel = [window.k for window in g.axes]
-    turned = weight.reshape(g.groups, g.k, g.channels, *kernel)
-    turned = turned[(..., *taps)].swapaxes(1, 2)
-    turned = turned.reshape(g.groups * g.channels, g.k, *turned.shape[3:])
-    if not turned.size:
-        turned = np.zeros((*turned.shape[:2], 1, 1, 1), weight.dtype)
-    return turned.reshape(*turned.shape[:2], *turned.shape[5 - g.dims :])
+    turned = weight.reshape(g.groups, g.k, g.channels, *kernel)[(..., *taps)].swapaxes(1, 2)
+    return turned if turned.size else np.zeros((*turned.shape[:3], 1, 1, 1), weight.dtype)
 
 
-def _layer(function, g, weight, windows, bias, activation, algorithm):
-    """The convolution for one phase: its weights and its geometry."""
+def _layer(function, g, turned, windows, bias, activation, algorithm):
+    """The convolution for one phase, of weights by groups, and its geometry."""
+    groups, channels, k, *kernel = turned.shape
+    weight = turned.reshape(groups * channels, k, *kernel[3 - g.dims :])
     last = g.layout == "NHWC"
     layout = tuple(_geometry.LAYOUTS[g.dims])[last]
     activation = _geometry.activation(function, activation, weight.dtype)
@@ -196,28 +205,35 @@ def _layer(function, g, weight, windows, bias, activation, algorithm):
     return plan, geometry
 
 
-def _compute(plan, geometry, dy, result, threads):
+def _compute(plan, geometry, dy, result, threads, call=None):
+    """A phase; with `call`, which knows the last time's arrays, its weights are packed again."""
     if 0 in [window.k for window in geometry.axes]:
         channels = len(plan._weight[0]) * geometry.groups
         pixel = _geometry.images(geometry.layout, 1, channels, *(1,) * geometry.dims)
         result[...] = plan(np.zeros(pixel, dy.dtype))
-        return
-    task, threads = plan.planned(geometry, threads)
-    plan.compute(task, dy, None, result, threads)
+    elif call is not None:
+        plan.recompute(geometry, dy, result, threads, call)
+    else:
+        task, threads = plan.planned(geometry, threads)
+        plan.compute(task, dy, None, result, threads)
 
 
-def by_weight(geometry, x, dy, result, threads, algorithm):
+def by_weight(geometry, x, dy, result, threads, algorithm, call=None):
     """The derivative by the weights; public calls refuse its memory before they write anything."""
     g = geometry
     task, parts, shared = _plan.weight_gradient(g, algorithm != "direct", threads)
     by_slices = (len(result), g.depth.k, g.channels, *result.shape[-2:])
     total = result if g.depth.k == 1 else np.empty(by_slices, result.dtype)
-    sums = np.empty((parts, *total.shape), result.dtype) if parts > 1 else total[None]
-    task.gradient(_arrays.as_bytes(x), _arrays.as_bytes(dy), _arrays.as_bytes(sums), shared)
+    sums = total if parts == 1 else _arrays.take_buffer(parts * total.nbytes)
+    (call or _core.ConvCall())(task, shared, x, dy, sums)
     if parts > 1:
-        np.add(sums[0], sums[1], out=total)
-        for each in sums[2:]:
+        first, second, *others = sums[: parts * total.nbytes].view(total.dtype).reshape(
+            parts, *total.shape
+        )
+        np.add(first, second, out=total)
+        for each in others:
             np.add(total, each, out=total)
+        _arrays.give_buffer(sums)
     if total is not result:
         result[...] = total.swapaxes(1, 2)
     if task.algorithm == _plan.WINOGRAD_WEIGHT_GRADIENT and not np.isfinite(result).all():
@@ -225,7 +241,7 @@ def by_weight(geometry, x, dy, result, threads, algorithm):
         by_weight(g, x, dy, result, threads, "direct")
 
 
-def by_bias(geometry, dy, result, threads):
-    """The derivative by the bias."""
+def by_bias(geometry, dy, result, threads, call=None):
+    """The derivative by the bias; `call`, here and above, knows the last time's arrays."""
     task, threads = _plan.bias_gradient(geometry, threads)
-    task.gradient(None, _arrays.as_bytes(dy), _arrays.as_bytes(result), threads)
+    (call or _core.ConvCall())(task, threads, None, dy, result)

@@ -272,7 +272,7 @@ class QuantizedPlan(ConvPlan):
             task, threads = _plan.conv_integer(geometry, self._stored(x.dtype, planes), threads)
             _arrays.check_scratch(function, task, threads)
             packed, channels = self._packed_for(task, x.dtype, geometry.groups, planes)
-            task(_arrays.as_bytes(x), packed, channels, None, _arrays.as_bytes(result), threads)
+            _core.ConvCall()(task, threads, x, None, result, packed, channels)
             seconds = _plan.conv_integer_seconds(geometry, planes)
             self._keep(task, threads, seconds, x, result, packed, channels)
         return finish()
@@ -360,7 +360,7 @@ class QuantizedPlan(ConvPlan):
         packed[:, : stored.shape[1], :, : stored.shape[3]] = stored
         width = _core.INTEGER_CHANNELS
         packed = packed.view(np.int32).reshape(groups, channels // width, width, runs * words)
-        return _arrays.as_bytes(np.ascontiguousarray(packed.swapaxes(2, 3)))
+        return np.ascontiguousarray(packed.swapaxes(2, 3))
 
     def _channels(self, dtype, groups):
         """Of each output channel the numbers that fastconv.h names."""
@@ -375,7 +375,7 @@ class QuantizedPlan(ConvPlan):
         channels = np.zeros((len(rows), groups, _padded(k)), np.int32)
         for row, values in zip(channels, rows, strict=True):
             row[:, :k] = values.astype(np.int32).reshape(groups, k)
-        return _arrays.as_bytes(channels)
+        return channels
 
 
 def _padded(channels):

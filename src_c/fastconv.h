@@ -169,6 +169,7 @@ struct fc_pool {
     double norm;    /* of a sum: of |x|**norm, as a norm; 0: of x */
     int pooling, dtype, count_include_pad;
     int accumulate; /* of FC_POOL_SCATTER: add, do not put */
+    int positive;   /* of FC_POOL_MAX_GRAD: of maxima above zero alone, as a ReLU before it has it */
 };
 
 /* FC_FMA_PEAK: each unit does FC_PEAK_STEPS * FC_PEAK_CHAINS multiply-adds of whole vectors. */

@@ -2,12 +2,13 @@
 
 import copy
 import functools
+import mmap
 import pickle
 import re
 
 import numpy as np
 import pytest
-from helpers import assert_same_bits
+from helpers import assert_same_bits, guarded
 from numpy.testing import assert_allclose
 
 from fastconv import conv2d_backward, nn
@@ -275,6 +276,52 @@ def test_gradient_memory_is_shared():
     for _ in range(2):
         model.backward(model.forward(x))
         assert len(model._pool._taken) + len(model._pool._free) <= 2
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))])
+def test_copies_of_a_model_that_learns(copied):
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 4, 3, padding=1), nn.ReLU(),
+        nn.MaxPool2d(2), nn.Flatten(), nn.Linear(16, 3),
+    )  # fmt: skip
+    x, dy = (RNG.standard_normal(shape).astype(np.float32) for shape in ((5, 1, 4, 4), (5, 3)))
+    for _ in range(2):
+        model.forward(x)
+        expected = model.backward(dy).copy()
+    other = copied(model)
+    assert len(other._pool._free) == 0
+    for _ in range(2):
+        assert_same_bits(other.forward(x), model.forward(x))
+        assert_same_bits(other.backward(dy), expected)
+        grads = (tuple(p.grad for p in each.parameters()) for each in (other, model))
+        assert_same_bits(*grads)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("place", ["start", "end"])
+def test_gradient_of_relu_touches_nothing_else(dtype, place):
+    layer, writable = nn.ReLU(), mmap.PROT_READ | mmap.PROT_WRITE
+    for size in (*range(1, 70), 1000):
+        x, dy = (RNG.standard_normal((3, size)).astype(dtype) for _ in range(2))
+        x[:, ::3] = np.where(x[:, ::3] < 0, -0.0, np.finfo(dtype).smallest_subnormal)
+        y = layer.forward(x)
+        expected = np.where(x > 0, dy, dy.dtype.type(0))
+        out = guarded(np.full_like(dy, np.nan), place, writable)
+        layer.by_output(guarded(dy, place), guarded(y, place), out, 2)
+        assert_same_bits(out, expected)
+        assert_same_bits(layer.backward(dy), expected)
+
+
+@pytest.mark.parametrize("width", [2, 3, 8, 15, 16, 33, 70])
+def test_gradient_of_relu_before_a_maximum(width):
+    """The same bits as layer by layer."""
+    relu, pool = nn.ReLU(), nn.MaxPool2d(2)
+    model = nn.Sequential(nn.ReLU(), nn.MaxPool2d(2))
+    x = RNG.standard_normal((2, 3, 5, width)).astype(np.float32) - 0.5
+    y = pool.forward(relu.forward(x))
+    assert_same_bits(model.forward(x), y)
+    dy = RNG.standard_normal(y.shape).astype(np.float32)
+    assert_same_bits(model.backward(dy), relu.backward(pool.backward(dy)))
 
 
 @pytest.mark.parametrize("name", LAYERS)

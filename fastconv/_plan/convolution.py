@@ -375,9 +375,9 @@ def conv_integer(geometry, stored, threads):
 def _conv_integer(g, stored, isa, algorithm, threads):
     if is_product(g):
         g = flat(g)
-        if algorithm == "integer_vnni" and g.layout == "NCHW" and not stored.planes:
-            if cols := _pixel_block(g, threads):
-                return _integer_task(g, stored, isa, "integer_pixel", 1, cols)
+        across = algorithm == "integer_vnni" and g.layout == "NCHW" and not stored.planes
+        if across and (cols := _pixel_block(g, threads)):
+            return _integer_task(g, stored, isa, "integer_pixel", 1, cols)
     each = 4 // INTEGER_TERMS[algorithm] * g.c * g.rows.stride * g.cols.stride  # bytes it sees
     pixels = max(INTEGER_LEAST, min(INTEGER_BYTES // each, INTEGER_MOST))
     units = g.n * g.groups
@@ -393,7 +393,7 @@ def _conv_integer(g, stored, isa, algorithm, threads):
 
 
 def _pixel_block(g, threads):
-    """Pixels of a block of a product in NCHW, none shorter than a vector; 0: tiles were not full."""
+    """Pixels of a block of a product in NCHW, none shorter than a vector; 0: not full tiles."""
     pixels = g.cols.o
     if pixels < ACROSS_FILLED * ceil_div(pixels, ACROSS_PIXELS) * ACROSS_PIXELS:
         return 0

@@ -68,7 +68,7 @@ def _pool(g, isa, threads):
         "batch": batch,
         "divisor": g.divisor, "norm": g.norm, "pooling": _core.POOLINGS[g.pooling],
         "dtype": _core.DTYPES[g.dtype], "count_include_pad": g.count_include_pad,
-        "accumulate": g.accumulate,
+        "accumulate": g.accumulate, "positive": g.positive,
     }  # fmt: skip
     isa = isa if g.bits in SCALAR.get(algorithm, (g.bits,)) else "scalar"
     return _core.Pool(isa, g.bits, algorithm, sizes)

@@ -232,11 +232,10 @@ def run(
     elif result.size:
         task, threads = _plan.filter2d(geometry, threads)
         _arrays.check_scratch(function, task, threads)
-        weights = None if weights is None else _arrays.as_bytes(weights)
         outs = [None] * (_core.MORE + 1)
         for place, (each, _) in zip(places if several else (places,), targets, strict=True):
-            outs[place] = _arrays.as_bytes(each)
-        task(_arrays.as_bytes(image), weights, tuple(outs), threads)
+            outs[place] = each
+        task(image, weights, tuple(outs), threads)
         if key is not None:
             shared = given is None and not _plan.is_small(geometry)
             _calls.keep(key, task, threads, shared, image, result, weights, places)

@@ -1,12 +1,14 @@
 """Activations: alone, or applied by the convolution before them in the same pass."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 
 from fastconv import _geometry
 from fastconv.conv import conv2d
-from fastconv.nn.module import Module, checked_number
+from fastconv.nn.module import REMEMBERED, Module, checked_number, run_pool
+from fastconv.pool._axes import Pool
 
 TANH_SCALE = math.sqrt(2 / math.pi)
 
@@ -49,9 +51,9 @@ class Activation(Module):
         return out
 
     def _differentiate(self, dy, out, threads):
-        self.by_output(dy, self._y, out)
+        self.by_output(dy, self._y, out, threads)
 
-    def by_output(self, dy, y, out):
+    def by_output(self, dy, y, out, threads):
         """Write dy times the derivative where the result is y; out may be dy."""
         raise NotImplementedError
 
@@ -71,10 +73,19 @@ class ReLU(Activation):
     def _compute(self, x, y, threads):
         np.maximum(x, 0, out=y)
 
-    def by_output(self, dy, y, out):
-        mask = self._buffer("mask", dy.shape, np.dtype(bool))
-        np.greater(y, 0, out=mask)
-        np.multiply(dy, mask, out=out)
+    def by_output(self, dy, y, out, threads):
+        geometry = _single_pixels(len(dy), dy.size // len(dy), dy.itemsize)
+        run_pool(geometry, dy, out, y, threads)
+
+
+@lru_cache(REMEMBERED)
+def _single_pixels(planes, pixels, size):
+    """The gradient of maxima above zero of single pixels, which is a ReLU's."""
+    line = _geometry.POINT._replace(n=pixels, o=pixels)
+    return Pool(
+        planes, 1, (_geometry.POINT, _geometry.POINT, line), 8 * size, f"float{8 * size}",
+        "pool_max_grad", positive=True,
+    )  # fmt: skip
 
 
 class LeakyReLU(Activation):
@@ -94,7 +105,7 @@ class LeakyReLU(Activation):
     def fused(self):
         return ("leaky_relu", self.negative_slope)
 
-    def by_output(self, dy, y, out):
+    def by_output(self, dy, y, out, threads):
         mask = self._buffer("mask", dy.shape, np.dtype(bool))
         slopes = self._buffer("slopes", dy.shape, dy.dtype)
         np.less_equal(y, 0, out=mask)
@@ -113,7 +124,7 @@ class Sigmoid(Activation):
 
     fused = "sigmoid"
 
-    def by_output(self, dy, y, out):
+    def by_output(self, dy, y, out, threads):
         slopes = self._buffer("slopes", dy.shape, dy.dtype)
         np.subtract(1, y, out=slopes)
         np.multiply(slopes, y, out=slopes)
@@ -129,7 +140,7 @@ class Tanh(Activation):
 
     fused = "tanh"
 
-    def by_output(self, dy, y, out):
+    def by_output(self, dy, y, out, threads):
         slopes = self._buffer("slopes", dy.shape, dy.dtype)
         np.multiply(y, y, out=slopes)
         np.subtract(1, slopes, out=slopes)

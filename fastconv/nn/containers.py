@@ -102,11 +102,13 @@ class Sequential(Module):
                 and before.from_output
             ):  # fmt: skip
                 # The activation's result at a maximum is the maximum.
-                inner = dy if own else self._pool.take(dy.shape, dy.dtype)
-                before.by_output(dy, layer._y, inner)
-                dx = layer._derive(inner, threads, True)
+                inner, positive = dy, layer.derives(before)
+                if not positive:
+                    inner = dy if own else self._pool.take(dy.shape, dy.dtype)
+                    before.by_output(dy, layer._y, inner, threads)
+                dx = layer._derive(inner, threads, True, positive)
                 i -= 1
-                if not own:
+                if inner is not dy:
                     self._pool.give_back(inner)
             else:
                 dx = layer._derive(dy, threads, wanted)

@@ -5,14 +5,11 @@ from functools import cached_property
 
 import numpy as np
 
-from fastconv import _geometry, _gradient
+from fastconv import _core, _geometry, _gradient
 from fastconv.conv import Conv2dPlan
 from fastconv.conv_backward import conv_transpose2d_backward
 from fastconv.conv_transpose import conv_transpose2d
-from fastconv.nn.module import Module, Parameter
-
-# Geometries that a layer remembers: training, the last batch of an epoch, validation and so on.
-REMEMBERED = 16
+from fastconv.nn.module import REMEMBERED, Module, Parameter
 
 
 class _Prepared:
@@ -20,6 +17,7 @@ class _Prepared:
 
     def __init__(self, weight, bias, plan, geometry):
         self.weight, self.bias, self.plan, self.geometry = weight, bias, plan, geometry
+        self.shape = geometry.shape
 
     @cached_property
     def by_input(self):
@@ -70,31 +68,37 @@ class _Convolving(_Weighted):
 
     def __init__(self):
         super().__init__()
+        self._forget()
+
+    def _forget(self):
         self._ready = {}
+        self._calls = [_core.ConvCall() for _ in range(4)]  # of results and of three gradients
 
     def __getstate__(self):
         """Pickled or copied, it plans its calls anew."""
-        return {**self.__dict__, "_ready": {}}
+        return {key: value for key, value in vars(self).items() if key not in ("_ready", "_calls")}
+
+    def __setstate__(self, state):
+        vars(self).update(state)
+        self._forget()
 
     def _forward(self, x, threads, activation=None):
         prepared = self._prepared(x.shape, x.dtype, activation)
         plan, geometry = prepared.plan, prepared.geometry
         # Apart, so that a sum that an activation's derivative asks for later overwrites nothing.
         key = "y" if activation is None else "fused"
-        y = self._buffer(key, self._result_shape(x.shape, geometry), x.dtype)
-        task, threads = plan.planned(geometry, threads)
-        plan.repack()
-        plan.compute(task, x, None, y, threads)
-        plan.give_back()
+        y = self._buffer(key, self._result_shape(x.shape, prepared.shape), x.dtype)
+        plan.recompute(geometry, x, y, threads, self._calls[0])
         return y
 
     def _backward(self, dy, threads, input_gradient):
         x = self._x
         prepared = self._prepared(x.shape, x.dtype, None)
         geometry = prepared.geometry
-        _gradient.by_weight(geometry, x, dy, self._kernel(self.weight.grad), threads, "auto")
+        kernel, (_, by_weight, by_bias, _) = self._kernel(self.weight.grad), self._calls
+        _gradient.by_weight(geometry, x, dy, kernel, threads, "auto", by_weight)
         if self.bias is not None:
-            _gradient.by_bias(geometry, dy, self.bias.grad, threads)
+            _gradient.by_bias(geometry, dy, self.bias.grad, threads, by_bias)
         if not input_gradient:
             return None
         dx = self._pool.take(x.shape, x.dtype)
@@ -103,11 +107,14 @@ class _Convolving(_Weighted):
 
     def _by_input(self, prepared, dy, dx, threads):
         kernel, shape = self._kernel(self.weight.value), self._image_shape(dx.shape)
-        prepared.by_input(kernel, dy.reshape(prepared.geometry.shape), dx.reshape(shape), threads)
+        dy = self._reshaped("dy", dy, prepared.shape)
+        dx = self._reshaped("dx", dx, shape)
+        prepared.by_input(kernel, dy, dx, threads, self._calls[3])
 
     def _prepared(self, shape, dtype, activation):
         """What such a batch needs, with these weights."""
-        weight, bias = self.weight.value, self.bias and self.bias.value
+        weight, bias = self._params["weight"].value, self._params.get("bias")
+        bias = bias and bias.value
         key = shape, dtype.char, activation
         found = self._ready.get(key)
         if found is None or found.weight is not weight or found.bias is not bias:
@@ -128,7 +135,7 @@ class _Convolving(_Weighted):
     def output_shape(self, shape):
         shape = tuple(shape)
         prepared = self._prepared(shape, self.weight.value.dtype, None)
-        return self._result_shape(shape, prepared.geometry)
+        return self._result_shape(shape, prepared.shape)
 
     def _multiply_adds(self, result):
         return math.prod(result) * self.weight.value[0].size
@@ -144,8 +151,9 @@ class _Convolving(_Weighted):
         """The shape as conv2d's of x; refuses what does not fit."""
         raise NotImplementedError
 
-    def _result_shape(self, shape, geometry):
-        return geometry.shape
+    def _result_shape(self, shape, image_shape):
+        """The result's shape for x of a shape, from that of conv2d's."""
+        return image_shape
 
 
 def _check_channels(name, in_channels, out_channels, groups):
@@ -219,8 +227,8 @@ class Conv1d(Conv2d):
             self._refuse(shape, f"(N, {self.in_channels}, W)")
         return *shape[:2], 1, shape[2]
 
-    def _result_shape(self, shape, geometry):
-        n, channels, _, width = geometry.shape
+    def _result_shape(self, shape, image_shape):
+        n, channels, _, width = image_shape
         return n, channels, width
 
 
@@ -247,7 +255,9 @@ class Linear(_Convolving):
         # columns: dy is turned around instead of weight, which is larger.
         turned = self._buffer("turned", (self.out_features, prepared.geometry.cols.n), dy.dtype)
         turned[...] = dy.reshape(-1, self.out_features).T
-        _gradient.by_weight(prepared.turned, self.weight.value, turned, dx, threads, "direct")
+        _gradient.by_weight(
+            prepared.turned, self.weight.value, turned, dx, threads, "direct", self._calls[3]
+        )
 
     def _kernel(self, weight):
         return weight[:, :, None, None]
@@ -257,7 +267,7 @@ class Linear(_Convolving):
             self._refuse(shape, f"(N, {self.in_features})")
         return 1, 1, math.prod(shape[:-1]), shape[-1]
 
-    def _result_shape(self, shape, geometry):
+    def _result_shape(self, shape, image_shape):
         return *shape[:-1], self.out_features
 
 

@@ -2,13 +2,18 @@
 
 import inspect
 import math
+import operator
 from contextlib import contextmanager
 
 import numpy as np
 
-from fastconv import _arrays, _geometry, _threads
+from fastconv import _arrays, _geometry, _plan, _threads
 
 FLOATS = ("float32", "float64")
+# Shapes that a layer or a block of memory remembers: training, the last batch of an epoch,
+# validation and so on.
+REMEMBERED = 16
+_size = operator.attrgetter("size")
 
 
 def checked_number(function, name, value, least=0, below=math.inf):
@@ -29,6 +34,12 @@ def checked_seed(function, seed):
         ) from None
 
 
+def run_pool(geometry, x, result, beside, threads):
+    """What the functions do, without their checks, which take longer than small poolings."""
+    task, threads = _plan.pool(geometry, threads)
+    task(x, beside, (result,), threads)
+
+
 class Parameter:
     """An array that is learned, `value`, and the gradient of the loss by it, `grad`."""
 
@@ -44,41 +55,57 @@ class Parameter:
         self.value, self.grad = value, grad
 
 
+class _Block:
+    """A piece of memory, and the arrays that it has been."""
+
+    def __init__(self, size):
+        self.memory, self.size, self._views = _arrays.empty((size,), np.uint8), size, {}
+
+    def view(self, shape, dtype):
+        """The same array for the same shape and type: what is called with it knows it again."""
+        found = self._views.get((shape, dtype))
+        if found is None:
+            if len(self._views) >= REMEMBERED:
+                self._views.clear()
+            size = math.prod(shape) * dtype.itemsize
+            found = self._views[shape, dtype] = self.memory[:size].view(dtype).reshape(shape)
+        return found
+
+
 class Pool:
     """Memory for gradients, which are short-lived: the layers of a model share a few blocks."""
 
     def __init__(self):
-        self._free, self._taken = [], []
+        self._free, self._taken = [], {}  # the latter by the owner of the memory
+
+    def __reduce__(self):
+        """Pickled or copied, it is empty."""
+        return Pool, ()
 
     def take(self, shape, dtype):
         """Give an array of any content; it is the caller's until it is given back."""
-        size = math.prod(shape) * np.dtype(dtype).itemsize
-        block = min((b for b in self._free if b.size >= size), key=len, default=None)
+        size = math.prod(shape) * dtype.itemsize
+        block = min((b for b in self._free if b.size >= size), key=_size, default=None)
         if block is not None:
-            self._remove(self._free, block)
+            self._free.remove(block)
         else:
             if self._free:  # outgrown: a larger one replaces it
-                self._remove(self._free, max(self._free, key=len))
-            block = _arrays.empty((size,), np.uint8)
-        self._taken.append(block)
-        return block[:size].view(dtype).reshape(shape)
+                self._free.remove(max(self._free, key=_size))
+            block = _Block(size)
+        array = block.view(shape, dtype)
+        self._taken[id(array.base)] = block
+        return array
 
     def give_back(self, array):
         """Let others have the memory of an array that came from here; any other is ignored."""
-        for block in self._taken:
-            if np.may_share_memory(block, array):
-                self._remove(self._taken, block)
-                self._free.append(block)
-                return
+        block = self._taken.pop(id(array.base), None)
+        if block is not None:
+            self._free.append(block)
 
     def reset(self):
         """Take everything back."""
-        self._free += self._taken
-        self._taken = []
-
-    @staticmethod
-    def _remove(blocks, block):
-        del blocks[next(i for i, each in enumerate(blocks) if each is block)]
+        self._free += self._taken.values()
+        self._taken.clear()
 
 
 class Module:
@@ -101,7 +128,7 @@ class Module:
     def __init__(self):
         self._params = {}  # by their names in PyTorch
         self._statistics = {}  # arrays that belong to the state, but are not learned
-        self._memory, self._views = {}, {}
+        self._memory, self._views, self._shapes = {}, {}, {}
         self._pool = Pool()
 
     def __repr__(self):
@@ -339,4 +366,14 @@ class Module:
             if memory is None or memory.size < size:
                 memory = self._memory[key] = _arrays.empty((size,), np.uint8)
             view = self._views[key] = memory[:size].view(dtype).reshape(shape)
+        return view
+
+    def _reshaped(self, key, array, shape):
+        """The array in this shape: the same view as last time, which what follows knows again."""
+        if array.shape == shape:
+            return array
+        last, view = self._shapes.get(key, (None, array))
+        if last is not array or view.shape != shape:
+            view = array.reshape(shape)
+            self._shapes[key] = array, view
         return view

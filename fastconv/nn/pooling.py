@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from fastconv import _arrays, _plan
-from fastconv.nn.module import FLOATS, Module
+from fastconv import _plan
+from fastconv.nn.activations import ReLU
+from fastconv.nn.module import FLOATS, Module, run_pool
 from fastconv.pool import (
     _axes,
     adaptive_avg_pool2d,
@@ -63,37 +64,40 @@ class MaxPool2d(_Pooling):
         return max_pool2d(x, *self.config().values(), out=out, threads=threads)
 
     def _forward(self, x, threads):
-        y, (forward, _) = self._result(x), self._geometries(x)
-        self._pooled(forward, x, y, None, threads)
+        y = self._result(x)
+        run_pool(self._geometries(x)[0], x, y, None, threads)
         return y
 
-    def _backward(self, dy, threads, input_gradient):
+    def derives(self, activation):
+        """Does the gradient take in that of this activation before it?"""
+        pairs = self._geometries(self._x)[1]
+        return isinstance(activation, ReLU) and _plan.is_pool_of_pairs(pairs)
+
+    def _backward(self, dy, threads, input_gradient, positive=False):
         if not input_gradient:
             return None
-        x, (_, pairs) = self._x, self._geometries(self._x)
+        x = self._x
+        pairs = self._geometries(x)[1 + positive]
         dx = self._pool.take(x.shape, dy.dtype)
         if not _plan.is_pool_of_pairs(pairs):
             return max_pool2d_backward(dy, x, *self.config().values(), out=dx, threads=threads)
-        self._pooled(pairs, dy, dx, x, threads)
+        run_pool(pairs, dy, dx, x, threads)
         return dx
 
     def _geometries(self, x):
-        """Of the pooling, and of its gradient if its windows are pairs; known for the last x."""
+        """Of the pooling, and of its gradient, after a ReLU, too, if its windows are pairs.
+
+        Known for the last x.
+        """
         key = x.shape, x.dtype
         if self._known[0] != key:
             label = self._label()
             call = Call(label, x, 2, "NCHW", FLOATS)
             axes = _axes.windows(label, call.size, *self.config().values())
             pairs = call.geometry(axes, algorithm="pool_max_grad")
-            self._known = key, (call.geometry(axes, pooling="max"), pairs)
+            known = call.geometry(axes, pooling="max"), pairs, pairs._replace(positive=True)
+            self._known = key, known
         return self._known[1]
-
-    @staticmethod
-    def _pooled(geometry, source, result, pooled, threads):
-        # What the functions do, without their checks, which would take longer than small poolings.
-        task, threads = _plan.pool(geometry, threads)
-        source, result, pooled = map(_arrays.as_bytes, (source, result, pooled))
-        task(source, result, None, pooled, threads)
 
 
 class _Means(_Pooling):

@@ -138,5 +138,5 @@ def said_of(argument):
 
 def print_of(x, y):
     """Samples as what a checkpoint compares them by."""
-    sums = (f"{zlib.crc32(_arrays.as_bytes(np.ascontiguousarray(each))):08x}" for each in (x, y))
+    sums = (f"{zlib.crc32(np.ascontiguousarray(each)):08x}" for each in (x, y))
     return f"{x.shape} of {x.dtype}, CRC {' '.join(sums)}"

@@ -29,6 +29,7 @@ class Pool(NamedTuple):
     divisor: float = 0.0  # 0: the window's own size
     norm: float = 0.0  # of a sum: of |x|**norm, as a norm; 0: of x
     accumulate: bool = False  # of a pool_scatter
+    positive: bool = False  # of a pool_max_grad
 
     @property
     def is_prepared(self):

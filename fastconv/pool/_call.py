@@ -65,7 +65,7 @@ class Call:
         if result.size:
             task, threads = _plan.pool(geometry, self.threads)
             _arrays.check_scratch(self.function, task, threads)
-            task(*map(_arrays.as_bytes, (self.x, result, indices, starts)), threads)
+            task(self.x, starts, (result, indices), threads)
             if self.key is not None and indices is None:
                 shared = self.threads is None and not _plan.is_small_pool(geometry)
                 _calls.keep(self.key, task, threads, shared, self.x, result)

@@ -1,5 +1,6 @@
 /* The gradient of a maximum of 2x2 pixels that no other window sees, by far the most usual one: the
- * maxima are found again, which takes less time than to write down where they stand.
+ * maxima are found again, which takes less time than to write down where they stand. Of single pixels
+ * it is a ReLU's, if those above zero alone have one.
  *
  * `x` is the gradient by the outputs, `starts` what was pooled. The first of equals is the maximum,
  * or the last NaN, as in pool_argmax.h. */
@@ -16,7 +17,7 @@ FC_INLINE vec max_grad_at(vec best, vec x, real t, vec at)
 /* A vector of windows, whose gradient is g, of the pixels of two lines: n numbers of each from x on, and m
  * from `second` numbers further on. */
 FC_NOINLINE void pool_max_grad_vector(vec g, const real *x, ptrdiff_t width, ptrdiff_t n, ptrdiff_t second,
-                                      ptrdiff_t m, real *dx)
+                                      ptrdiff_t m, real *dx, int positive)
 {
     const vec zero = v_set1(0), half = v_set1((real)0.5);
     vec tap[4], at = zero, best;
@@ -32,6 +33,8 @@ FC_NOINLINE void pool_max_grad_vector(vec g, const real *x, ptrdiff_t width, ptr
         at = max_grad_at(best, tap[t], (real)t, at);
         best = v_max(best, tap[t]);
     }
+    if (positive)
+        g = v_if_less(zero, best, g, zero);
     FC_UNROLL for (int t = 0; t < 4; t++)
         tap[t] = v_if_less(v_abs(v_sub(at, v_set1((real)t))), half, g, zero);
     FC_UNROLL for (int row = 0; row < 2; row++) {
@@ -54,6 +57,12 @@ static void pool_max_grad(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
         const real *dy = (const real *)p->x + plane * p->h.o * o;
         const real *x = (const real *)p->starts + plane * pixels;
         real *dx = (real *)p->out + plane * pixels;
+        if (p->w.k == 1) {
+            for (ptrdiff_t i = 0; i < pixels; i += LANES)
+                store_up_to(dx, i, pixels, v_if_less(v_set1(0), load_up_to(x, i, pixels),
+                                                     load_up_to(dy, i, pixels), v_set1(0)));
+            continue;
+        }
         if (pixels > 4 * p->h.o * o)
             memset(dx, 0, (size_t)pixels * sizeof(real));
         for (ptrdiff_t y = 0, rows; y < p->h.o; y += rows, dy += rows * o) {
@@ -63,11 +72,12 @@ static void pool_max_grad(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
             if (rows == 2) { /* one vector */
                 v_store(both, load_up_to(dy, 0, o));
                 v_store_n(both + MAX_GRAD_PAIR, load_up_to(dy, o, 2 * o), o);
-                pool_max_grad_vector(v_load(both), line, width, 2 * o, 2 * width, 2 * o, to);
+                pool_max_grad_vector(v_load(both), line, width, 2 * o, 2 * width, 2 * o, to,
+                                     p->positive);
             }
             for (ptrdiff_t i = 0; rows == 1 && i < o; i += LANES)
                 pool_max_grad_vector(load_up_to(dy, i, o), line + 2 * i, width, 2 * (o - i), LANES,
-                                     2 * (o - i) - LANES, to + 2 * i);
+                                     2 * (o - i) - LANES, to + 2 * i, p->positive);
         }
     }
 }
