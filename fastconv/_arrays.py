@@ -144,14 +144,16 @@ def shown(value):
 def number(function, name, value, finite=True):
     """A real number; a finite one, unless any will do."""
     try:
-        if isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value) != 0:
+        if type(value) not in (int, float) and (
+            isinstance(value, str | bytes | bool | np.bool_) or np.ndim(value) != 0
+        ):
             raise TypeError
         result = float(value)
     except OverflowError:
         result, finite = math.inf, True
     except (TypeError, ValueError):
         raise TypeError(f"{function}: {name} is {shown(value)}, expected a number") from None
-    if finite and not np.isfinite(result):
+    if finite and not math.isfinite(result):
         raise ValueError(f"{function}: {name} is {shown(value)}, expected a finite number")
     if math.isnan(result):
         return math.nan  # the same object, which is equal to itself in the key of a plan
@@ -181,6 +183,8 @@ def check_memory(function, name, shape, dtype):
 
 def as_array(function, name, value):
     """`value` as an array of main memory, or a TypeError that says why it is none."""
+    if type(value) is np.ndarray:
+        return value
     if value is None:
         raise TypeError(f"{function}: {name} is None, expected an array")
     if isinstance(value, np.ma.MaskedArray):
@@ -205,12 +209,17 @@ def as_array(function, name, value):
 
 
 def _check_dtype(function, name, dtype, dtypes):
-    if dtype.newbyteorder("=") not in [np.dtype(each) for each in dtypes]:
+    if dtype.newbyteorder("=") not in _types(tuple(dtypes)):
         expected = ", ".join(np.dtype(each).name for each in dtypes)
         hint = ""
         if exact := [each for each in dtypes if np.can_cast(dtype, each)]:
             hint = f"; convert it first, for example np.asarray({name}, np.{exact[0]})"
         raise TypeError(f"{function}: {name} has dtype {dtype}, expected {expected}{hint}")
+
+
+@cache
+def _types(names):
+    return frozenset(map(np.dtype, names))
 
 
 @cache

@@ -83,6 +83,7 @@ class ConvPlan:
         self._packed = {}
         self._moderate = None
         self._call = None  # the last one's, ready for arrays like those
+        self._last = None, None, None  # a geometry, what else its task depends on, and the task
 
     def __repr__(self):
         k, c, *kernel = self._weight.shape
@@ -112,13 +113,17 @@ class ConvPlan:
 
     def planned(self, geometry, threads):
         """The task of a geometry for these weights, and on how many threads."""
-        # The core counts its scratch memory in 64 bits: more is refused before it counts.
-        seen = "the input under a kernel"
-        _arrays.check_memory(self._function, seen, geometry.seen, self._weight.dtype)
         winograd = self._winograd_refused(geometry) is None
-        task, threads = _plan.conv2d(geometry, winograd, threads)
-        _arrays.check_scratch(self._function, task, threads)
-        return task, threads
+        threads = _plan.share(threads, _plan.conv2d_seconds(geometry))
+        last, key = self._last, (winograd, threads, _config.isa())
+        if last[0] is not geometry or last[1] != key:
+            # The core counts its scratch memory in 64 bits: more is refused before it counts.
+            seen = "the input under a kernel"
+            _arrays.check_memory(self._function, seen, geometry.seen, self._weight.dtype)
+            task, _ = _plan.conv2d(geometry, winograd, threads)
+            _arrays.check_scratch(self._function, task, threads)
+            last = self._last = geometry, key, task
+        return last[2], threads
 
     def compute(self, task, x, residual, result, threads):
         """Run a planned task."""
@@ -159,7 +164,7 @@ class ConvPlan:
 
     def __getstate__(self):
         """Pickled, it packs its weights and plans its calls anew."""
-        return {**self.__dict__, "_packed": {}, "_call": None}
+        return {**self.__dict__, "_packed": {}, "_call": None, "_last": (None, None, None)}
 
     def repack(self):
         """Look at the weights again: their values have changed."""
@@ -318,4 +323,3 @@ class Conv3dPlan(ConvPlan):
 
 
 PLANS = {1: Conv1dPlan, 2: Conv2dPlan, 3: Conv3dPlan}
-

@@ -28,6 +28,7 @@ def is_small_pool(geometry):
     return _pool_seconds(geometry) <= SHARED_SECONDS
 
 
+@lru_cache(CACHED_PLANS)
 def _pool_seconds(g):
     read = math.prod(max(axis.k, axis.stride, 1) for axis in g.axes) * g.bits / 8
     outputs = math.prod(axis.o for axis in g.axes)

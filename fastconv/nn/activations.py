@@ -74,7 +74,8 @@ class ReLU(Activation):
         np.maximum(x, 0, out=y)
 
     def by_output(self, dy, y, out, threads):
-        geometry = _single_pixels(len(dy), dy.size // len(dy), dy.itemsize)
+        samples = len(dy) if dy.ndim else 1
+        geometry = _single_pixels(samples, dy.size // samples, dy.itemsize)
         run_pool(geometry, dy, out, y, threads)
 
 

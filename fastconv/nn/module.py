@@ -64,7 +64,7 @@ class _Block:
     def view(self, shape, dtype):
         """The same array for the same shape and type: what is called with it knows it again."""
         found = self._views.get((shape, dtype))
-        if found is None:
+        if found is None or found.shape != shape:  # it is its user's, who may have changed that
             if len(self._views) >= REMEMBERED:
                 self._views.clear()
             size = math.prod(shape) * dtype.itemsize
