@@ -127,17 +127,14 @@ class ConvPlan:
 
     def compute(self, task, x, residual, result, threads):
         """Run a planned task."""
-        packed = self._packed_for(task)
-        _core.ConvCall()(task, threads, x, None, result, packed, self._bias, residual)
+        task(threads, x, None, result, self._packed_for(task), self._bias, residual)
 
-    def recompute(self, geometry, x, result, threads, call):
-        """Compute with weights whose values have changed; `call` knows the last time's arrays."""
+    def recompute(self, geometry, x, result, threads):
+        """Compute with weights whose values have changed."""
         self._moderate = None
         task, threads = self.planned(geometry, threads)
         packed = _arrays.take_buffer(task.packed_size * self._weight.itemsize)
-        if packed.size > _arrays.BUFFER_BYTES:  # it is not kept, so nobody should know it
-            call = _core.ConvCall()
-        call(task, threads, x, None, result, packed, self._bias, None, self._by_slices())
+        task(threads, x, None, result, packed, self._bias, None, self._by_slices())
         _arrays.give_buffer(packed)
 
     def _ready_result(self, x, out, threads):
@@ -170,6 +167,16 @@ class ConvPlan:
         """Look at the weights again: their values have changed."""
         self._packed, self._moderate, self._call = {}, None, None
 
+    def load(self, weight):
+        """Go on with other contiguous weights of the same shape and type."""
+        self._weight = weight
+        self.repack()
+
+    def unload(self):
+        """Keep no weights until others are loaded."""
+        self.give_back()
+        self._weight = self._call = None
+
     def give_back(self):
         """Let the next plain call have the memory of the packed weights."""
         for packed in self._packed.values():
@@ -181,7 +188,8 @@ class ConvPlan:
         call = self._call
         if call is None or call.threads > 1 or call.seconds > _plan.SHARED_SECONDS:
             return None
-        task, many = call.task, call.task.packed_size * self._weight.itemsize > _core.PACKED_BYTES
+        task = call.task
+        many = task.packed_size * self._weight.itemsize > _core.PACKED_BYTES
         # Winograd's transforms are not for all weights.
         if self._by_slices() is not self._weight or many or task.algorithm.startswith("winograd"):
             return None

@@ -17,6 +17,7 @@ cdef extern from "Python.h":
     # Its error, be it of memory, is only that a call takes the long way, which says what is wrong:
     # no try, which costs as much as the call.
     int get_buffer "PyObject_GetBuffer"(object array, Py_buffer *view, int flags) noexcept
+    int hold_buffer "PyObject_GetBuffer"(object array, Py_buffer *view, int flags) except -1
 
 
 cdef extern from "fastconv.h" nogil:
@@ -143,13 +144,25 @@ cdef int know_arrays() except -1:
 
 
 cdef const void *start_of(array) except? NULL:
-    """Where a contiguous array's memory begins; NULL for None."""
+    """Where the memory of a contiguous array begins, to read; NULL for None."""
     if array is None:
         return NULL
+    cdef const unsigned char[::1] memory = bytes_of(array)
+    return &memory[0]
+
+
+cdef void *start_of_out(array) except? NULL:
+    """The same, to write."""
+    if array is None:
+        return NULL
+    cdef unsigned char[::1] memory = bytes_of(array)
+    return &memory[0]
+
+
+cdef object bytes_of(array):
     if not array.flags.c_contiguous:  # its bytes would be a copy's, which nobody keeps
         raise ValueError("fastconv: got an array that is not contiguous, expected one that is")
-    cdef const unsigned char[::1] memory = array.reshape(-1).view("B")
-    return &memory[0]
+    return array.reshape(-1).view("B")
 
 
 cdef class Task:
@@ -181,7 +194,7 @@ cdef class Task:
         cdef void *results[FC_MORE + 1]
         cdef int i
         for i in range(FC_MORE + 1):
-            results[i] = <void *>start_of(outs[i] if i < len(outs) else None)
+            results[i] = start_of_out(outs[i] if i < len(outs) else None)
         self.compute(start_of(x), start_of(kernel), results, threads)
 
     cdef int compute(self, const void *x, const void *kernel, void **outs, int threads) except -1:
@@ -217,6 +230,12 @@ cdef int assign(void *params, const fc_member *member, dict sizes) except -1:
     return 0
 
 
+# All arrays of a convolution or a gradient, and which one is the result.
+cdef enum:
+    CALL_ARRAYS = 7
+    CALL_OUT = 2
+
+
 cdef class Conv2d(Task):
     cdef fc_conv_integer sizes
 
@@ -240,47 +259,38 @@ cdef class Conv2d(Task):
 
     def pack(self, weight, packed, /):
         cdef fc_conv2d params = self.sizes.conv
-        cdef void *to = <void *>start_of(packed)
+        cdef void *to = start_of_out(packed)
         params.weight = start_of(weight)
         with nogil:
             self.entry.pack(&params, to)
 
-
-# What a convolution or a gradient reads and writes: all arrays of a ConvCall.
-cdef enum:
-    CALL_ARRAYS = 7
-
-
-cdef class ConvCall:
-    """Calls of convolutions and gradients: an array that the last one had is known again.
-
-    To look at an array takes as long as to compute a small one.
-    """
-
-    cdef list arrays
-    cdef const void *data[CALL_ARRAYS]
-
-    def __init__(self):
-        self.arrays = [None] * CALL_ARRAYS
-
-    def __call__(self, Conv2d task, int threads, /, *arrays):
+    def __call__(self, int threads, /, *arrays):
         # arrays: x, dy, out, packed, bias, residual, weight; each may be None, or the last ones not
-        # there. With weight, packed is written first.
-        cdef fc_conv_integer sizes = task.sizes
+        # there. With weight, packed is written first. A layer calls in each step of a training: no
+        # views of bytes, which take as long as small images.
+        cdef Py_buffer views[CALL_ARRAYS]
+        cdef void *data[CALL_ARRAYS]
+        cdef fc_conv_integer sizes = self.sizes
         cdef fc_conv2d *params = &sizes.conv
-        cdef int i
-        for i in range(CALL_ARRAYS):
-            array = arrays[i] if i < len(arrays) else None
-            if array is not self.arrays[i]:
-                self.data[i] = start_of(array)
-                self.arrays[i] = array
-        params.x, params.dy, params.out = self.data[0], self.data[1], <void *>self.data[2]
-        params.bias, params.residual, params.weight = self.data[4], self.data[5], self.data[6]
-        if params.weight != NULL:
-            with nogil:
-                task.entry.pack(params, <void *>self.data[3])
-        params.weight = self.data[3]
-        task.run(params, threads)
+        cdef int i, taken = 0
+        try:
+            for i in range(CALL_ARRAYS):
+                data[i] = NULL
+                array = arrays[i] if i < len(arrays) else None
+                if array is not None:
+                    hold_buffer(array, &views[taken], PyBUF_WRITABLE if i == CALL_OUT else 0)
+                    data[i] = views[taken].buf
+                    taken += 1
+            params.x, params.dy, params.out = data[0], data[1], data[CALL_OUT]
+            params.bias, params.residual, params.weight = data[4], data[5], data[6]
+            if params.weight != NULL:
+                with nogil:
+                    self.entry.pack(params, data[3])
+            params.weight = data[3]
+            self.run(params, threads)
+        finally:
+            for i in range(taken):
+                PyBuffer_Release(&views[i])
 
 
 # Of an array that a Conv2dCall takes: dimensions, and type as the buffer protocol names it.

@@ -5,11 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastconv import _arrays, _core, _geometry, _plan
+from fastconv import _arrays, _geometry, _plan
 from fastconv._conv_plan import PLANS
-
-# Turned weights of so many bytes are kept for the next call of a layer.
-TURNED_BYTES = 2**20
 
 
 def by_input(
@@ -34,11 +31,11 @@ class InputGradient:
             for slices in each
         ]
 
-    def __call__(self, weight, dy, result, threads, call=None):
-        """Write it into result; `call` knows arrays of the last time."""
+    def __call__(self, weight, dy, result, threads):
+        """Write it into result."""
         g, phases, in_place = self._geometry, self._phases, self._in_place
         if in_place and len(phases) == 1:
-            phases[0](weight, dy, result, threads, call)
+            phases[0](weight, dy, result, threads)
             return
         axis = 1 if g.layout == "NHWC" else 2
         shape = (*result.shape[:axis], self._size, *result.shape[axis + 1 :])
@@ -122,29 +119,24 @@ class _SlicesGradient:
             views = [_turned(g, weight, taps) for taps in phases.taps]
             self._views = [views] if phases.joined else [[each] for each in views]
             self._weight = weight
+        weights = [_joined(g, views) for views in self._views]
         if not self._layers:
-            for views, windows in zip(self._views, phases.windows, strict=True):
-                groups, channels, *rest = views[0].shape
-                turned = np.empty((groups, len(views) * channels, *rest), weight.dtype)
-                layer = _layer(self._function, g, turned, windows, *self._options)
-                self._layers.append((turned, *layer))
-        for views, (turned, *_) in zip(self._views, self._layers, strict=True):
-            np.concatenate(views, 1, out=turned)
+            self._layers = [
+                _layer(self._function, g, *each, *self._options)
+                for each in zip(weights, phases.windows, strict=True)
+            ]
+        else:
+            for (plan, _), joined in zip(self._layers, weights, strict=True):
+                plan.load(joined)
 
-    def __call__(self, weight, dy, result, threads, call=None):
-        kept = call is not None and weight.nbytes <= TURNED_BYTES
+    def __call__(self, weight, dy, result, threads):
         self._load(weight)
-        for _, plan, _ in self._layers:
-            plan.repack()
         if self._phases.in_place:
-            _, plan, layer = self._layers[0]
-            _compute(plan, layer, dy, result, threads, call if kept else _core.ConvCall())
+            _compute(*self._layers[0], dy, result, threads)
         else:
             self._in_frames(dy, result, threads)
-        for _, plan, _ in self._layers:
-            plan.give_back()
-        if not kept:
-            self._layers = []
+        for plan, _ in self._layers:
+            plan.unload()
 
     def _in_frames(self, dy, result, threads):
         g, phases = self._geometry, self._phases
@@ -159,12 +151,12 @@ class _SlicesGradient:
         for first in range(0, g.samples, samples):
             part = slice(first, min(first + samples, g.samples))
             n = part.stop - part.start
-            for i, (_, plan, layer) in enumerate(self._layers):
+            for i, (plan, layer) in enumerate(self._layers):
                 layer = layer._replace(n=n * phases.count)
                 phase = memory[i * n * room :][: math.prod(layer.shape)].reshape(layer.shape)
                 _compute(plan, layer, dy[part], phase, threads)
             task, shared = _plan.fold(phases.fold._replace(n=n * phases.planes), threads)
-            _core.ConvCall()(task, shared, memory, None, result[part])
+            task(shared, memory, None, result[part])
         _arrays.give_buffer(buffer)
 
 
@@ -188,10 +180,16 @@ def _turned(g, weight, taps):
     return turned if turned.size else np.zeros((*turned.shape[:3], 1, 1, 1), weight.dtype)
 
 
-def _layer(function, g, turned, windows, bias, activation, algorithm):
-    """The convolution for one phase, of weights by groups, and its geometry."""
-    groups, channels, k, *kernel = turned.shape
-    weight = turned.reshape(groups * channels, k, *kernel[3 - g.dims :])
+def _joined(g, views):
+    """The weights of one convolution: of one phase, or of some that are its channels."""
+    groups, channels, k, *kernel = views[0].shape
+    joined = np.empty((groups, len(views) * channels, k, *kernel), views[0].dtype)
+    np.concatenate(views, 1, out=joined)
+    return joined.reshape(-1, k, *kernel[3 - g.dims :])
+
+
+def _layer(function, g, weight, windows, bias, activation, algorithm):
+    """The convolution for one phase: its weights and its geometry."""
     last = g.layout == "NHWC"
     layout = tuple(_geometry.LAYOUTS[g.dims])[last]
     activation = _geometry.activation(function, activation, weight.dtype)
@@ -205,27 +203,24 @@ def _layer(function, g, turned, windows, bias, activation, algorithm):
     return plan, geometry
 
 
-def _compute(plan, geometry, dy, result, threads, call=None):
-    """A phase; with `call`, which knows the last time's arrays, its weights are packed again."""
+def _compute(plan, geometry, dy, result, threads):
     if 0 in [window.k for window in geometry.axes]:
         channels = len(plan._weight[0]) * geometry.groups
         pixel = _geometry.images(geometry.layout, 1, channels, *(1,) * geometry.dims)
         result[...] = plan(np.zeros(pixel, dy.dtype))
-    elif call is not None:
-        plan.recompute(geometry, dy, result, threads, call)
-    else:
-        task, threads = plan.planned(geometry, threads)
-        plan.compute(task, dy, None, result, threads)
+        return
+    task, threads = plan.planned(geometry, threads)
+    plan.compute(task, dy, None, result, threads)
 
 
-def by_weight(geometry, x, dy, result, threads, algorithm, call=None):
+def by_weight(geometry, x, dy, result, threads, algorithm):
     """The derivative by the weights; public calls refuse its memory before they write anything."""
     g = geometry
     task, parts, shared = _plan.weight_gradient(g, algorithm != "direct", threads)
     by_slices = (len(result), g.depth.k, g.channels, *result.shape[-2:])
     total = result if g.depth.k == 1 else np.empty(by_slices, result.dtype)
     sums = total if parts == 1 else _arrays.take_buffer(parts * total.nbytes)
-    (call or _core.ConvCall())(task, shared, x, dy, sums)
+    task(shared, x, dy, sums)
     if parts > 1:
         first, second, *others = sums[: parts * total.nbytes].view(total.dtype).reshape(
             parts, *total.shape
@@ -241,7 +236,7 @@ def by_weight(geometry, x, dy, result, threads, algorithm, call=None):
         by_weight(g, x, dy, result, threads, "direct")
 
 
-def by_bias(geometry, dy, result, threads, call=None):
-    """The derivative by the bias; `call`, here and above, knows the last time's arrays."""
+def by_bias(geometry, dy, result, threads):
+    """The derivative by the bias."""
     task, threads = _plan.bias_gradient(geometry, threads)
-    (call or _core.ConvCall())(task, threads, None, dy, result)
+    task(threads, None, dy, result)

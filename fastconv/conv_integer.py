@@ -272,7 +272,7 @@ class QuantizedPlan(ConvPlan):
             task, threads = _plan.conv_integer(geometry, self._stored(x.dtype, planes), threads)
             _arrays.check_scratch(function, task, threads)
             packed, channels = self._packed_for(task, x.dtype, geometry.groups, planes)
-            _core.ConvCall()(task, threads, x, None, result, packed, channels)
+            task(threads, x, None, result, packed, channels)
             seconds = _plan.conv_integer_seconds(geometry, planes)
             self._keep(task, threads, seconds, x, result, packed, channels)
         return finish()

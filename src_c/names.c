@@ -49,6 +49,7 @@ const struct fc_member fc_filter2d_members[] = {
 
 const struct fc_member fc_pool_members[] = {
     AXIS(d), AXIS(h), AXIS(w), POOL(planes), POOL(c), POOL(block_rows), POOL(block_cols), POOL(batch),
-    POOL(divisor), POOL(norm), POOL(pooling), POOL(dtype), POOL(count_include_pad), POOL(accumulate), POOL(positive),
+    POOL(divisor), POOL(norm), POOL(pooling), POOL(dtype), POOL(count_include_pad),
+    POOL(accumulate), POOL(positive),
     {"", 0, 0},
 };

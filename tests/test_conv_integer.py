@@ -1,5 +1,6 @@
 """Convolution of 8-bit integers: by hand, against the reference, and what is refused."""
 
+import mmap
 import sys
 import tracemalloc
 
@@ -167,6 +168,31 @@ def test_padding_is_the_zero_point(kernels):
     x, ones = np.uint8([[[9, 9]]]), np.uint8([[[1, 1, 1]]])
     assert conv_integer(x, ones, padding=1, x_zero_point=9).ravel().tolist() == [0, 0]
     assert conv_integer(x, ones, padding=1, x_zero_point=7).ravel().tolist() == [4, 4]
+
+
+@pytest.mark.parametrize("dtype", [*BYTES, "float32", "int32"])
+@pytest.mark.parametrize("pixels", [46, 47, 96, 625, 1030])  # tiles of 48, and blocks, not all full
+@pytest.mark.parametrize("weight_zero", [0, -37])
+def test_products_of_planes(kernels, pixels, weight_zero, dtype):
+    """Pixels in the lanes where the processor has products of bytes: nothing else is touched."""
+    rng = np.random.default_rng(pixels)
+    for groups, c, k in ((1, 1, 8), (1, 3, 9), (2, 5, 8), (1, 64, 17), (2, 4, 65)):
+        x = anything(rng, (2, groups * c, pixels), ("uint8", "int8")[c % 2])
+        weight = anything(rng, (groups * k, c, 1), "int8")
+        options = {"groups": groups, "x_zero_point": 101, "weight_zero_point": weight_zero}
+        function, more = conv_integer, ()
+        if dtype != "int32":
+            function, more = conv_quantized, (rng.integers(-(10**4), 10**4, len(weight), np.int32),)
+            options |= {
+                "x_scale": 0.1, "weight_scale": rng.uniform(0.01, 0.1, len(weight)).astype("f4"),
+                "y_scale": 10.0, "y_zero_point": 0 if dtype == "float32" else 5, "dtype": dtype,
+            }  # fmt: skip
+        expected = getattr(reference, function.__name__)(x, weight, *more, **options)
+        for place in ("start", "end"):
+            out = guarded(poisoned(expected.shape, dtype), place, mmap.PROT_READ | mmap.PROT_WRITE)
+            arrays = guarded(x, place), guarded(weight, place)
+            function(*arrays, *more, out=out, threads=3, **options)
+            assert_same_bits(np.array(out), expected)
 
 
 @pytest.mark.parametrize("place", ["start", "end"])

@@ -5,12 +5,14 @@ from functools import lru_cache
 
 import numpy as np
 
-from fastconv import _geometry
+from fastconv import _geometry, _plan
 from fastconv.conv import conv2d
-from fastconv.nn.module import REMEMBERED, Module, checked_number, run_pool
+from fastconv.nn.module import Module, checked_number
 from fastconv.pool._axes import Pool
+from fastconv.pool._call import run
 
 TANH_SCALE = math.sqrt(2 / math.pi)
+LINE = 1024  # numbers of a sample that are worth a unit of their own
 
 
 def apply(activation, x, y, threads):
@@ -74,12 +76,12 @@ class ReLU(Activation):
         np.maximum(x, 0, out=y)
 
     def by_output(self, dy, y, out, threads):
-        samples = len(dy) if dy.ndim else 1
-        geometry = _single_pixels(samples, dy.size // samples, dy.itemsize)
-        run_pool(geometry, dy, out, y, threads)
+        # Threads share planes: samples, unless those are short.
+        planes = len(dy) if dy.ndim and dy[0].size >= LINE else 1
+        run(_single_pixels(planes, dy.size // planes, dy.itemsize), dy, out, y, threads)
 
 
-@lru_cache(REMEMBERED)
+@lru_cache(_plan.CACHED_PLANS)
 def _single_pixels(planes, pixels, size):
     """The gradient of maxima above zero of single pixels, which is a ReLU's."""
     line = _geometry.POINT._replace(n=pixels, o=pixels)

@@ -5,11 +5,14 @@ from functools import cached_property
 
 import numpy as np
 
-from fastconv import _core, _geometry, _gradient
+from fastconv import _geometry, _gradient
 from fastconv.conv import Conv2dPlan
 from fastconv.conv_backward import conv_transpose2d_backward
 from fastconv.conv_transpose import conv_transpose2d
-from fastconv.nn.module import REMEMBERED, Module, Parameter
+from fastconv.nn.module import Module, Parameter
+
+# Geometries that a layer remembers: training, the last batch of an epoch, validation and so on.
+REMEMBERED = 16
 
 
 class _Prepared:
@@ -68,19 +71,11 @@ class _Convolving(_Weighted):
 
     def __init__(self):
         super().__init__()
-        self._forget()
-
-    def _forget(self):
         self._ready = {}
-        self._calls = [_core.ConvCall() for _ in range(4)]  # of results and of three gradients
 
     def __getstate__(self):
         """Pickled or copied, it plans its calls anew."""
-        return {key: value for key, value in vars(self).items() if key not in ("_ready", "_calls")}
-
-    def __setstate__(self, state):
-        vars(self).update(state)
-        self._forget()
+        return {**self.__dict__, "_ready": {}}
 
     def _forward(self, x, threads, activation=None):
         prepared = self._prepared(x.shape, x.dtype, activation)
@@ -88,17 +83,16 @@ class _Convolving(_Weighted):
         # Apart, so that a sum that an activation's derivative asks for later overwrites nothing.
         key = "y" if activation is None else "fused"
         y = self._buffer(key, self._result_shape(x.shape, prepared.shape), x.dtype)
-        plan.recompute(geometry, x, y, threads, self._calls[0])
+        plan.recompute(geometry, x, y, threads)
         return y
 
     def _backward(self, dy, threads, input_gradient):
         x = self._x
         prepared = self._prepared(x.shape, x.dtype, None)
         geometry = prepared.geometry
-        kernel, (_, by_weight, by_bias, _) = self._kernel(self.weight.grad), self._calls
-        _gradient.by_weight(geometry, x, dy, kernel, threads, "auto", by_weight)
+        _gradient.by_weight(geometry, x, dy, self._kernel(self.weight.grad), threads, "auto")
         if self.bias is not None:
-            _gradient.by_bias(geometry, dy, self.bias.grad, threads, by_bias)
+            _gradient.by_bias(geometry, dy, self.bias.grad, threads)
         if not input_gradient:
             return None
         dx = self._pool.take(x.shape, x.dtype)
@@ -107,9 +101,7 @@ class _Convolving(_Weighted):
 
     def _by_input(self, prepared, dy, dx, threads):
         kernel, shape = self._kernel(self.weight.value), self._image_shape(dx.shape)
-        dy = self._reshaped("dy", dy, prepared.shape)
-        dx = self._reshaped("dx", dx, shape)
-        prepared.by_input(kernel, dy, dx, threads, self._calls[3])
+        prepared.by_input(kernel, dy.reshape(prepared.shape), dx.reshape(shape), threads)
 
     def _prepared(self, shape, dtype, activation):
         """What such a batch needs, with these weights."""
@@ -118,6 +110,10 @@ class _Convolving(_Weighted):
         key = shape, dtype.char, activation
         found = self._ready.get(key)
         if found is None or found.weight is not weight or found.bias is not bias:
+            # Kernels read weights where they are: the plan's have to be these.
+            for each in self._params.values():
+                each.value = np.ascontiguousarray(each.value)
+            weight, bias = self.weight.value, self.bias and self.bias.value
             images = np.broadcast_to(np.zeros((), dtype), self._image_shape(shape))
             plan = self._plan(self._label(), weight, bias, activation)
             if len(self._ready) >= REMEMBERED:
@@ -255,9 +251,7 @@ class Linear(_Convolving):
         # columns: dy is turned around instead of weight, which is larger.
         turned = self._buffer("turned", (self.out_features, prepared.geometry.cols.n), dy.dtype)
         turned[...] = dy.reshape(-1, self.out_features).T
-        _gradient.by_weight(
-            prepared.turned, self.weight.value, turned, dx, threads, "direct", self._calls[3]
-        )
+        _gradient.by_weight(prepared.turned, self.weight.value, turned, dx, threads, "direct")
 
     def _kernel(self, weight):
         return weight[:, :, None, None]

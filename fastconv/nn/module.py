@@ -2,18 +2,13 @@
 
 import inspect
 import math
-import operator
 from contextlib import contextmanager
 
 import numpy as np
 
-from fastconv import _arrays, _geometry, _plan, _threads
+from fastconv import _arrays, _geometry, _threads
 
 FLOATS = ("float32", "float64")
-# Shapes that a layer or a block of memory remembers: training, the last batch of an epoch,
-# validation and so on.
-REMEMBERED = 16
-_size = operator.attrgetter("size")
 
 
 def checked_number(function, name, value, least=0, below=math.inf):
@@ -34,10 +29,9 @@ def checked_seed(function, seed):
         ) from None
 
 
-def run_pool(geometry, x, result, beside, threads):
-    """What the functions do, without their checks, which take longer than small poolings."""
-    task, threads = _plan.pool(geometry, threads)
-    task(x, beside, (result,), threads)
+def _contiguous(array):
+    """The array, as a layer of somebody else's may give it, as layers read it."""
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
 
 
 class Parameter:
@@ -55,23 +49,6 @@ class Parameter:
         self.value, self.grad = value, grad
 
 
-class _Block:
-    """A piece of memory, and the arrays that it has been."""
-
-    def __init__(self, size):
-        self.memory, self.size, self._views = _arrays.empty((size,), np.uint8), size, {}
-
-    def view(self, shape, dtype):
-        """The same array for the same shape and type: what is called with it knows it again."""
-        found = self._views.get((shape, dtype))
-        if found is None or found.shape != shape:  # it is its user's, who may have changed that
-            if len(self._views) >= REMEMBERED:
-                self._views.clear()
-            size = math.prod(shape) * dtype.itemsize
-            found = self._views[shape, dtype] = self.memory[:size].view(dtype).reshape(shape)
-        return found
-
-
 class Pool:
     """Memory for gradients, which are short-lived: the layers of a model share a few blocks."""
 
@@ -85,14 +62,15 @@ class Pool:
     def take(self, shape, dtype):
         """Give an array of any content; it is the caller's until it is given back."""
         size = math.prod(shape) * dtype.itemsize
-        block = min((b for b in self._free if b.size >= size), key=_size, default=None)
-        if block is not None:
-            self._free.remove(block)
+        sizes = [block.size for block in self._free]
+        fitting = [each for each in sizes if each >= size]
+        if fitting:
+            block = self._free.pop(sizes.index(min(fitting)))
         else:
-            if self._free:  # outgrown: a larger one replaces it
-                self._free.remove(max(self._free, key=_size))
-            block = _Block(size)
-        array = block.view(shape, dtype)
+            if sizes:  # outgrown: a larger one replaces it
+                del self._free[sizes.index(max(sizes))]
+            block = _arrays.empty((size,), np.uint8)
+        array = block[:size].view(dtype).reshape(shape)
         self._taken[id(array.base)] = block
         return array
 
@@ -128,7 +106,7 @@ class Module:
     def __init__(self):
         self._params = {}  # by their names in PyTorch
         self._statistics = {}  # arrays that belong to the state, but are not learned
-        self._memory, self._views, self._shapes = {}, {}, {}
+        self._memory, self._views = {}, {}
         self._pool = Pool()
 
     def __repr__(self):
@@ -327,7 +305,7 @@ class Module:
             raise TypeError(
                 f"{self._label()}: x has dtype {x.dtype}, expected weight's, {weight.value.dtype}"
             )
-        y = self._forward(x, threads, *activation)
+        y = _contiguous(self._forward(x, threads, *activation))
         self._x, self._y = x, y
         return y
 
@@ -341,7 +319,8 @@ class Module:
                 f"{self._label()}: dy is {dy.shape} of {dy.dtype}, expected the result's "
                 f"{y.shape} of {y.dtype}"
             )
-        return self._backward(dy, threads, *options)
+        dx = self._backward(dy, threads, *options)
+        return dx if dx is None else _contiguous(dx)
 
     def _checked(self, x, threads, name="x"):
         label = self._label()
@@ -366,14 +345,4 @@ class Module:
             if memory is None or memory.size < size:
                 memory = self._memory[key] = _arrays.empty((size,), np.uint8)
             view = self._views[key] = memory[:size].view(dtype).reshape(shape)
-        return view
-
-    def _reshaped(self, key, array, shape):
-        """The array in this shape: the same view as last time, which what follows knows again."""
-        if array.shape == shape:
-            return array
-        last, view = self._shapes.get(key, (None, array))
-        if last is not array or view.shape != shape:
-            view = array.reshape(shape)
-            self._shapes[key] = array, view
         return view

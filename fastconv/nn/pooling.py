@@ -4,7 +4,7 @@ import numpy as np
 
 from fastconv import _plan
 from fastconv.nn.activations import ReLU
-from fastconv.nn.module import FLOATS, Module, run_pool
+from fastconv.nn.module import FLOATS, Module
 from fastconv.pool import (
     _axes,
     adaptive_avg_pool2d,
@@ -14,7 +14,7 @@ from fastconv.pool import (
     max_pool2d,
     max_pool2d_backward,
 )
-from fastconv.pool._call import Call
+from fastconv.pool._call import Call, run
 
 
 class _Pooling(Module):
@@ -65,7 +65,7 @@ class MaxPool2d(_Pooling):
 
     def _forward(self, x, threads):
         y = self._result(x)
-        run_pool(self._geometries(x)[0], x, y, None, threads)
+        run(self._geometries(x)[0], x, y, None, threads)
         return y
 
     def derives(self, activation):
@@ -81,7 +81,7 @@ class MaxPool2d(_Pooling):
         dx = self._pool.take(x.shape, dy.dtype)
         if not _plan.is_pool_of_pairs(pairs):
             return max_pool2d_backward(dy, x, *self.config().values(), out=dx, threads=threads)
-        run_pool(pairs, dy, dx, x, threads)
+        run(pairs, dy, dx, x, threads)
         return dx
 
     def _geometries(self, x):

@@ -82,8 +82,8 @@ FC_NOINLINE void dot_turn(int32_t *dst, const void *src, ptrdiff_t pitch)
         sum_store(dst + i * SUM_LANES, a[i]);
 }
 
-/* NCHW: SUM_LANES pixels of some channels, at most 4 * SUM_LANES, as lines of words. The last word
- * may go past the last channel: it sees that again. */
+/* NCHW: SUM_LANES pixels of some channels as lines of words. The last word may go past the last
+ * channel: it sees that again. */
 static void dot_join(const uint8_t *x, ptrdiff_t channel, ptrdiff_t channels, int32_t *to)
 {
     for (; channels >= 4; channels -= 4, x += 4 * channel, to += SUM_LANES)

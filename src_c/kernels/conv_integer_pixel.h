@@ -43,13 +43,14 @@ FC_VNNI FC_NOINLINE void across_sums(const struct fc_conv_integer *q, const stru
 {
     const int bytes = q->result == FC_SUM_TO_BYTE && !q->weights_zero && t->channels == ACROSS_K;
     const ptrdiff_t words = t->words;
+    const int32_t *const starts = dot_row(&q->conv, t->more, DOT_START);
     const int32_t *pixels[ACROSS_VECTORS], *weight = t->weight;
     sum acc[ACROSS_K][ACROSS_VECTORS];
     FC_UNROLL for (int v = 0; v < ACROSS_VECTORS; v++)
         pixels[v] = t->pixels[v];
     FC_UNROLL for (int k = 0; k < ACROSS_K; k++)
         FC_UNROLL for (int v = 0; v < ACROSS_VECTORS; v++)
-            acc[k][v] = sum_set1(t->more[k]);
+            acc[k][v] = sum_set1(starts[k]);
     for (ptrdiff_t w = 0; w < words; w++, weight += FC_INTEGER_CHANNELS) {
         sum vector[ACROSS_VECTORS];
         FC_UNROLL for (int v = 0; v < ACROSS_VECTORS; v++) {
@@ -115,7 +116,8 @@ static void conv_integer_pixel(const void *params, ptrdiff_t begin, ptrdiff_t en
         const struct dot_unit u = dot_unit(q, &s, unit);
         const ptrdiff_t vectors = ceil_div(u.cols, SUM_LANES);
         const uint8_t *const x = (const uint8_t *)dot_slice(p, u.n, u.g, 0).x + u.x0;
-        /* The last vector may overlap the one before: a block is at least a vector. */
+        /* The last vector may overlap the one before. */
+        assert(u.cols >= SUM_LANES);
         for (ptrdiff_t v = 0; v < vectors; v++)
             dot_join(x + FC_MIN(v * SUM_LANES, u.cols - SUM_LANES), channel, p->c, pixels + v * each);
         if (q->flip)

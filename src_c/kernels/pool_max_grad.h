@@ -58,6 +58,7 @@ static void pool_max_grad(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
         const real *x = (const real *)p->starts + plane * pixels;
         real *dx = (real *)p->out + plane * pixels;
         if (p->w.k == 1) {
+            assert(p->positive);
             for (ptrdiff_t i = 0; i < pixels; i += LANES)
                 store_up_to(dx, i, pixels, v_if_less(v_set1(0), load_up_to(x, i, pixels),
                                                      load_up_to(dy, i, pixels), v_set1(0)));
