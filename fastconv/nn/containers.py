@@ -35,8 +35,6 @@ class Sequential(Module):
         for key, child in self.children().items():
             path = f"{name}.{key}" if name else key
             child._rename(path) if isinstance(child, Sequential) else setattr(child, "name", path)
-        for module in self.modules():
-            module._pool = self._pool
 
     def __len__(self):
         return len(self.layers)
@@ -90,6 +88,8 @@ class Sequential(Module):
 
     def _backward(self, dy, threads, input_gradient):
         layers, given, i = self.layers, dy, len(self.layers) - 1
+        for layer in layers:  # each may be another model's, too
+            layer._pool = self._pool
         first = 0 if input_gradient else self._first_with_parameters()
         while i >= first:
             wanted = input_gradient or i > first

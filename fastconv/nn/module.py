@@ -80,10 +80,11 @@ class Pool:
         if block is not None:
             self._free.append(block)
 
-    def reset(self):
-        """Take everything back."""
+    def reset(self, kept):
+        """Take everything back but what an array lives in, as one that a layer gave before."""
+        mine = self._taken.pop(id(kept.base), None)
         self._free += self._taken.values()
-        self._taken.clear()
+        self._taken = {} if mine is None else {id(kept.base): mine}
 
 
 class Module:
@@ -131,8 +132,8 @@ class Module:
 
     def backward(self, dy, threads=None, input_gradient=True):
         """Give the gradient by the last batch (None unless asked for); set those by parameters."""
-        self._pool.reset()
         dy, threads = self._checked(dy, threads, "dy")
+        self._pool.reset(dy)
         return self._derive(dy, threads, input_gradient)
 
     def predict(self, x, batch_size=256, threads=None):
