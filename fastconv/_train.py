@@ -29,6 +29,9 @@ def train(
     channels, side = x.shape[1:3]
     model = nn.image_classifier(channels, side, len(classes)).initialize(seed)
     batch.prepare((), output)
+    if overwrite:  # an interrupted one leaves its own
+        for name in (MODEL, CHECKPOINT):
+            (output / name).unlink(missing_ok=True)
     history = nn.fit(
         model, x, labels, epochs=epochs, batch_size=batch_size, lr=lr, schedule="one_cycle",
         augment=nn.Augment(shift=max(1, side // 16), rotate=10), seed=seed, validation=test,

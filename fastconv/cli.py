@@ -285,7 +285,8 @@ def _run_train(options):
     )
     failures.end()
     if history.stopped == "interrupted":
-        print("fastconv train: interrupted; the same command with --resume goes on",
+        instead = " in place of --overwrite" if options.overwrite else ""
+        print(f"fastconv train: interrupted; the same command with --resume{instead} goes on",
               file=sys.stderr)
         return 128 + signal.SIGINT
     for name, series in (("training", history.loss), ("test", history.validation_loss)):

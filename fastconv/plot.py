@@ -10,7 +10,7 @@ import numpy as np
 from fastconv import _arrays, _geometry
 from fastconv.nn.containers import Sequential
 from fastconv.nn.losses import checked_labels
-from fastconv.nn.module import FLOATS
+from fastconv.nn.module import FLOATS, Module
 from fastconv.nn.runs import History
 
 __all__ = ["confusion", "feature_maps", "filters", "saliency", "training"]
@@ -18,6 +18,7 @@ __all__ = ["confusion", "feature_maps", "filters", "saliency", "training"]
 OURS, OTHER, SOFT = "#D55E00", "#0072B2", "#555555"  # Okabe and Ito's
 SIGNED, POSITIVE = "RdBu_r", "gray"
 MOST_MAPS = 16  # of a layer, side by side
+LONGEST_NAME = 30  # letters of a class
 
 
 def filters(layer, most=64):
@@ -35,9 +36,13 @@ def filters(layer, most=64):
     >>> len(filters(np.ones((8, 1, 3, 3))).axes)
     8
     """
-    weight = np.asarray(layer.weight.value if hasattr(layer, "weight") else layer)
-    if weight.ndim != 4:
+    if isinstance(layer, Module) and not hasattr(layer, "weight"):
+        raise TypeError(f"filters: layer is {_arrays.shown(layer)}, expected a Conv2d, as model[0]")
+    weight = layer.weight.value if isinstance(layer, Module) else layer
+    weight = _arrays.as_array("filters", "layer", weight)
+    if weight.ndim != 4 or not weight.size:
         raise ValueError(f"filters: layer has weights {weight.shape}, expected (K, C, kh, kw)")
+    most = _geometry.integer("filters", "most", most, 1)
     limit = abs(weight).max() or 1
     if weight.shape[1] == 3:
         pictures = [(each.transpose(1, 2, 0) / limit + 1) / 2 for each in weight[:most]]
@@ -86,7 +91,10 @@ def feature_maps(model, image):
             transform=first.transAxes, fontsize=8,
         )  # fmt: skip
         for axes, picture in zip(grid[row * columns :][:columns], each, strict=False):
-            axes.imshow(picture, cmap=POSITIVE)
+            low, high = picture.min(), picture.max()
+            if low == high:  # one number: bright if large
+                low, high = min(low, 0), max(high, 0) or 1
+            axes.imshow(picture, cmap=POSITIVE, vmin=low, vmax=high)
     return figure
 
 
@@ -100,14 +108,19 @@ def training(history):
     if not isinstance(history, History):
         raise TypeError(f"training: history is {_arrays.shown(history)}, expected a History")
     figure = _figure(9, 3.6)
+    from matplotlib.ticker import LogFormatter
+
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         epochs = np.arange(1, history.epochs + 1)
         for prefix, colour in (("", OURS), ("validation_", OTHER)):
             series = getattr(history, prefix + name)
             if series:
                 label = "validation" if prefix else "training"
-                axes.plot(epochs, series, color=colour, label=f"{label}, {series[-1]:.3g} at last")
+                label += f", {series[-1]:.3g} at last"
+                axes.plot(epochs, series, color=colour, marker=".", label=label)
         axes.set(xlabel="epoch", ylabel=name, yscale="log" if name == "loss" else "linear")
+        axes.set_xlim(0.5, history.epochs + 0.5)
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(alpha=0.3)
         if history.best_epoch >= 0 and history.validation_loss:
             best, kept = history.best_epoch + 1, history.kept_epoch + 1
@@ -115,6 +128,8 @@ def training(history):
             if kept:
                 label += ", kept" if kept == best else f"; kept is epoch {kept}"
             axes.axvline(best, color=SOFT, lw=0.8, ls=":", label=label)
+        if name == "loss":  # 1.2, not 1.2 times a power
+            axes.yaxis.set(major_formatter=LogFormatter(), minor_formatter=LogFormatter())
         if axes.lines:
             axes.legend(frameon=False, fontsize=8)
     return figure
@@ -137,10 +152,14 @@ def confusion(labels, results, classes=None):
     '50.0% of 2 right'
     """
     counts = counted(labels, results)
-    names = [str(each) for each in (range(len(counts)) if classes is None else classes)]
+    classes = range(len(counts)) if classes is None else classes
+    if isinstance(classes, int):
+        raise TypeError(f"confusion: classes is {classes}, expected their names")
+    names = [str(each) for each in classes]
     if len(names) != len(counts):
         raise ValueError(f"confusion: classes has {len(names)} names, expected {len(counts)}")
-    side = 2.2 + 0.42 * len(names)
+    names = [each if len(each) <= LONGEST_NAME else f"{each[:LONGEST_NAME - 1]}…" for each in names]
+    side = 2.2 + 0.42 * len(names) + 0.09 * max(map(len, names))
     figure = _figure(side, side)
     axes = figure.subplots()
     # The mistakes are what one looks for: right answers would outshine them.
@@ -186,6 +205,8 @@ def saliency(model, image, label=None):
     >>> saliency(model, np.ones((1, 8, 8), np.float32), label=3).axes[1].get_title()
     'gradient of score 3'
     """
+    if not isinstance(model, Module):
+        raise TypeError(f"saliency: model is {_arrays.shown(model)}, expected a Module")
     x = _arrays.readable("saliency", "image", image, FLOATS, "(C, H, W)")[None]
     with model._evaluating():
         scores = model.forward(x)

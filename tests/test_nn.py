@@ -684,6 +684,21 @@ def test_all_layers_learn_ten_images_by_heart():
             "SGD: momentum is 0.0, expected 0 to 1, and more than 0 with nesterov",
         ),
         (
+            lambda: nn.Linear(2, 3).load_state_dict("m.npz"),
+            "Linear: state is 'm.npz', expected a dict of arrays",
+        ),
+        (lambda: nn.ReLU().to(None), "ReLU: dtype is None, expected float32 or float64"),
+        (lambda: nn.ReLU().summary(32), "summary: shape is 32, expected (C, H, W)"),
+        (lambda: nn.ReLU().summary((1, -3)), "summary: shape is -3, expected at least 1"),
+        (
+            lambda: nn.train_step(None, None, None, None),
+            "train_step: model is None, expected a Module",
+        ),
+        (
+            lambda: nn.train_step(nn.ReLU(), nn.SGD(nn.Linear(1, 1).parameters()), 0, 0),
+            "train_step: optimizer has another model's parameters, expected this one's",
+        ),
+        (
             lambda: nn.Linear(2, 3).load_state_dict({"weight": np.zeros((3, 2))}),
             "Linear: state lacks bias, expected weight, bias",
         ),

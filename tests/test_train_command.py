@@ -232,6 +232,10 @@ def test_an_interrupted_training_is_not_overwritten(fastconv, tmp_path, monkeypa
     assert fastconv("train", "-o", "whole", "--epochs", 2)[0] == 0
     for name in ("checkpoint.safetensors", "model.safetensors"):
         assert (tmp_path / "out" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    monkeypatch.setattr(_train.nn, "fit", interrupted)
+    code, _, err = fastconv("train", "-o", "out", "--epochs", 3, "--overwrite")
+    assert code == 130 and "the same command with --resume in place of --overwrite goes" in err
+    assert not (tmp_path / "out/model.safetensors").exists()  # it was of another training
 
 
 @pytest.mark.parametrize(
@@ -377,6 +381,10 @@ def test_pictures_of_fused_activations_leave_the_model_alone():
         (lambda: plot.confusion([0], np.eye(3)[:1], ["a"]), "classes has 1 names, expected 3"),
         (lambda: plot.training(None), "training: history is None, expected a History"),
         (lambda: plot.filters(nn.Linear(2, 2)), "filters: layer has weights (2, 2), expected (K, "),
+        (lambda: plot.filters(nn.ReLU()), "filters: layer is ReLU(), expected a Conv2d, as model"),
+        (lambda: plot.filters(np.ones((1, 1, 2, 2)), 0), "filters: most is 0, expected at least 1"),
+        (lambda: plot.confusion([0], np.eye(3)[:1], 3), "classes is 3, expected their names"),
+        (lambda: plot.saliency(None, np.ones((1, 4, 4))), "saliency: model is None, expected a"),
         (
             lambda: plot.feature_maps(nn.ReLU(), np.ones((1, 4, 4))),
             "feature_maps: model is ReLU(), expected a Sequential",

@@ -312,8 +312,71 @@ def test_a_loss_that_is_not_a_number(digits):
             nn.train_step(model, optimizer, x[:8], labels[:8])
     bad = x[:8].copy()
     bad[3, 0, 2, 2] = np.inf
+    model = small_model()
+    optimizer = nn.SGD(model.parameters(), lr=0.1)
     with pytest.raises(FloatingPointError, match="x is not finite"):
-        nn.train_step(small_model(), optimizer, bad, labels[:8])
+        nn.train_step(model, optimizer, bad, labels[:8])
+
+
+def test_a_validation_that_is_not_a_number(digits):
+    """It is worse than any number: the best epoch is one that has a loss."""
+    x, labels, _ = digits
+    losses = iter([np.nan, 2.0, np.nan])
+
+    class Spoiled(nn.Sequential):
+        def predict(self, *args, **options):
+            result = super().predict(*args, **options)
+            return result if np.isfinite(next(losses)) else result * np.float32(np.nan)
+
+    model = Spoiled(nn.Flatten(), nn.Linear(64, 10)).initialize(0)
+    history = nn.fit(
+        model, x[:50], labels[:50], epochs=3, validation=(x[50:60], labels[50:60]), progress=False
+    )
+    assert np.isnan(history.validation_loss).tolist() == [True, False, True]
+    assert history.best_epoch == history.kept_epoch == 1
+
+
+def test_images_of_bytes(digits):
+    """predict takes them as fit does; what takes floats alone says how."""
+    x, labels, _ = digits
+    pixels = (255 * x[:40]).astype(np.uint8)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).initialize(0)
+    nn.fit(model, pixels, labels[:40], epochs=1, progress=False)
+    assert_same_bits(model.predict(pixels, 7), model.predict(pixels / np.float32(255)))
+    optimizer = nn.SGD(model.parameters())
+    for call in (model.forward, lambda each: nn.train_step(model, optimizer, each, labels[:40])):
+        with pytest.raises(TypeError, match=r"uint8, .* of images np.float32\(x\) / 255"):
+            call(pixels)
+
+
+def test_losses_without_labels(digits, capsys):
+    """No accuracy is claimed, and a target that does not fit is refused before a step."""
+    x, labels, _ = digits
+    x = x[:40].reshape(40, 64)
+    model = nn.Linear(64, 64).initialize(0)
+    history = nn.fit(model, x, x, epochs=2, loss=nn.mse, validation=(x, x))
+    assert np.isnan([*history.accuracy, *history.validation_accuracy]).all()
+    assert "accuracy" not in capsys.readouterr().err
+    before = model.state_dict()
+    with pytest.raises(ValueError, match="fit: validation's y: mse: target has shape"):
+        nn.fit(model, x, x, loss=nn.mse, validation=(x, labels[:40]))
+    assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
+
+
+def test_an_interrupted_epoch_is_no_kept_one(digits):
+    x, labels, _ = digits
+
+    class Interrupting(nn.Linear):
+        def _backward(self, *args):
+            if len(seen) == 3:
+                signal.raise_signal(signal.SIGINT)
+            seen.append(0)
+            return super()._backward(*args)
+
+    seen, model = [], nn.Sequential(nn.Flatten(), Interrupting(64, 10)).initialize(0)
+    history = nn.fit(model, x[:64], labels[:64], epochs=9, progress=False)
+    assert (history.stopped, history.epochs, len(history.steps)) == ("interrupted", 1, 4)
+    assert (history.best_epoch, history.kept_epoch) == (0, -1)
 
 
 def test_a_failed_step_leaves_statistics_alone(digits):

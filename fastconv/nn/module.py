@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from collections.abc import Mapping
 from contextlib import contextmanager
 
 import numpy as np
@@ -32,6 +33,15 @@ def checked_seed(function, seed):
 def _contiguous(array):
     """The array, as a layer of somebody else's may give it, as layers read it."""
     return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+
+
+def dtype_of(model):
+    return next((each.value.dtype for each in model.parameters()), np.dtype(np.float32))
+
+
+def floats(x, dtype):
+    """Images as a model takes them: bytes are divided by 255."""
+    return x.astype(dtype) / dtype.type(255) if x.dtype == np.uint8 else x
 
 
 class Parameter:
@@ -137,13 +147,16 @@ class Module:
         return self._derive(dy, threads, input_gradient)
 
     def predict(self, x, batch_size=256, threads=None):
-        """Give the results for any number of samples, as a new array, as `eval` has them."""
-        x, threads = self._checked(x, threads)
+        """Give the results for any number of samples, as a new array, as `eval` has them.
+
+        Images of uint8 are divided by 255, as `fit` does.
+        """
+        x, threads = self._checked(x, threads, dtypes=(*FLOATS, "uint8"))
         batch_size = _geometry.integer(self._label(), "batch_size", batch_size, 1)
         result = None
         with self._evaluating():
             for first in range(0, len(x), batch_size):
-                y = self._run(x[first : first + batch_size], threads)
+                y = self._run(floats(x[first : first + batch_size], dtype_of(self)), threads)
                 if result is None:
                     result = np.empty((len(x), *y.shape[1:]), y.dtype)
                 result[first : first + batch_size] = y
@@ -200,7 +213,7 @@ class Module:
     def to(self, dtype):
         """Compute in "float32" or "float64"."""
         try:
-            fits = np.dtype(dtype).name in FLOATS
+            fits = dtype is not None and np.dtype(dtype).name in FLOATS
         except TypeError:
             fits = False
         if not fits:
@@ -224,6 +237,8 @@ class Module:
         A PyTorch model's are ``{key: value.numpy() for key, value in model.state_dict().items()}``.
         """
         label, mine = self._label(), self._state()
+        if not isinstance(state, Mapping):
+            raise TypeError(f"{label}: state is {_arrays.shown(state)}, expected a dict of arrays")
         for word, left in (("lacks", mine.keys() - state), ("has", state.keys() - mine.keys())):
             if left:
                 raise ValueError(
@@ -246,6 +261,9 @@ class Module:
 
     def summary(self, shape):
         """Give a table: results, parameters and multiply-adds for a sample of shape (C, H, W)."""
+        if not isinstance(shape, tuple | list):
+            raise TypeError(f"summary: shape is {_arrays.shown(shape)}, expected (C, H, W)")
+        shape = [_geometry.integer("summary", "shape", n, 1) for n in shape]
         rows = [("layer", "", "result", "parameters", "multiply-adds")]
         totals = [0, 0]
         self._summarize((1, *shape), rows, totals)
@@ -323,9 +341,14 @@ class Module:
         dx = self._backward(dy, threads, *options)
         return dx if dx is None else _contiguous(dx)
 
-    def _checked(self, x, threads, name="x"):
+    def _checked(self, x, threads, name="x", dtypes=FLOATS):
         label = self._label()
-        x = _arrays.readable(label, name, x, FLOATS)
+        if dtypes is FLOATS and getattr(x, "dtype", None) == np.uint8:
+            raise TypeError(
+                f"{label}: {name} has dtype uint8, expected float32 or float64, of images "
+                f"np.float32({name}) / 255"
+            )
+        x = _arrays.readable(label, name, x, dtypes)
         if not x.size:
             raise ValueError(f"{label}: {name} has shape {x.shape}, expected at least a sample")
         return x, threads if threads is None else _threads.checked(label, "threads", threads)

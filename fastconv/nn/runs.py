@@ -1,5 +1,6 @@
 """The state of a training, from epoch to epoch and in a checkpoint."""
 
+import math
 import zlib
 from dataclasses import asdict, dataclass, field
 
@@ -8,7 +9,8 @@ import numpy as np
 from fastconv import _arrays
 from fastconv.nn import serialization
 from fastconv.nn.layers import Dropout
-from fastconv.nn.steps import dtype_of, evaluate, floats, right, take_step
+from fastconv.nn.module import dtype_of, floats
+from fastconv.nn.steps import evaluate, right, take_step
 
 
 @dataclass
@@ -16,7 +18,8 @@ class History:
     """What `fit` saw: a number for each epoch, and `steps` the loss of each batch.
 
     `stopped` says why it ended early: "", "patience", "callback" or "interrupted"; `best_epoch` had
-    the least loss (validation's, if there is one), the model has the weights of `kept_epoch`.
+    the least loss (validation's, if there is one), the model has the weights of `kept_epoch`, or if
+    that is -1, those in the middle of an epoch. `accuracy` is NaN where labels are no classes.
     """
 
     loss: list = field(default_factory=list)
@@ -80,7 +83,9 @@ class Run:
             history.validation_loss.append(value)
             history.validation_accuracy.append(accuracy)
             watched = history.validation_loss
-        if history.best_epoch < 0 or watched[-1] < watched[history.best_epoch]:
+        best = history.best_epoch
+        # A NaN is worse than any number.
+        if best < 0 or watched[-1] < watched[best] or math.isnan(watched[best]):
             history.best_epoch = history.epochs - 1
             if self.keeps_best:
                 self.best = self.model.state_dict()

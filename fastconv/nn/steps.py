@@ -1,10 +1,12 @@
 """One step of a training, its data, and what a model makes of samples that it has not seen."""
 
+import math
+
 import numpy as np
 
 from fastconv import _arrays
 from fastconv.nn import losses
-from fastconv.nn.module import Module
+from fastconv.nn.module import Module, dtype_of
 from fastconv.nn.optimizers import Optimizer
 
 
@@ -45,9 +47,24 @@ def train_step(model, optimizer, x, y, loss=losses.cross_entropy, threads=None):
     >>> nn.train_step(model, optimizer, x, labels) < first
     True
     """
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"train_step: optimizer is {optimizer!r}, expected one, as nn.SGD makes")
+    if not isinstance(model, Module):
+        raise TypeError(f"train_step: model is {_arrays.shown(model)}, expected a Module")
+    check_optimizer("train_step", optimizer, model)
     return take_step(model, optimizer, x, y, loss, threads)[0]
+
+
+def check_optimizer(function, optimizer, model):
+    """Refuse what is none, or another model's."""
+    if not isinstance(optimizer, Optimizer):
+        raise TypeError(
+            f"{function}: optimizer is {_arrays.shown(optimizer)}, expected one, as nn.SGD makes"
+        )
+    if optimizer.model is not model:
+        if not {*map(id, optimizer.parameters)} <= {*map(id, model.parameters())}:
+            raise ValueError(
+                f"{function}: optimizer has another model's parameters, expected this one's"
+            )
+        optimizer.model = model
 
 
 def take_step(model, optimizer, x, y, loss, threads):
@@ -102,12 +119,8 @@ def evaluate(model, x, y, loss=losses.cross_entropy, batch_size=256, threads=Non
     """Give the loss on all samples, and the share of them whose largest result is at y's label."""
     x, y = checked_data("evaluate", model, "x", x, y, loss)
     with np.errstate(all="ignore"):  # a NaN says enough
-        result = model.predict(floats(x, dtype_of(model)), batch_size, threads)
+        result = model.predict(x, batch_size, threads)
         return loss(result, y)[0], right(result, y) / len(x)
-
-
-def dtype_of(model):
-    return next((each.value.dtype for each in model.parameters()), np.dtype(np.float32))
 
 
 def checked_data(function, model, name, x, y, loss):
@@ -115,27 +128,29 @@ def checked_data(function, model, name, x, y, loss):
     if not isinstance(model, Module):
         raise TypeError(f"{function}: model is {_arrays.shown(model)}, expected a Module")
     x = _arrays.readable(function, name, x, (dtype_of(model).name, "uint8"))
-    y = _arrays.as_array(function, "y", y)
+    labels = "y" if name == "x" else f"{name}'s y"
+    y = _arrays.as_array(function, labels, y)
     counts = [len(np.atleast_1d(each)) for each in (x, y)]
     if not counts[0]:
         raise ValueError(f"{function}: {name} has 0 samples, expected at least one")
     if counts[0] != counts[1]:
         raise ValueError(
-            f"{function}: {name} has {counts[0]} samples and y {counts[1]}, expected as many"
+            f"{function}: {name} has {counts[0]} samples and {labels} {counts[1]}, expected as many"
         )
     results = model.output_shape((min(2, counts[0]), *x.shape[1:]))
     if getattr(loss, "func", loss) is losses.cross_entropy:  # weighted, say, by a partial
-        losses.checked_labels(function, y, counts[0], results[-1], "y")
+        losses.checked_labels(function, y, counts[0], results[-1], labels)
+    elif callable(loss):
+        try:
+            with np.errstate(all="ignore"):
+                loss(np.zeros(results, dtype_of(model)), y[: results[0]])
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"{function}: {labels}: {error}") from None
     return x, y
 
 
-def floats(x, dtype):
-    """Images as the model takes them."""
-    return x.astype(dtype) / dtype.type(255) if x.dtype == np.uint8 else x
-
-
 def right(result, labels):
-    """How many samples have their largest result at their label."""
+    """How many samples have their largest result at their label; NaN: there are no labels."""
     if result.ndim != 2 or labels.ndim != 1:
-        return 0
+        return math.nan
     return int((result.argmax(1) == labels).sum())

@@ -1,5 +1,6 @@
 """Training: epochs with validation, checkpoints, Ctrl-C and a line of progress."""
 
+import math
 import signal
 import sys
 import threading
@@ -10,10 +11,10 @@ from pathlib import Path
 from fastconv import _arrays, _geometry
 from fastconv._progress import Line, clock
 from fastconv.nn import losses, serialization
-from fastconv.nn.optimizers import SGD, Adam, AdamW, Optimizer
+from fastconv.nn.optimizers import SGD, Adam, AdamW
 from fastconv.nn.runs import Run, print_of, said_of
 from fastconv.nn.schedules import CosineAnnealingLR, OneCycleLR
-from fastconv.nn.steps import checked_data
+from fastconv.nn.steps import check_optimizer, checked_data
 
 OPTIMIZERS = {"sgd": SGD, "adam": Adam, "adamw": AdamW}
 SCHEDULES = {
@@ -178,7 +179,7 @@ def fit(
         vars(optimizer).update(before)
     if status is not None:
         status.clear()
-    history.kept_epoch = history.epochs - 1
+    history.kept_epoch = -1 if history.stopped == "interrupted" else history.epochs - 1
     if run.best is not None:
         history.kept_epoch = history.best_epoch
         model.load_state_dict(run.best)
@@ -199,10 +200,7 @@ def _optimizer(model, optimizer, lr):
     if isinstance(optimizer, str):
         kind = _named("optimizer", OPTIMIZERS, optimizer)
         return kind(model.parameters(), **({} if lr is None else {"lr": lr}))
-    if not isinstance(optimizer, Optimizer):
-        raise TypeError(f"fit: optimizer is {optimizer!r}, expected one, or its name")
-    if not {*map(id, optimizer.parameters)} <= {*map(id, model.parameters())}:
-        raise ValueError("fit: optimizer has another model's parameters, expected this one's")
+    check_optimizer("fit", optimizer, model)
     if lr is not None:
         raise ValueError(f"fit: lr is {lr}, expected None: the optimiser has one")
     return optimizer
@@ -251,7 +249,7 @@ class _Status:
         total = (self.epochs - self.first) * self.batches
         seconds = now - self._start
         self._line.write(
-            f"epoch {epoch + 1}/{self.epochs}: loss {part[0]:.4f}, accuracy {part[1]:.1%}, "
+            f"epoch {epoch + 1}/{self.epochs}: {_numbers(*part)}, "
             f"{done * self.batch_size / seconds:,.0f} images per second, "
             f"{clock(seconds / done * (total - done))} left"
         )
@@ -265,13 +263,12 @@ class _Status:
 
 
 def _epoch_line(history, epochs):
-    text = (
-        f"epoch {history.epochs}/{epochs}: loss {history.loss[-1]:.4f}, "
-        f"accuracy {history.accuracy[-1]:.1%}"
-    )
+    text = f"epoch {history.epochs}/{epochs}: {_numbers(history.loss[-1], history.accuracy[-1])}"
     if history.validation_loss:
-        text += (
-            f"; validation: loss {history.validation_loss[-1]:.4f}, "
-            f"accuracy {history.validation_accuracy[-1]:.1%}"
-        )
+        numbers = _numbers(history.validation_loss[-1], history.validation_accuracy[-1])
+        text += f"; validation: {numbers}"
     return text
+
+
+def _numbers(loss, accuracy):
+    return f"loss {loss:.4f}" + ("" if math.isnan(accuracy) else f", accuracy {accuracy:.1%}")
