@@ -129,14 +129,6 @@ class ConvPlan:
         """Run a planned task."""
         task(threads, x, None, result, self._packed_for(task), self._bias, residual)
 
-    def recompute(self, geometry, x, result, threads):
-        """Compute with weights whose values have changed."""
-        self._moderate = None
-        task, threads = self.planned(geometry, threads)
-        packed = _arrays.take_buffer(task.packed_size * self._weight.itemsize)
-        task(threads, x, None, result, packed, self._bias, None, self._by_slices())
-        _arrays.give_buffer(packed)
-
     def _ready_result(self, x, out, threads):
         """The result, if the call is like the last one: as many threads, and the same variant."""
         call = self._call

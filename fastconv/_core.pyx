@@ -232,7 +232,7 @@ cdef int assign(void *params, const fc_member *member, dict sizes) except -1:
 
 # All arrays of a convolution or a gradient, and which one is the result.
 cdef enum:
-    CALL_ARRAYS = 7
+    CALL_ARRAYS = 6
     CALL_OUT = 2
 
 
@@ -265,9 +265,9 @@ cdef class Conv2d(Task):
             self.entry.pack(&params, to)
 
     def __call__(self, int threads, /, *arrays):
-        # arrays: x, dy, out, packed, bias, residual, weight; each may be None, or the last ones not
-        # there. With weight, packed is written first. A layer calls in each step of a training: no
-        # views of bytes, which take as long as small images.
+        # arrays: x, dy, out, packed weights, bias, residual; each may be None, or the last ones not
+        # there. A layer calls in each step of a training: no views of bytes, which take as long as
+        # small images.
         cdef Py_buffer views[CALL_ARRAYS]
         cdef void *data[CALL_ARRAYS]
         cdef fc_conv_integer sizes = self.sizes
@@ -282,11 +282,7 @@ cdef class Conv2d(Task):
                     data[i] = views[taken].buf
                     taken += 1
             params.x, params.dy, params.out = data[0], data[1], data[CALL_OUT]
-            params.bias, params.residual, params.weight = data[4], data[5], data[6]
-            if params.weight != NULL:
-                with nogil:
-                    self.entry.pack(params, data[3])
-            params.weight = data[3]
+            params.weight, params.bias, params.residual = data[3], data[4], data[5]
             self.run(params, threads)
         finally:
             for i in range(taken):

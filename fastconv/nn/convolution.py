@@ -83,7 +83,10 @@ class _Convolving(_Weighted):
         # Apart, so that a sum that an activation's derivative asks for later overwrites nothing.
         key = "y" if activation is None else "fused"
         y = self._buffer(key, self._result_shape(x.shape, prepared.shape), x.dtype)
-        plan.recompute(geometry, x, y, threads)
+        plan.repack()
+        task, threads = plan.planned(geometry, threads)
+        plan.compute(task, x, None, y, threads)
+        plan.give_back()
         return y
 
     def _backward(self, dy, threads, input_gradient):
