@@ -83,7 +83,7 @@ cdef extern from "fastconv.h" nogil:
 
     ctypedef struct fc_kernels "struct fc_kernels":
         int lanes
-        const fc_algorithm *algorithm
+        fc_algorithm (*algorithm)(int id) noexcept
 
     const char *fc_isa_name(int index)
     const fc_kernels *fc_find_kernels(const char *isa, int bits)
@@ -169,14 +169,14 @@ cdef class Task:
     """A planned call: an algorithm of one variant and its sizes."""
 
     cdef readonly str algorithm
-    cdef const fc_algorithm *entry
+    cdef fc_algorithm entry
     cdef const void *params
 
     def __init__(self, str isa, int bits, str algorithm, dict sizes, dict of_integers=None, /):
         cdef bytes name = isa.encode()
         self.take_sizes(sizes, of_integers)
         self.algorithm = algorithm
-        self.entry = &fc_find_kernels(name, bits).algorithm[<int>ALGORITHMS[algorithm]]
+        self.entry = fc_find_kernels(name, bits).algorithm(ALGORITHMS[algorithm])
 
     cdef int take_sizes(self, dict sizes, dict of_integers) except -1:
         raise NotImplementedError
@@ -184,7 +184,7 @@ cdef class Task:
     cdef int run(self, const void *params, int threads) except -1:
         cdef int status
         with nogil:
-            status = fc_run(self.entry, params, threads)
+            status = fc_run(&self.entry, params, threads)
         if status != 0:
             raise MemoryError(f"fastconv: no memory for {threads} x {self.scratch_bytes} bytes of scratch")
         return 0
@@ -592,12 +592,13 @@ def fma_peak(str isa, int bits, double seconds, /):
     """GFLOP/s of multiply-adds on registers alone, on one thread: the ceiling of every kernel."""
     cdef bytes name = isa.encode()
     cdef const fc_kernels *kernels = fc_find_kernels(name, bits)
+    cdef fc_algorithm peak = kernels.algorithm(FC_FMA_PEAK)
     cdef fc_fma_peak params = fc_fma_peak(64, 0.5)
     cdef double flops = 2.0 * FC_PEAK_STEPS * FC_PEAK_CHAINS * kernels.lanes * params.units
     cdef double best = 0, before, now = perf_counter(), end = now + seconds
     while best == 0 or now < end:
         before = now
-        fc_run(&kernels.algorithm[<int>FC_FMA_PEAK], &params, 1)
+        fc_run(&peak, &params, 1)
         now = perf_counter()
         best = max(best, flops / (now - before) / 1e9)
     return best

@@ -237,7 +237,8 @@ def _stopping_on_signals():
     before = {}
     if threading.current_thread() is threading.main_thread():  # others cannot receive signals
         before = {number: signal.signal(number, request)
-                  for number in (signal.SIGINT, signal.SIGTERM)}
+                  for number in (signal.SIGINT, signal.SIGTERM)
+                  if signal.getsignal(number) is not signal.SIG_IGN}  # as under nohup
     try:
         yield stopped
     finally:

@@ -1,4 +1,4 @@
-/* What the world above sees of the C core: parameters in, one table of algorithms per variant.
+/* What the world above sees of the C core: parameters in, the algorithms of each variant.
  *
  * A kernel is void, never allocates, never fails and checks nothing: geometry and plan have. It
  * computes the work units [begin, end) of a call with a scratch area of its own. A unit writes
@@ -18,8 +18,7 @@ enum fc_activation {
 enum fc_pooling { FC_MAX_POOL, FC_MIN_POOL, FC_SUM_POOL };
 enum fc_reduction { FC_SUM, FC_MAXIMUM, FC_MINIMUM };
 
-/* By their names in Python. Those of all element types come first, then those that uint16 does not
- * have, those of uint8 and those of floats: a variant's table ends with its last one. */
+/* By their names in Python. */
 #define FC_ALGORITHMS(X)                                       \
     X(FC_FILTER_FOOTPRINT, "filter_footprint")                 \
     X(FC_FILTER_MEDIAN, "filter_median")                       \
@@ -194,14 +193,14 @@ struct fc_kernels {
     const char *isa;
     int bits;        /* 32, 64: float, double; 8, 16: uint8_t, uint16_t */
     int lanes;       /* elements per vector */
-    const struct fc_algorithm *algorithm; /* by id; asked for none that the variant has not */
+    struct fc_algorithm (*algorithm)(enum fc_algorithm_id); /* zeros where it has none */
 };
 
 /* dispatch.c: the instruction sets of this build that this processor runs, best first; NULL past
  * the end. */
 const char *fc_isa_name(int index);
 
-/* The table of a variant of one of those names. Whether this processor runs it is not asked again:
+/* The variant of one of those names. Whether this processor runs it is not asked again:
  * in a virtual machine that takes as long as a small image. */
 const struct fc_kernels *fc_find_kernels(const char *isa, int bits);
 

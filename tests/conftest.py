@@ -4,6 +4,7 @@ Where FASTCONV_ISA forces one, only that one: a run per ISA then covers them all
 """
 
 import os
+import signal
 from typing import NamedTuple
 
 # Of more threads than there are cores, one that spins while it waits takes the core of another.
@@ -17,6 +18,9 @@ import fastconv
 from fastconv import _config, _core
 
 FORCED = os.environ.get("FASTCONV_ISA")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background: what tests send is heard
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile(
     "fastconv",

@@ -192,6 +192,25 @@ def test_an_interruption_ends_after_the_batch(digits):
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_an_ignored_interruption_stays_ignored(digits):
+    def interrupt(model, history):
+        signal.raise_signal(signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        _, history = training(digits, epochs=2, callbacks=[interrupt])
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (history.stopped, history.epochs) == ("", 2)
+
+
+@pytest.mark.parametrize("rate", [None, np.nan, -1.0])
+def test_schedules_give_rates(digits, rate):
+    with pytest.raises((TypeError, ValueError), match="fit: schedule's result is "):
+        training(digits, epochs=1, schedule=lambda step: rate)
+
+
 def test_training_in_another_thread(digits):
     results = []
     thread = threading.Thread(target=lambda: results.append(training(digits, epochs=1)[1]))
@@ -474,9 +493,22 @@ def test_what_json_does_not_know(tmp_path):
     path = tmp_path / "model.npz"
     nn.Sequential(nn.Conv2d(np.int64(2), np.int64(3), np.int32(1))).save(path, [np.float32(0.5)])
     assert nn.load(path).metadata == [0.5]
-    with pytest.raises(TypeError, match=r"save: metadata has \{3\}, expected what JSON"):
-        nn.Linear(1, 1).save(path, {3})
+    for metadata, got in (({3}, r"has \{3\}"), ({(3,): 3}, "keys must be str, int")):
+        with pytest.raises(TypeError, match=f"save: metadata {got}.*, expected what JSON holds"):
+            nn.Linear(1, 1).save(path, metadata)
     assert nn.load(path).metadata == [0.5]
+    nn.Linear(1, 1).save(path, {3: 0, "a": 1})
+    assert nn.load(path).metadata == {"3": 0, "a": 1}
+
+
+def test_layers_of_ones_own_are_not_saved(tmp_path):
+    class Twice(nn.Linear):
+        pass
+
+    message = "save: Twice is no layer of fastconv.nn; np.savez(path, **model.state_dict()) keeps"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        nn.Sequential(nn.Flatten(), Twice(4, 2)).save(tmp_path / "model.npz")
+    assert not (tmp_path / "model.npz").exists()
 
 
 def test_safetensors_read_our_files(tmp_path):

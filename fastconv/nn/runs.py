@@ -9,7 +9,7 @@ import numpy as np
 from fastconv import _arrays
 from fastconv.nn import serialization
 from fastconv.nn.layers import Dropout
-from fastconv.nn.module import dtype_of, floats
+from fastconv.nn.module import checked_number, dtype_of, floats
 from fastconv.nn.steps import evaluate, right, take_step
 
 
@@ -60,7 +60,8 @@ class Run:
                 images = augment(images, [self.seed, epoch, step], threads)
             images = floats(images, self.optimizer.gradients().dtype)
             if schedule is not None:
-                self.optimizer.lr = schedule(epoch * batches + step)
+                lr = schedule(epoch * batches + step)
+                self.optimizer.lr = checked_number("fit", "schedule's result", lr)
                 if getattr(schedule, "cycle_momentum", False):
                     self.optimizer.set_momentum(schedule.momentum(epoch * batches + step))
             labels = y[part]
@@ -109,7 +110,8 @@ class Run:
             if said.get(key) != mine:
                 raise ValueError(
                     f"fit: {path} has {key} {_arrays.shown(said.get(key))}, expected "
-                    f"{_arrays.shown(mine)}: it is a checkpoint of another training"
+                    f"{_arrays.shown(mine)}: it is a checkpoint of another training, which goes on "
+                    "with the data and arguments that it began with"
                 )
         before = {name: array.copy() for name, array in self.model.state_dict().items()}
         try:

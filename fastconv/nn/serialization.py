@@ -56,7 +56,13 @@ def read_arrays(path):
 
 def described(module):
     """A module as what JSON holds."""
-    return {"layer": type(module).__name__, **module.config()}
+    name = type(module).__name__
+    if getattr(nn, name, None) is not type(module):
+        raise TypeError(
+            f"save: {name} is no layer of fastconv.nn; np.savez(path, **model.state_dict()) keeps "
+            "its weights alone"
+        )
+    return {"layer": name, **module.config()}
 
 
 def _built(path, description):
@@ -80,7 +86,10 @@ def _tuples(value):
 def write(path, arrays, text):
     """Write arrays and what JSON holds into a file, whole or not at all."""
     path = check_path("save", "path", path)
-    text = json.dumps({"format": FORMAT, **text}, sort_keys=True, default=_plain)
+    try:
+        text = json.dumps({"format": FORMAT, **text}, default=_plain)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"save: metadata {error}, expected what JSON holds") from None
     with replacing(path) as file:
         if path.suffix == ".npz":
             np.savez(file, fastconv=np.frombuffer(text.encode(), np.uint8), **arrays)
@@ -101,7 +110,7 @@ def write(path, arrays, text):
 def _plain(value):
     if isinstance(value, np.generic):
         return value.item()
-    raise TypeError(f"save: metadata has {shown(value)}, expected what JSON holds")
+    raise TypeError(f"has {shown(value)}")
 
 
 def check_path(function, name, path):

@@ -221,13 +221,16 @@ def _stop_asked():
         event.set()
         signal.signal(signal.SIGINT, before)
 
-    main = threading.current_thread() is threading.main_thread()
-    if main:  # others cannot receive signals
-        before = signal.signal(signal.SIGINT, ask)
+    # Other threads cannot receive signals; who ignores this one, as nohup's children, goes on to.
+    if threading.current_thread() is threading.main_thread():
+        before = signal.getsignal(signal.SIGINT)
+    heard = before not in (None, signal.SIG_IGN)
+    if heard:
+        signal.signal(signal.SIGINT, ask)
     try:
         yield event
     finally:
-        if main:
+        if heard:
             signal.signal(signal.SIGINT, before)
 
 

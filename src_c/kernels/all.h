@@ -1,4 +1,4 @@
-/* Every algorithm of a variant, and the table that dispatch.c finds it by. The stub that includes
+/* Every algorithm of a variant, and the symbol that dispatch.c finds them by. The stub that includes
  * this has set FC_ISA and FC_BITS and included the ISA's simd header. */
 #include <float.h>
 #include <math.h>
@@ -86,78 +86,79 @@
 #define FC_TABLE_(isa, bits) FC_TABLE__(isa, bits)
 #define FC_TABLE FC_TABLE_(FC_ISA, FC_BITS)
 
-#define FC_CONV(name) \
-    {name, name##_units, name##_scratch, name##_packed, name##_pack}
+/* Returned by code: in a table, which a loaded library relocates, each pointer takes 32 bytes. */
+#define FC_AT(id, ...) \
+    case id: found = (struct fc_algorithm){__VA_ARGS__}; break;
+#define FC_AT_CONV(id, name) FC_AT(id, name, name##_units, name##_scratch, name##_packed, name##_pack)
 
-static const struct fc_algorithm algorithms[] = {
-    [FC_FILTER_FOOTPRINT] = {filter_footprint, fc_filter_units, filter_footprint_scratch, NULL, NULL},
-    [FC_FILTER_MEDIAN] = {filter_median, fc_filter_units, filter_median_scratch, NULL, NULL},
-    [FC_FILTER_NETWORK] = {filter_network, fc_filter_units, filter_network_scratch, NULL, NULL},
-    [FC_FILTER_SLIDE] = {filter_slide, fc_filter_units, filter_slide_scratch, NULL, NULL},
-    [FC_FILTER_WINDOW] = {filter_window, fc_filter_units, filter_window_scratch, NULL, NULL},
+FC_SMALL struct fc_algorithm algorithm(enum fc_algorithm_id id)
+{
+    struct fc_algorithm found = {0};
+    switch (id) {
+    FC_AT(FC_FILTER_FOOTPRINT, filter_footprint, fc_filter_units, filter_footprint_scratch)
+    FC_AT(FC_FILTER_MEDIAN, filter_median, fc_filter_units, filter_median_scratch)
+    FC_AT(FC_FILTER_NETWORK, filter_network, fc_filter_units, filter_network_scratch)
+    FC_AT(FC_FILTER_SLIDE, filter_slide, fc_filter_units, filter_slide_scratch)
+    FC_AT(FC_FILTER_WINDOW, filter_window, fc_filter_units, filter_window_scratch)
 #if FC_BITS != 16
-    [FC_FILTER_RANK] = {filter_rank, fc_filter_units, filter_rank_scratch, NULL, NULL},
-    [FC_POOL] = {pool, pool_rows, pool_scratch, NULL, NULL},
-    [FC_POOL_GLOBAL] = {pool_global, pool_planes, pool_no_scratch, NULL, NULL},
+    FC_AT(FC_FILTER_RANK, filter_rank, fc_filter_units, filter_rank_scratch)
+    FC_AT(FC_POOL, pool, pool_rows, pool_scratch)
+    FC_AT(FC_POOL_GLOBAL, pool_global, pool_planes, pool_no_scratch)
 #if LANES == 1 || FC_BITS == 32
-    [FC_POOL_ARGMAX] = {pool_argmax, pool_units, pool_no_scratch, NULL, NULL},
+    FC_AT(FC_POOL_ARGMAX, pool_argmax, pool_units, pool_no_scratch)
 #endif
 #if LANES == 1
-    [FC_POOL_MEDIAN] = {pool_median, pool_units, pool_median_scratch, NULL, NULL},
-    [FC_POOL_SCATTER] = {pool_scatter, pool_planes, pool_no_scratch, NULL, NULL},
+    FC_AT(FC_POOL_MEDIAN, pool_median, pool_units, pool_median_scratch)
+    FC_AT(FC_POOL_SCATTER, pool_scatter, pool_planes, pool_no_scratch)
 #endif
 #endif
 #if FC_BITS == 8
-    [FC_FILTER_INTEGER] = {filter_integer, fc_filter_units, filter_integer_scratch, NULL, NULL},
-    [FC_FILTER_INTEGER_SEPARABLE] = {filter_integer_separable, fc_filter_units,
-                                     filter_integer_separable_scratch, NULL, NULL},
-    [FC_FILTER_BOX] = {filter_box, fc_filter_units, filter_box_scratch, NULL, NULL},
-    [FC_CONV_INTEGER] = {conv_integer, conv_integer_units, conv_integer_scratch, NULL, NULL},
+    FC_AT(FC_FILTER_INTEGER, filter_integer, fc_filter_units, filter_integer_scratch)
+    FC_AT(FC_FILTER_INTEGER_SEPARABLE, filter_integer_separable, fc_filter_units,
+          filter_integer_separable_scratch)
+    FC_AT(FC_FILTER_BOX, filter_box, fc_filter_units, filter_box_scratch)
+    FC_AT(FC_CONV_INTEGER, conv_integer, conv_integer_units, conv_integer_scratch)
 #ifdef SUM_DOT4
-    [FC_CONV_INTEGER_VNNI] = {conv_integer_vnni, conv_integer_units, conv_integer_vnni_scratch,
-                              NULL, NULL},
-    [FC_CONV_INTEGER_PIXEL] = {conv_integer_pixel, conv_integer_units, conv_integer_pixel_scratch,
-                               NULL, NULL},
+    FC_AT(FC_CONV_INTEGER_VNNI, conv_integer_vnni, conv_integer_units, conv_integer_vnni_scratch)
+    FC_AT(FC_CONV_INTEGER_PIXEL, conv_integer_pixel, conv_integer_units, conv_integer_pixel_scratch)
 #endif
 #elif FC_BITS >= 32
-    [FC_POOL_MAX_GRAD] = {pool_max_grad, pool_planes, pool_no_scratch, NULL, NULL},
-    [FC_POOL_SPREAD] = {pool_spread, pool_planes, pool_spread_scratch, NULL, NULL},
-    [FC_CONV_DIRECT_PIXEL] = FC_CONV(conv_direct_pixel),
-    [FC_CONV_WINOGRAD_4X4] = FC_CONV(conv_winograd_4x4),
-    [FC_CONV_WINOGRAD_2X2] = FC_CONV(conv_winograd_2x2),
-    [FC_CONV_WINOGRAD_STRIDE_2] = FC_CONV(conv_winograd_stride_2),
-    [FC_CONV_DIRECT_CHANNEL] = FC_CONV(conv_direct_channel),
-    [FC_CONV_DEPTHWISE] = FC_CONV(conv_depthwise),
-    [FC_CONV_DEPTHWISE_PLANE] = FC_CONV(conv_depthwise_plane),
-    [FC_CONV_DEPTHWISE_ROWS] = {conv_depthwise_rows, conv_depthwise_rows_units,
-                                conv_depthwise_rows_scratch, conv_depthwise_plane_packed,
-                                conv_depthwise_plane_pack},
-    [FC_CONV_WEIGHT_GRAD] = {conv_weight_grad, conv_weight_grad_units, conv_weight_grad_scratch,
-                             NULL, NULL},
-    [FC_CONV_WINOGRAD_WEIGHT_GRAD] = {conv_winograd_weight_grad, conv_winograd_weight_grad_units,
-                                      conv_winograd_weight_grad_scratch, NULL, NULL},
-    [FC_CONV_WEIGHT_GRAD_GROUPS] = {conv_weight_grad_groups, conv_weight_grad_groups_units,
-                                    conv_weight_grad_groups_scratch, NULL, NULL},
-    [FC_CONV_WEIGHT_GRAD_PLANES] = {conv_weight_grad_planes, conv_weight_grad_planes_units,
-                                    conv_weight_grad_planes_scratch, NULL, NULL},
-    [FC_CONV_BIAS_GRAD] = {conv_bias_grad, conv_bias_grad_units, conv_bias_grad_scratch, NULL,
-                           NULL},
-    [FC_CONV_FOLD] = {conv_fold, conv_fold_units, conv_fold_scratch, NULL, NULL},
-    [FC_FILTER2D] = {filter2d, fc_filter_units, filter2d_scratch, NULL, NULL},
-    [FC_FILTER_ROLLING] = {filter_rolling, fc_filter_units, filter_rolling_scratch, NULL, NULL},
-    [FC_FILTER_WINOGRAD] = {filter_winograd, fc_filter_units, filter_winograd_scratch, NULL, NULL},
-    [FC_FILTER_SEPARABLE] = {filter_separable, fc_filter_units, filter_separable_scratch, NULL, NULL},
-    [FC_FILTER_MOMENTS] = {filter_moments, fc_filter_units, filter_moments_scratch, NULL, NULL},
-    [FC_FILTER_GRADIENT] = {filter_gradient, fc_filter_units, filter_gradient_scratch, NULL, NULL},
-    [FC_FILTER_HARRIS] = {filter_harris, fc_filter_units, filter_corners_scratch, NULL, NULL},
-    [FC_FILTER_SHI_TOMASI] = {filter_shi_tomasi, fc_filter_units, filter_corners_scratch, NULL,
-                              NULL},
-    [FC_FILTER_RECURSIVE] = {filter_recursive, filter_recursive_units, filter_recursive_scratch,
-                             NULL, NULL},
-    [FC_FMA_PEAK] = {fma_peak, fma_peak_units, fma_peak_scratch, NULL, NULL},
+    FC_AT(FC_POOL_MAX_GRAD, pool_max_grad, pool_planes, pool_no_scratch)
+    FC_AT(FC_POOL_SPREAD, pool_spread, pool_planes, pool_spread_scratch)
+    FC_AT_CONV(FC_CONV_DIRECT_PIXEL, conv_direct_pixel)
+    FC_AT_CONV(FC_CONV_WINOGRAD_4X4, conv_winograd_4x4)
+    FC_AT_CONV(FC_CONV_WINOGRAD_2X2, conv_winograd_2x2)
+    FC_AT_CONV(FC_CONV_WINOGRAD_STRIDE_2, conv_winograd_stride_2)
+    FC_AT_CONV(FC_CONV_DIRECT_CHANNEL, conv_direct_channel)
+    FC_AT_CONV(FC_CONV_DEPTHWISE, conv_depthwise)
+    FC_AT_CONV(FC_CONV_DEPTHWISE_PLANE, conv_depthwise_plane)
+    FC_AT(FC_CONV_DEPTHWISE_ROWS, conv_depthwise_rows, conv_depthwise_rows_units,
+          conv_depthwise_rows_scratch, conv_depthwise_plane_packed, conv_depthwise_plane_pack)
+    FC_AT(FC_CONV_WEIGHT_GRAD, conv_weight_grad, conv_weight_grad_units, conv_weight_grad_scratch)
+    FC_AT(FC_CONV_WINOGRAD_WEIGHT_GRAD, conv_winograd_weight_grad, conv_winograd_weight_grad_units,
+          conv_winograd_weight_grad_scratch)
+    FC_AT(FC_CONV_WEIGHT_GRAD_GROUPS, conv_weight_grad_groups, conv_weight_grad_groups_units,
+          conv_weight_grad_groups_scratch)
+    FC_AT(FC_CONV_WEIGHT_GRAD_PLANES, conv_weight_grad_planes, conv_weight_grad_planes_units,
+          conv_weight_grad_planes_scratch)
+    FC_AT(FC_CONV_BIAS_GRAD, conv_bias_grad, conv_bias_grad_units, conv_bias_grad_scratch)
+    FC_AT(FC_CONV_FOLD, conv_fold, conv_fold_units, conv_fold_scratch)
+    FC_AT(FC_FILTER2D, filter2d, fc_filter_units, filter2d_scratch)
+    FC_AT(FC_FILTER_ROLLING, filter_rolling, fc_filter_units, filter_rolling_scratch)
+    FC_AT(FC_FILTER_WINOGRAD, filter_winograd, fc_filter_units, filter_winograd_scratch)
+    FC_AT(FC_FILTER_SEPARABLE, filter_separable, fc_filter_units, filter_separable_scratch)
+    FC_AT(FC_FILTER_MOMENTS, filter_moments, fc_filter_units, filter_moments_scratch)
+    FC_AT(FC_FILTER_GRADIENT, filter_gradient, fc_filter_units, filter_gradient_scratch)
+    FC_AT(FC_FILTER_HARRIS, filter_harris, fc_filter_units, filter_corners_scratch)
+    FC_AT(FC_FILTER_SHI_TOMASI, filter_shi_tomasi, fc_filter_units, filter_corners_scratch)
+    FC_AT(FC_FILTER_RECURSIVE, filter_recursive, filter_recursive_units, filter_recursive_scratch)
+    FC_AT(FC_FMA_PEAK, fma_peak, fma_peak_units, fma_peak_scratch)
 #endif
-};
+    default: break;
+    }
+    return found;
+}
 
 extern const struct fc_kernels FC_TABLE;
 const struct fc_kernels FC_TABLE = {
-    .isa = FC_TEXT(FC_ISA), .bits = FC_BITS, .lanes = LANES, .algorithm = algorithms};
+    .isa = FC_TEXT(FC_ISA), .bits = FC_BITS, .lanes = LANES, .algorithm = algorithm};
