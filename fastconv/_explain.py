@@ -177,10 +177,11 @@ def _limits(g, task):
     """What bounds the call on one thread, its weights packed: a prediction."""
     isa, flops = _config.isa(), _plan.conv2d_flops(g)
     peak, work, how = _peak(isa, g.bits), flops, ""
-    scheme = _plan.WINOGRADS.get(task.algorithm)
-    if scheme:
+    if task.algorithm.startswith("winograd"):
+        scheme = _plan.winograd_scheme(g)
         work = 2 * g.n * _plan.winograd_terms(g, scheme)
-        how = f"{scheme.products}/{9 * scheme.m**2} of the products, and the transforms: "
+        terms = g.rows.k * g.cols.k * scheme.rows * scheme.cols
+        how = f"{scheme.products}/{terms} of the products, and the transforms: "
     inputs = g.samples * g.groups * g.channels * math.prod(window.n for window in g.axes)
     outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o
     moved = (inputs + task.packed_size + outputs * (2 if g.residual else 1)) * g.bits // 8

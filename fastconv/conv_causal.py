@@ -12,7 +12,8 @@ class CausalConv1d:
     """A causal `conv1d` of a stream: what the last pieces leave behind is a state, in and out.
 
     Pieces of any lengths, each with the state that the one before gave, have the results of
-    ``conv1d(..., padding="causal")`` of the whole: no output sees what comes after its place.
+    ``conv1d(..., padding="causal", algorithm="direct")`` of the whole: no output sees what comes
+    after its place, and a piece's sums know nothing of others' places, as transforms would.
     With a group for each channel it is ONNX's CausalConvWithState.
 
     Parameters
@@ -43,7 +44,7 @@ class CausalConv1d:
         self._begun, self._continued = (
             Conv1dPlan(
                 "CausalConv1d", weight, bias, 1, padding, dilation, groups, "zeros", activation,
-                layout, algorithm, copy=True,
+                layout, "direct" if algorithm == "auto" else algorithm, copy=True,
             )
             for padding in ("causal", "valid")
         )  # fmt: skip

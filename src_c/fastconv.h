@@ -45,6 +45,8 @@ enum fc_reduction { FC_SUM, FC_MAXIMUM, FC_MINIMUM };
     X(FC_CONV_WINOGRAD_4X4, "winograd_4x4")                    \
     X(FC_CONV_WINOGRAD_2X2, "winograd_2x2")                    \
     X(FC_CONV_WINOGRAD_STRIDE_2, "winograd_stride_2")          \
+    X(FC_CONV_WINOGRAD_ROW_6, "winograd_row_6")                \
+    X(FC_CONV_WINOGRAD_ROW_8, "winograd_row_8")                \
     X(FC_CONV_WEIGHT_GRAD, "weight_grad")                      \
     X(FC_CONV_WEIGHT_GRAD_GROUPS, "weight_grad_groups")        \
     X(FC_CONV_WEIGHT_GRAD_PLANES, "weight_grad_planes")        \

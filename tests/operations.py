@@ -256,6 +256,14 @@ OPERATIONS = {
         conv2d, FLOATS, lambda w: _layer((2, 33, 57, 95 + w % 3), (96, 95 + w % 3, 3, 3)),
         {"layout": "NHWC", "stride": 2},
     ),
+    "conv2d winograd of rows": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 49, 3, w + 20), (35, 49, 1, 3)),
+        {"padding": ((1, 0), (0, 1)), "padding_mode": ("zeros", "wrap")},
+    ),
+    "conv2d winograd of rows, NHWC": Operation(
+        conv2d, FLOATS, lambda w: _layer((2, 3, 17, 64 + w), (35, 64 + w, 1, 7)),
+        {"layout": "NHWC", "padding": ((0, 0), (2, 3)), "activation": "silu"},
+    ),
     "conv2d of one row": Operation(
         conv2d, FLOATS, lambda w: _layer((2, 3, 1, w), (130, 3, 1, 1)), {}
     ),

@@ -1,5 +1,6 @@
 """Prepared plans, and the plans behind every call: algorithm, blocks, threads."""
 
+import math
 import re
 
 import numpy as np
@@ -111,20 +112,22 @@ def test_the_algorithm_follows_from_one_sample(tasks, x, weight, options, algori
     assert [task.algorithm for task in tasks] == [algorithm]
 
 
-@pytest.mark.parametrize(("name", "size"), [
-    ("winograd_4x4", 56), ("winograd_2x2", 7), ("winograd_stride_2", 56),
+@pytest.mark.parametrize(("name", "size", "stride", "kernel", "products"), [
+    ("winograd_4x4", 56, 1, (3, 3), 36), ("winograd_2x2", 7, 1, (3, 3), 16),
+    ("winograd_stride_2", 56, 2, (3, 3), 81), ("winograd_row_6", 56, 1, (1, 3), 6),
+    ("winograd_row_8", 56, 1, (1, 7), 8),
 ])  # fmt: skip
-def test_winograds_products_are_those_of_the_kernel(name, size):
-    """Packed are one weight for each product, and the nine of the tiles that are repaired."""
-    scheme = _plan.WINOGRADS[name]
-    stride = (scheme.stride, scheme.stride)
-    windows = _geometry.windows("conv2d", (size, size), (3, 3), stride, ((1, 1), (1, 1)), (1, 1))
+def test_winograds_products_are_those_of_the_kernel(name, size, stride, kernel, products):
+    """Packed are one weight for each product, and those of the tiles that are repaired."""
+    padding = ((kernel[0] // 2,) * 2, (1, 1))
+    sizes, strides = (size, size), (stride, stride)
+    windows = _geometry.windows("conv2d", sizes, kernel, strides, padding, (1, 1))
     cut = ("constant", "constant")
     g = _geometry.Conv2d(1, 1, 128, 128, *windows, cut, (None,), False, "NCHW", 32)
     task, _ = _plan.conv2d(g, True, 1)
-    assert task.algorithm == name
+    assert task.algorithm == _plan.winograd_scheme(g).name == name
     # Points in odd numbers of lines take up to a sixteenth more.
-    least = 128 * 128 * (scheme.products + 9)
+    least = 128 * 128 * (products + math.prod(kernel))
     assert least <= task.packed_size < 1.07 * least
 
 

@@ -11,7 +11,8 @@ from fastconv import conv2d, plan_conv2d, reference
 
 nan, inf = np.nan, np.inf
 
-# (input channels, output channels, rows, columns, groups, stride), the largest images cropped.
+# (input channels, output channels, rows, columns, groups, stride), the largest images cropped; of
+# kernels that are not 3x3 their rows and columns.
 NETWORKS = {
     "ResNet-50 conv2": (64, 64, 28, 56, 1, 1),
     "ResNet-50 conv3": (128, 128, 28, 28, 1, 1),
@@ -26,6 +27,17 @@ NETWORKS = {
     "ResNet-18 conv3, stride 2": (64, 128, 56, 56, 1, 2),
     "the fewest channels, stride 2": (32, 96, 64, 112, 1, 2),
     "one part more, stride 2": (98, 96, 31, 55, 1, 2),
+    "series of 3": (64, 64, 1, 500, 1, 1, 1, 3),
+    "series of 3, the fewest channels": (24, 96, 1, 400, 1, 1, 1, 3),
+    "series of 3, many channels": (160, 64, 1, 400, 1, 1, 1, 3),
+    "series of 4, few channels": (40, 64, 1, 400, 1, 1, 1, 4),
+    "series of 4": (64, 48, 1, 500, 1, 1, 1, 4),
+    "series of 5, few channels": (48, 64, 1, 400, 1, 1, 1, 5),
+    "series of 5": (64, 64, 1, 500, 1, 1, 1, 5),
+    "series of 6": (64, 64, 1, 500, 1, 1, 1, 6),
+    "series of 7": (64, 64, 1, 500, 1, 1, 1, 7),
+    "series of 7, one part more": (97, 33, 1, 500, 1, 1, 1, 7),
+    "Inception 1x7": (128, 192, 17, 17, 1, 1, 1, 7),
 }
 # Images as networks see them: normalised, after a ReLU, pixels from 0 to 1, far from 0.
 IMAGES = {
@@ -37,11 +49,12 @@ IMAGES = {
 
 
 def layer(name, images, dtype):
-    c, k, h, w, groups, stride = NETWORKS[name]
+    c, k, h, w, groups, stride, *kernel = NETWORKS[name]
+    kh, kw = kernel or (3, 3)
     rng = np.random.default_rng(len(name))
     x = IMAGES[images](rng, (1, c, h, w)).astype(dtype)
-    weight = (rng.standard_normal((k, c // groups, 3, 3)) * np.sqrt(2 / (9 * c))).astype(dtype)
-    options = {"padding": 1, "groups": groups, "stride": stride}
+    weight = (rng.standard_normal((k, c // groups, kh, kw)) * np.sqrt(2 / (kh * kw * c))).astype(dtype)
+    options = {"padding": (kh // 2, kw // 2), "groups": groups, "stride": stride}
     return x, weight, rng.standard_normal(k).astype(dtype), options
 
 
@@ -84,13 +97,25 @@ RAGGED = [
     (1, 1, 97, 96, 31, 55, ((1, 1), (1, 1)), {"stride": 2}),
     (2, 2, 96, 113, 30, 54, ((1, 0), (0, 1)), {"stride": 2, "padding_mode": "reflect"}),
     (3, 1, 100, 99, 33, 54, ((0, 1), (1, 2)), {"stride": 2, "activation": "relu"}),
+    # Kernels of a row, of images and series.
+    (2, 1, 50, 47, 3, 61, ((0, 0), (1, 1)), {"kernel": (1, 3)}),
+    (3, 2, 48, 65, 1, 200, ((2, 0), (0, 3)), {"kernel": (1, 4), "padding_mode": "wrap"}),
+    (1, 1, 40, 66, 5, 33, ((0, 1), (2, 2)), {"kernel": (1, 4), "activation": "relu"}),
+    (2, 1, 49, 70, 7, 9, ((0, 0), (4, 0)), {"kernel": (1, 5), "padding_mode": "reflect"}),
+    (2, 1, 161, 40, 1, 85, ((0, 0), (1, 1)), {"kernel": (1, 3)}),
+    (3, 1, 67, 35, 1, 301, ((0, 0), (2, 2)), {"kernel": (1, 5), "padding_mode": "symmetric"}),
+    (1, 2, 64, 66, 4, 50, ((0, 0), (0, 7)), {"kernel": (1, 6), "padding_mode": "edge"}),
+    (5, 1, 65, 66, 2, 33, ((1, 1), (3, 3)), {"kernel": (1, 7), "activation": "relu"}),
 ]
 ALGORITHMS = ["winograd_4x4"] * 8 + ["winograd_2x2"] * 3 + ["winograd_stride_2"] * 3
-# (channels in, out, rows, columns, stride) of a small layer for each of them.
+ALGORITHMS += ["winograd_row_6"] * 4 + ["winograd_row_8"] * 4
+# (channels in, out, rows, columns, stride, kernel) of a small layer for each of them.
 SMALL = {
-    "winograd_4x4": (48, 20, 21, 13, 1),
-    "winograd_2x2": (64, 120, 7, 5, 1),
-    "winograd_stride_2": (96, 96, 31, 55, 2),
+    "winograd_4x4": (48, 20, 21, 13, 1, (3, 3)),
+    "winograd_2x2": (64, 120, 7, 5, 1, (3, 3)),
+    "winograd_stride_2": (96, 96, 31, 55, 2, (3, 3)),
+    "winograd_row_6": (48, 33, 3, 41, 1, (1, 3)),
+    "winograd_row_8": (64, 40, 2, 47, 1, (1, 7)),
 }
 
 
@@ -99,8 +124,9 @@ def integer_layer(number):
     n, groups, c, k, h, w, padding, more = RAGGED[number]
     rng = np.random.default_rng(number)
     x = integers(rng, (n, groups * c, h, w), np.float64)
-    weight, bias = integers(rng, (groups * k, c, 3, 3), float), integers(rng, groups * k, float)
     options = {"padding": padding, "groups": groups, **more}
+    kernel = options.pop("kernel", (3, 3))
+    weight, bias = integers(rng, (groups * k, c, *kernel), float), integers(rng, groups * k, float)
     return x, weight, bias, options, reference.conv2d(x, weight, bias, **options)
 
 
@@ -143,11 +169,11 @@ def test_a_plan_of_small_and_large_images(isa, dtype):
 def test_not_a_number_reaches_its_windows_only(isa, dtype, layout, tasks, algorithm, value):
     """From every place of an image whose tiles are ragged, in one channel or another. (The image of
     stride 2 is larger: from some places of every tile.)"""
-    c, k, h, w, stride = SMALL[algorithm]
-    options = {"padding": 1, "stride": stride}
+    c, k, h, w, stride, (kh, kw) = SMALL[algorithm]
+    options = {"padding": (kh // 2, kw // 2), "stride": stride}
     rng = np.random.default_rng(2)
     one = rng.standard_normal((1, c, h, w)).astype(dtype)
-    weight = abs(rng.standard_normal((k, c, 3, 3))).astype(dtype)  # infinities keep their sign
+    weight = abs(rng.standard_normal((k, c, kh, kw))).astype(dtype)  # infinities keep their sign
     places = np.arange(0, h * w, 53 if stride == 2 else 1)
     x = np.repeat(one, len(places), 0)
     x[np.arange(len(places)), places % c, places // w, places % w] = value
@@ -157,9 +183,9 @@ def test_not_a_number_reaches_its_windows_only(isa, dtype, layout, tasks, algori
     y = np.moveaxis(y, -1, 1) if layout == "NHWC" else y
     rows, cols = np.arange(0, h, stride)[:, None], np.arange(0, w, stride)
     i = places[:, None, None]
-    reached = (abs(rows - i // w) <= 1) & (abs(cols - i % w) <= 1)
+    reached = (abs(rows - i // w) <= kh // 2) & (abs(cols - i % w) <= kw // 2)
     expected = np.where(reached[:, None], value, finite)
-    bound = (c * 9 + 2) * np.finfo(dtype).eps * reference.conv2d(abs(one), weight, **options)
+    bound = (c * kh * kw + 2) * np.finfo(dtype).eps * reference.conv2d(abs(one), weight, **options)
     assert_array_equal(np.where(np.isfinite(y), 0, y), np.where(np.isfinite(expected), 0, expected))
     error = abs(np.where(np.isfinite(y), y, 0) - np.where(np.isfinite(expected), expected, 0))
     assert np.all(error <= bound)
@@ -168,10 +194,10 @@ def test_not_a_number_reaches_its_windows_only(isa, dtype, layout, tasks, algori
 @pytest.mark.parametrize("algorithm", SMALL)
 def test_repair(isa, layout, tasks, algorithm):
     """Of several groups, behind every border, with bias and activation."""
-    c, k, h, w, stride = SMALL[algorithm]
+    c, k, h, w, stride, kernel = SMALL[algorithm]
     rng = np.random.default_rng(6)
     x = rng.standard_normal((2, 2 * c, h, w)).astype(np.float32)
-    weight = rng.standard_normal((2 * k, c, 3, 3)).astype(np.float32)
+    weight = rng.standard_normal((2 * k, c, *kernel)).astype(np.float32)
     bias = rng.standard_normal(2 * k).astype(np.float32)
     x[1, 3, 0, 0], x[0, c + 5, h - 1, w - 1], x[1, c + 1, h // 2, 1] = nan, inf, nan
     x = to_layout(x, layout)
@@ -230,37 +256,41 @@ def test_not_a_number_in_a_weight_reaches_its_kernel_only(isa, dtype, value, tas
     assert tasks[-1].algorithm.startswith("direct")
 
 
-@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("algorithm", ["winograd_4x4", "winograd_stride_2", "winograd_row_8"])
 @pytest.mark.parametrize(("image", "kernel"), [
     (3e38, 1e-3), (3e35, 1), (2e34, 100), (7e32, 3e3), (1e20, 1e16), (1e17, 1e19), (1e-19, 1e-19),
     (1e-38, 1), (1, 1e-38), (1e-38, 1e35),
 ])  # fmt: skip
-def test_numbers_near_the_ends_of_the_range(isa, tasks, image, kernel, stride):
+def test_numbers_near_the_ends_of_the_range(isa, tasks, image, kernel, algorithm):
     """The transforms overflow nowhere that the sums themselves do not."""
+    c, stride = 48, 1 + (algorithm == "winograd_stride_2")
     rng = np.random.default_rng(4)
-    x = (rng.uniform(-1, 1, (1, 48, 41, 65)) * image).astype(np.float32)
-    weight = (rng.uniform(-1, 1, (64, 48, 3, 3)) * kernel).astype(np.float32)
+    shape = (3, 3)
+    if algorithm == "winograd_row_8":
+        c, shape = 64, (1, 7)
+    x = (rng.uniform(-1, 1, (1, c, 41, 65)) * image).astype(np.float32)
+    weight = (rng.uniform(-1, 1, (64, c, *shape)) * kernel).astype(np.float32)
     size = reference.conv2d(abs(x), abs(weight), stride=stride)
     assert size.max() < np.finfo(np.float32).max
     error = conv2d(x, weight, stride=stride) - reference.conv2d(x, weight, stride=stride)
     if kernel < 1e10:  # the transforms of larger ones could overflow
-        assert tasks[0].algorithm == ("winograd_4x4" if stride == 1 else "winograd_stride_2")
-    assert np.all(abs(error) <= (48 * 9 + 2) * np.finfo(np.float32).eps * size)
+        assert tasks[0].algorithm == algorithm
+    assert np.all(abs(error) <= (weight[0].size + 2) * np.finfo(np.float32).eps * size)
 
 
 @pytest.mark.parametrize("size", [0.3, 0.6, 0.9])
 @pytest.mark.parametrize("algorithm", SMALL)
 def test_sums_near_the_largest_number(isa, layout, tasks, algorithm, size):
     """Where every output fits, none overflows in between, wherever it stands in its tile."""
-    c, k, h, w, stride = SMALL[algorithm]
-    options = {"padding": 1, "stride": stride}
+    c, k, h, w, stride, (kh, kw) = SMALL[algorithm]
+    options = {"padding": (kh // 2, kw // 2), "stride": stride}
     rng = np.random.default_rng(5)
     x = abs(rng.standard_normal((1, c, h, w)))
-    weight = abs(rng.standard_normal((k, c, 3, 3)))
+    weight = abs(rng.standard_normal((k, c, kh, kw)))
     most = reference.conv2d(x, weight, **options).max()
     x = (x * (size * np.finfo(np.float32).max / most)).astype(np.float32)
     weight = weight.astype(np.float32)
     y = conv2d(to_layout(x, layout), weight, layout=layout, **options)
     assert tasks[-1].algorithm == algorithm
     exact = to_layout(reference.conv2d(x.astype(float), weight.astype(float), **options), layout)
-    assert np.all(abs(y - exact) <= (9 * c + 2) * np.finfo(np.float32).eps * exact)
+    assert np.all(abs(y - exact) <= (kh * kw * c + 2) * np.finfo(np.float32).eps * exact)

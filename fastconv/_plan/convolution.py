@@ -25,6 +25,7 @@ from fastconv._plan.winograd import (
     winograd_and_why,
     winograd_blocks,
     winograd_scheme,
+    winograd_schemes,
     winograd_seconds,
     winograd_vectors,
 )
@@ -103,22 +104,21 @@ def winograd_refused(geometry):
     This follows from the geometry of one sample alone, because its bits are others.
     """
     g = geometry
-    stride = g.rows.stride
-    if stride > 2 or any(
-        (window.k, window.stride, window.dilation) != (3, stride, 1) for window in (g.rows, g.cols)
-    ):
-        return "it is for 3x3 kernels at stride 1 or 2 and dilation 1"
+    if not winograd_schemes(g):
+        return (
+            "it is for 3x3 kernels at stride 1 or 2, and 1x3 to 1x7 at stride 1, and dilation 1"
+        )
     if min(g.c, g.k) < WINOGRAD_CHANNELS:
         return f"it pays from {WINOGRAD_CHANNELS} channels per group on, in and out"
-    name = winograd_scheme(g)
-    if name is None:
+    scheme = winograd_scheme(g)
+    if scheme is None:
         return "so few input channels would lose accuracy"
-    if not winograd_vectors(g, WINOGRADS[name]):
+    if not winograd_vectors(g, scheme):
         return "a few tiles of so many channels, transformed, would take too much memory"
     direct = conv2d_seconds(g._replace(n=1))
-    if stride == 1:  # small images leave lanes of direct sums empty; the same in both layouts
+    if scheme.stride == 1:  # small images leave lanes of direct sums empty; the same in both layouts
         direct /= max(_filled_lanes(g))
-    if winograd_seconds(g, WINOGRADS[name]) > direct:
+    if winograd_seconds(g, scheme) > direct:
         return "direct sums are estimated to be faster for these channels and this size"
     return None
 
@@ -174,8 +174,8 @@ def _conv2d(g, winograd, isa, threads):
     others = (1 if algorithm == "depthwise" else g.groups) * ceil_div(g.cols.o, cols)
     all_rows = g.rows.o
     if winograd:  # whose blocks go through all samples
-        scheme = WINOGRADS[algorithm]
-        all_rows = g.n * scheme.m * ceil_div(g.rows.o, scheme.m)
+        height = winograd_scheme(g).rows
+        all_rows = g.n * height * ceil_div(g.rows.o, height)
     else:
         others *= g.n
     if winograd or algorithm in ("direct_channel", "direct_pixel"):
@@ -275,13 +275,13 @@ def _halved(cols):
 _BLOCKS = {
     "direct_pixel": lambda g: _direct_blocks(g, channel_lanes=False),
     "direct_channel": lambda g: _direct_blocks(g, channel_lanes=True),
-    **dict.fromkeys(WINOGRADS, winograd_blocks),
+    **dict.fromkeys((scheme.name for scheme in WINOGRADS), winograd_blocks),
     "depthwise_plane": _plane_blocks,
     "depthwise_rows": lambda g: (rows_in(g, 1, g.cols.o, BLOCK_BYTES // 2), g.cols.o, 1, g.k),
     "depthwise": lambda g: (rows_in(g, g.groups, g.cols.o, BLOCK_BYTES), g.cols.o, 1, g.k),
 }
 # Rows of a tile, where it has several.
-_MULTIPLES = {name: scheme.m for name, scheme in WINOGRADS.items()} | {"depthwise": 2}
+_MULTIPLES = {scheme.name: scheme.rows for scheme in WINOGRADS} | {"depthwise": 2}
 
 
 def is_product(g):

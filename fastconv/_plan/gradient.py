@@ -16,9 +16,9 @@ from fastconv._plan.convolution import (
 )
 from fastconv._plan.shared import BYTES, CACHED_PLANS, VECTOR_BYTES, ceil_div, share
 from fastconv._plan.winograd import (
+    WINOGRAD_4X4,
     WINOGRAD_CHANNELS,
     WINOGRAD_PRODUCT_BYTES,
-    WINOGRADS,
     winograd_block,
     winograd_terms,
     winograd_tiles,
@@ -42,7 +42,7 @@ TAP_SUMS, GRADIENT_COLUMNS, GRADIENT_COPIES, GRADIENT_PANEL_BYTES = 16, 3, 6, 24
 # on. Bits follow from a block of them, so that knows nothing of this machine: transformed input and
 # dy of so many bytes, as sums have, and tiles from the least to the most. More of all points than
 # the last number, for each tile and each output channel, would not fit beside each other.
-WINOGRAD_GRADIENT, WINOGRAD_WEIGHT_GRADIENT = "winograd_4x4", "winograd_weight_grad"
+WINOGRAD_GRADIENT, WINOGRAD_WEIGHT_GRADIENT = WINOGRAD_4X4, "winograd_weight_grad"
 WINOGRAD_GRADIENT_TILES = 128
 WINOGRAD_GRADIENT_BYTES, WINOGRAD_GRADIENT_LEAST, WINOGRAD_GRADIENT_MOST = 640 * 1024, 28, 64
 WINOGRAD_GRADIENT_CHANNEL_BYTES = 48 * 1024
@@ -61,7 +61,7 @@ def weight_gradient(geometry, winograd, threads):
 @lru_cache(CACHED_PLANS)
 def _winograd_gradient_pays(g):
     """Is a gradient by weights faster by Winograd's transforms, and as accurate?"""
-    scheme = WINOGRADS[WINOGRAD_GRADIENT]
+    scheme = WINOGRAD_GRADIENT
     if g.dims != 2 or any(window[1:4] != (3, 1, 1) for window in (g.rows, g.cols)):
         return False
     tiles = g.n * winograd_tiles(g, scheme)
@@ -74,13 +74,13 @@ def _winograd_gradient_pays(g):
 
 @lru_cache(CACHED_PLANS)
 def _winograd_gradient(g, isa):
-    item, scheme = g.bits // 8, WINOGRADS[WINOGRAD_GRADIENT]
+    item, scheme = g.bits // 8, WINOGRAD_GRADIENT
     k = WINOGRAD_PRODUCT_BYTES // item
     tiles = WINOGRAD_GRADIENT_BYTES // (scheme.points * (g.c + k) * item)
     tiles = max(WINOGRAD_GRADIENT_LEAST, min(tiles, WINOGRAD_GRADIENT_MOST))
-    rows, cols = winograd_block(g, scheme.m, tiles, tiles)
+    rows, cols = winograd_block(g, scheme, tiles, tiles)
     k *= max(1, WINOGRAD_GRADIENT_BYTES // (scheme.points * g.c * k * item))
-    blocks = ceil_div(g.n * ceil_div(g.rows.o, scheme.m), rows // scheme.m)
+    blocks = ceil_div(g.n * ceil_div(g.rows.o, scheme.rows), rows // scheme.rows)
     blocks *= ceil_div(g.cols.o, cols)
     sizes = _gradient_sizes(g) | {"block_rows": rows, "block_cols": cols, "block_k": k}
     sizes["parts"] = _gradient_parts(g, blocks)

@@ -13,8 +13,10 @@ L2_BYTES = _core.l2_bytes() or 2**20
 class Winograd(NamedTuple):
     """A scheme of Winograd's: what its tiles cost, and from where on they are accurate."""
 
+    name: str
     stride: int
-    m: int  # a tile is m x m outputs
+    rows: int  # of a tile's outputs
+    cols: int
     points: int  # planes of transformed input and of products
     products: int  # of one tile, for one channel in and one out
     # About so many multiply-adds for each channel of a tile, in and out.
@@ -29,11 +31,21 @@ class Winograd(NamedTuple):
         return self.points * self.stride**2
 
 
-WINOGRADS = {
-    "winograd_4x4": Winograd(1, 4, 36, 36, (700, 700), 48),
-    "winograd_2x2": Winograd(1, 2, 16, 16, (235, 235), 16),
-    "winograd_stride_2": Winograd(2, 4, 25, 81, (2000, 600), 32),
+WINOGRAD_4X4 = Winograd("winograd_4x4", 1, 4, 4, 36, 36, (700, 700), 48)
+# Of 3x3 kernels, by the stride.
+WINOGRADS_3X3 = {
+    1: (WINOGRAD_4X4, Winograd("winograd_2x2", 1, 2, 2, 16, 16, (235, 235), 16)),
+    2: (Winograd("winograd_stride_2", 2, 4, 4, 25, 81, (2000, 600), 32),),
 }
+# Of kernels of one row, by its length.
+WINOGRAD_ROWS = {
+    taps: (
+        *((Winograd("winograd_row_6", 1, 1, 7 - taps, 6, 6, (90, 90), 16),) if taps < 6 else ()),
+        Winograd("winograd_row_8", 1, 1, 9 - taps, 8, 8, (120, 120), 160 if taps == 3 else 64),
+    )
+    for taps in range(3, 8)
+}
+WINOGRADS = sum((*WINOGRADS_3X3.values(), *WINOGRAD_ROWS.values()), ())
 # Transforms pay from this many channels on both sides. Weights of more than a small L2 cache come
 # from afar, at BYTES; others four times as fast.
 WINOGRAD_CHANNELS = 16
@@ -49,18 +61,24 @@ WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 42, 32
 # Of a block, for predictions: they know nothing of this machine.
 WINOGRAD_USUAL_TILES = 28
 # Why a call got them.
-WINOGRAD = "a 3x3 kernel on many channels: {products} products do the work of {terms}"
+WINOGRAD = "a {}x{} kernel on many channels: {} products do the work of {}"
+
+
+def winograd_schemes(g):
+    """Winograd's schemes for a kernel, on any channels."""
+    stride = g.rows.stride
+    if stride != g.cols.stride or (g.rows.dilation, g.cols.dilation) != (1, 1):
+        return ()
+    if g.rows.k == 1 and stride == 1:
+        return WINOGRAD_ROWS.get(g.cols.k, ())
+    return WINOGRADS_3X3.get(stride, ()) if g.rows.k == g.cols.k == 3 else ()
 
 
 @lru_cache(CACHED_PLANS)
 def winograd_scheme(g):
-    """The name of Winograd's scheme: the fastest one of those that are accurate, if any is."""
-    fit = [
-        name
-        for name, scheme in WINOGRADS.items()
-        if scheme.stride == g.rows.stride and g.c >= scheme.accurate
-    ]
-    return min(fit, key=lambda name: winograd_seconds(g, WINOGRADS[name]), default=None)
+    """Winograd's scheme for a call: the fastest one of those that are accurate, if any is."""
+    fit = [scheme for scheme in winograd_schemes(g) if g.c >= scheme.accurate]
+    return min(fit, key=lambda scheme: winograd_seconds(g, scheme), default=None)
 
 
 def winograd_seconds(g, scheme):
@@ -84,7 +102,7 @@ def winograd_terms(g, scheme):
 
 def winograd_tiles(g, scheme):
     """The tiles of one sample's plane."""
-    return ceil_div(g.rows.o, scheme.m) * ceil_div(g.cols.o, scheme.m)
+    return ceil_div(g.rows.o, scheme.rows) * ceil_div(g.cols.o, scheme.cols)
 
 
 def winograd_vectors(g, scheme):
@@ -94,22 +112,23 @@ def winograd_vectors(g, scheme):
 
 def winograd_and_why(g):
     """Winograd's algorithm, and why it is not a direct one."""
-    name = winograd_scheme(g)
-    scheme = WINOGRADS[name]
-    return name, WINOGRAD.format(products=scheme.products, terms=9 * scheme.m**2)
+    scheme, rows, cols = winograd_scheme(g), g.rows.k, g.cols.k
+    terms = rows * cols * scheme.rows * scheme.cols
+    return scheme.name, WINOGRAD.format(rows, cols, scheme.products, terms)
 
 
 def winograd_blocks(g):
-    item, scheme = g.bits // 8, WINOGRADS[winograd_scheme(g)]
+    item, scheme = g.bits // 8, winograd_scheme(g)
     channels = WINOGRAD_PRODUCT_BYTES // item
     tiles = WINOGRAD_BLOCK_BYTES // ((scheme.kept * g.c + scheme.points * channels) * item)
     tiles = max(WINOGRAD_LEAST_TILES, min(tiles, WINOGRAD_MOST_TILES))
     tiles = min(tiles, winograd_vectors(g, scheme) * VECTOR_BYTES // item)
-    return *winograd_block(g, scheme.m, tiles, WINOGRAD_BLOCK_COLUMNS), g.c, g.k
+    most = tiles if scheme.rows == 1 else WINOGRAD_BLOCK_COLUMNS
+    return *winograd_block(g, scheme, tiles, most), g.c, g.k
 
 
-def winograd_block(g, m, tiles, most):
+def winograd_block(g, scheme, tiles, most):
     """Rows and columns of outputs of about so many tiles, in at most so many columns of them."""
-    cols = ceil_div(g.cols.o, m)
+    cols = ceil_div(g.cols.o, scheme.cols)
     cols = ceil_div(cols, ceil_div(cols, min(tiles, most)))
-    return m * max(1, tiles // cols), m * cols
+    return scheme.rows * max(1, tiles // cols), scheme.cols * cols

@@ -1,8 +1,10 @@
-/* Winograd convolution of 3x3 kernels, for both layouts: F(4x4, 3x3) with 36 multiplications for 16
+/* Winograd convolution, for both layouts. Of 3x3 kernels: F(4x4, 3x3) with 36 multiplications for 16
  * outputs instead of 144; F(2x2, 3x3) with 16 for 4 instead of 36; and at stride 2, where the image
  * falls into four phases that meet at most 2x2 weights each, F(4x4, 2x2) with 81 for 16 instead of 144.
+ * Of kernels of one row, as those of series: F(4, 3), F(3, 4) and F(2, 5), with 6 multiplications
+ * instead of 12, 12 and 10, or F(6, 3) to F(2, 7), with 8 instead of 18, 20, 20, 18 and 14.
  *
- * A unit is a block of tiles of m x m outputs, and of output channels, of one group. Rows of tiles
+ * A unit is a block of tiles of m x m outputs (or a row of m), and of output channels, of one group. Rows of tiles
  * are counted through all samples, so that small images share what is read of the weights:
  *   1. each channel's patches of side x side inputs are transformed, channels in the lanes, into as
  *      many planes, one for each point;
@@ -16,46 +18,45 @@
  * shows in a tile's outputs. Such a tile is computed again, directly, for the output channels in
  * which it shows. */
 
-FC_NOINLINE ptrdiff_t winograd_units(const struct fc_conv2d *p, int side)
+FC_NOINLINE ptrdiff_t winograd_units(const struct fc_conv2d *p, int scheme)
 {
-    const int m = winograd_m(side);
-    assert(p->block_rows % m == 0 && p->block_cols % m == 0 && p->block_k > 0);
+    const int m = winograd_m_rows(scheme);
+    assert(p->block_rows % m == 0 && p->block_cols % winograd_m(scheme, p->kw) == 0 && p->block_k > 0);
     assert(p->block_k >= p->k || p->block_k % 64 == 0); /* blocks begin at a packed tile */
     return p->groups * ceil_div(p->k, p->block_k) *
-           ceil_div(p->n * winograd_rows(p, side), p->block_rows / m) *
+           ceil_div(p->n * winograd_rows(p, scheme), p->block_rows / m) *
            ceil_div(p->ow, p->block_cols);
 }
 
-FC_INLINE void winograd_unit(const struct winograd_unit *u, char *area, const int side)
+static void winograd_unit(const struct winograd_unit *u, char *area, int scheme)
 {
     const struct fc_conv2d *const p = u->p;
     const struct winograd_block *const b = &u->block;
-    const struct winograd_scratch s = winograd_take(b, side, area);
+    const struct winograd_scratch s = winograd_take(b, scheme, area);
     struct winograd_run run;
 
-    winograd_input(u, &s, side);
+    winograd_input(u, &s, scheme);
     for (ptrdiff_t k = u->k0; k < u->k1; k += WINOGRAD_K) {
         const int nv = channel_vectors(u->k1 - k);
         copy_up_to(s.bias, nv * LANES, u->bias, k, u->k1);
-        winograd_products(u, &s, u->weight + k / WINOGRAD_K * winograd_stretch(p, side), nv,
-                          side);
+        winograd_products(u, &s, u->weight + k / WINOGRAD_K * winograd_stretch(p, scheme), nv,
+                          scheme);
         for (int v = 0; v < nv; v++)
             winograd_output(u, &s, v, nv, k + v * LANES, FC_MIN(LANES, u->k1 - k - v * LANES),
-                            side);
+                            scheme);
     }
     for (ptrdiff_t r = 0; r < b->rows; r += run.rows) {
-        run = winograd_run(u, r, side);
+        run = winograd_run(u, r, scheme);
         finish_block(p, run.n, u->g * p->k + u->k0, u->k1 - u->k0, run.y, run.height, u->x0,
                      u->cols);
     }
 }
 
 /* Unit number `unit` of a call. */
-FC_INLINE struct winograd_unit winograd_find_unit(const struct fc_conv2d *p, ptrdiff_t unit,
-                                                  const int side)
+static struct winograd_unit winograd_find_unit(const struct fc_conv2d *p, ptrdiff_t unit, int scheme)
 {
-    const int m = winograd_m(side);
-    const ptrdiff_t all_rows = p->n * winograd_rows(p, side), block_rows = p->block_rows / m;
+    const ptrdiff_t all_rows = p->n * winograd_rows(p, scheme);
+    const ptrdiff_t block_rows = p->block_rows / winograd_m_rows(scheme);
     const ptrdiff_t blocks_k = ceil_div(p->k, p->block_k);
     const ptrdiff_t blocks_y = ceil_div(all_rows, block_rows);
     const ptrdiff_t blocks_x = ceil_div(p->ow, p->block_cols);
@@ -66,36 +67,37 @@ FC_INLINE struct winograd_unit winograd_find_unit(const struct fc_conv2d *p, ptr
     u.g = unit / blocks_k;
     u.cols = FC_MIN(p->block_cols, p->ow - u.x0);
     u.k1 = FC_MIN(u.k0 + p->block_k, p->k);
-    u.seen_rows = (p->oh - 1) * p->stride_h + 3 - p->top;
-    u.seen_cols = (p->ow - 1) * p->stride_w + 3 - p->left;
-    u.block = winograd_block(p, FC_MIN(block_rows, all_rows - u.r0), u.cols, side);
-    u.weight = (const real *)p->weight + u.g * winograd_packed_group(p, side);
-    u.plain = (const real *)p->weight + p->groups * winograd_packed_group(p, side) +
+    u.seen_rows = (p->oh - 1) * p->stride_h + p->kh - p->top;
+    u.seen_cols = (p->ow - 1) * p->stride_w + p->kw - p->left;
+    u.block = winograd_block(p, FC_MIN(block_rows, all_rows - u.r0), u.cols, scheme);
+    u.weight = (const real *)p->weight + u.g * winograd_packed_group(p, scheme);
+    u.plain = (const real *)p->weight + p->groups * winograd_packed_group(p, scheme) +
               u.g * winograd_plain_group(p);
     u.bias = p->bias ? (const real *)p->bias + u.g * p->k : NULL;
     u.out = (real *)p->out + u.g * u.to.group;
     return u;
 }
 
-FC_INLINE void winograd(const struct fc_conv2d *p, ptrdiff_t begin, ptrdiff_t end, void *scratch,
-                        const int side)
+FC_NOINLINE void winograd(const struct fc_conv2d *p, ptrdiff_t begin, ptrdiff_t end, void *scratch, int scheme)
 {
     for (ptrdiff_t unit = begin; unit < end; unit++) {
-        const struct winograd_unit u = winograd_find_unit(p, unit, side);
-        winograd_unit(&u, scratch, side);
+        const struct winograd_unit u = winograd_find_unit(p, unit, scheme);
+        winograd_unit(&u, scratch, scheme);
     }
     v_stream_end();
 }
 
-#define WINOGRAD_FUNCTIONS(name, side)                                                              \
-    static ptrdiff_t name##_units(const void *params) { return winograd_units(params, side); }        \
-    static size_t name##_scratch(const void *params) { return winograd_scratch(params, side); }       \
-    static ptrdiff_t name##_packed(const void *params) { return winograd_packed(params, side); }      \
-    static void name##_pack(const void *params, void *packed) { winograd_pack(params, packed, side); } \
+#define WINOGRAD_FUNCTIONS(name, scheme)                                                              \
+    static ptrdiff_t name##_units(const void *params) { return winograd_units(params, scheme); }        \
+    static size_t name##_scratch(const void *params) { return winograd_scratch(params, scheme); }       \
+    static ptrdiff_t name##_packed(const void *params) { return winograd_packed(params, scheme); }      \
+    static void name##_pack(const void *params, void *packed) { winograd_pack(params, packed, scheme); } \
     static void name(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)          \
     {                                                                                              \
-        winograd(params, begin, end, scratch, side);                                                \
+        winograd(params, begin, end, scratch, scheme);                                                \
     }
 WINOGRAD_FUNCTIONS(conv_winograd_4x4, 6)
 WINOGRAD_FUNCTIONS(conv_winograd_2x2, 4)
 WINOGRAD_FUNCTIONS(conv_winograd_stride_2, 5)
+WINOGRAD_FUNCTIONS(conv_winograd_row_6, WINOGRAD_ROW + 6)
+WINOGRAD_FUNCTIONS(conv_winograd_row_8, WINOGRAD_ROW + 8)

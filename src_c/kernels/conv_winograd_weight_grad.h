@@ -26,7 +26,7 @@ struct winograd_gradient {
 
 static struct winograd_block winograd_gradient_block(const struct fc_conv2d *p)
 {
-    return winograd_block(p, p->block_rows / winograd_m(WINOGRAD_GRADIENT_SIDE), p->block_cols,
+    return winograd_block(p, p->block_rows / winograd_m_rows(WINOGRAD_GRADIENT_SIDE), p->block_cols,
                           WINOGRAD_GRADIENT_SIDE);
 }
 
@@ -61,7 +61,7 @@ static ptrdiff_t conv_winograd_weight_grad_units(const void *params)
 FC_INLINE ptrdiff_t winograd_gradient_blocks(const struct fc_conv2d *p)
 {
     const ptrdiff_t rows = p->n * winograd_rows(p, WINOGRAD_GRADIENT_SIDE);
-    return ceil_div(rows, p->block_rows / winograd_m(WINOGRAD_GRADIENT_SIDE)) *
+    return ceil_div(rows, p->block_rows / winograd_m_rows(WINOGRAD_GRADIENT_SIDE)) *
            ceil_div(p->ow, p->block_cols);
 }
 
@@ -69,7 +69,7 @@ FC_INLINE ptrdiff_t winograd_gradient_blocks(const struct fc_conv2d *p)
 static void winograd_gather_dy(const struct winograd_unit *u, const struct winograd_run *run, const real *dy,
                                ptrdiff_t kept, real *dst)
 {
-    const int m = winograd_m(WINOGRAD_GRADIENT_SIDE);
+    const int m = winograd_m_rows(WINOGRAD_GRADIENT_SIDE);
     const ptrdiff_t all = u->block.cols * m, pitch = u->block.pixels;
     (u->p->nhwc ? winograd_gather_nhwc : winograd_gather_nchw)(
         &u->to, dy, run->height, u->cols, kept, dst, pitch);
@@ -82,12 +82,13 @@ static void winograd_gather_dy(const struct winograd_unit *u, const struct winog
 /* Transform a tile of dy; dst is its place in plane 0. */
 FC_INLINE void winograd_dy_tile(const struct winograd_block *b, const real *from, real *dst)
 {
-    const int side = WINOGRAD_GRADIENT_SIDE, m = winograd_m(WINOGRAD_GRADIENT_SIDE);
+    const int side = WINOGRAD_GRADIENT_SIDE, m = winograd_m_rows(WINOGRAD_GRADIENT_SIDE);
     real half[WINOGRAD_POINTS * LANES];
     vec d[WINOGRAD_SIDE];
     winograd_columns(winograd_dy_side, from, b->pixels, LANES, m, side, half, side);
     for (int i = 0; i < side; i++, dst += side * b->product) {
-        winograd_row(winograd_dy_side, half + i * m * LANES, m, d, side);
+        winograd_load(half + i * m * LANES, LANES, m, d);
+        winograd_dy_side(d, side);
         FC_UNROLL for (int j = 0; j < side; j++)
             v_store(dst + j * b->product, d[j]);
     }
@@ -98,7 +99,7 @@ static void winograd_dy(const struct winograd_unit *u, const struct winograd_scr
                         int nv)
 {
     const struct winograd_block *const b = &u->block;
-    const int m = winograd_m(WINOGRAD_GRADIENT_SIDE);
+    const int m = winograd_m_rows(WINOGRAD_GRADIENT_SIDE);
     struct winograd_run run;
     for (ptrdiff_t r = 0; r < b->rows; r += run.rows) {
         const real *dy;
@@ -144,7 +145,8 @@ FC_INLINE void winograd_gradient_taps(const real *sums, ptrdiff_t point, real *t
     vec d[WINOGRAD_SIDE];
     winograd_columns(winograd_weight_side, sums, side * point, point, side, 3, half, side);
     for (int i = 0; i < 3; i++) {
-        winograd_row(winograd_weight_side, half + i * side * LANES, side, d, side);
+        winograd_load(half + i * side * LANES, LANES, side, d);
+        winograd_weight_side(d, side);
         FC_UNROLL for (int j = 0; j < 3; j++)
             v_store(taps + (i * 3 + j) * LANES, d[j]);
     }
@@ -174,7 +176,7 @@ static void winograd_gradient_part(struct winograd_unit *u, const struct winogra
                                    ptrdiff_t first, ptrdiff_t end)
 {
     const struct fc_conv2d *const p = u->p;
-    const int m = winograd_m(WINOGRAD_GRADIENT_SIDE);
+    const int m = winograd_m_rows(WINOGRAD_GRADIENT_SIDE);
     const ptrdiff_t across = ceil_div(p->ow, p->block_cols), block_rows = p->block_rows / m;
     const ptrdiff_t all_rows = p->n * winograd_rows(p, WINOGRAD_GRADIENT_SIDE);
     for (ptrdiff_t block = first; block < end; block++) {

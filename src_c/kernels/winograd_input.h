@@ -97,85 +97,130 @@ static void winograd_gather(const struct winograd_unit *u, const real *x, ptrdif
     }
 }
 
-/* Transform one patch of n channels, `row` and `col` elements from one of its rows and columns to the
- * next; dst is its place in plane 0. */
-FC_INLINE void winograd_input_patch(const struct winograd_block *b, const real *from, ptrdiff_t row,
-                                    ptrdiff_t col, ptrdiff_t n, real *dst, const int side)
+/* Patches to transform, of `kept` channels each: row and col lead from one row and column of a patch to
+ * the next, step to the next patch. */
+struct winograd_patches {
+    const real *from;
+    ptrdiff_t row, col, step, count, kept;
+    real *to; /* the place of the first one in plane 0 */
+    ptrdiff_t to_step, plane;
+};
+
+FC_INLINE void winograd_transform_patches(const struct winograd_patches *t, const int scheme)
 {
-    real half[WINOGRAD_POINTS * LANES];
-    vec d[WINOGRAD_SIDE];
-    winograd_columns(winograd_input_side, from, row, col, side, side, half, side);
-    for (int i = 0; i < side; i++, dst += side * b->input) {
-        winograd_row(winograd_input_side, half + i * side * LANES, side, d, side);
-        if (n >= LANES)
-            FC_UNROLL for (int j = 0; j < side; j++)
-                v_store(dst + j * b->input, d[j]);
-        else
-            FC_UNROLL for (int j = 0; j < side; j++)
-                v_store_n(dst + j * b->input, d[j], n);
+    const int side = winograd_side(scheme);
+    const real *from = t->from;
+    real *to = t->to;
+    for (ptrdiff_t count = t->count; count > 0; count--, from += t->step, to += t->to_step) {
+        real half[WINOGRAD_POINTS * LANES], *dst = to;
+        vec d[WINOGRAD_SIDE];
+        if (!winograd_is_row(scheme))
+            winograd_columns(winograd_input_side, from, t->row, t->col, side, side, half, side);
+        for (int i = 0; i < winograd_side_rows(scheme); i++, dst += side * t->plane) {
+            if (winograd_is_row(scheme))
+                winograd_load(from, t->col, side, d);
+            else
+                winograd_load(half + i * side * LANES, LANES, side, d);
+            if (side == 8)
+                winograd_input_row(d);
+            else
+                winograd_input_side(d, side);
+            if (t->kept >= LANES)
+                FC_UNROLL for (int j = 0; j < side; j++)
+                    v_store(dst + j * t->plane, d[j]);
+            else
+                FC_UNROLL for (int j = 0; j < side; j++)
+                    v_store_n(dst + j * t->plane, d[j], t->kept);
+        }
     }
 }
 
-/* Transform a tile, LANES channels or the n that are left, whose pixels stand `row` and `pixel`
- * elements apart. */
-FC_INLINE void winograd_input_tile(const struct winograd_unit *u, ptrdiff_t n, const real *from,
-                                   ptrdiff_t row, ptrdiff_t pixel, real *dst, const int side)
+/* All around it is compiled once, for any scheme. */
+typedef void winograd_patches(const struct winograd_patches *t);
+#define WINOGRAD_PATCHES(scheme)                                                                      \
+    FC_NOINLINE void winograd_patches_##scheme(const struct winograd_patches *t)                     \
+    {                                                                                                \
+        winograd_transform_patches(t, scheme);                                                        \
+    }
+WINOGRAD_SCHEMES(WINOGRAD_PATCHES)
+
+/* The patches of all phases. */
+static void winograd_input_patches(const struct winograd_unit *u, const struct winograd_patches *all,
+                                   int scheme)
 {
-    const int stride = winograd_stride(side);
-    for (int phase = 0; phase < winograd_phases(side); phase++)
-        winograd_input_patch(&u->block, from + winograd_phase_row(phase, side) * row +
-                                            winograd_phase_col(phase) * pixel,
-                             stride * row, stride * pixel, n, dst + phase * u->p->c, side);
+    winograd_patches *const run = WINOGRAD_OF(winograd_patches, scheme);
+    for (int phase = 0; phase < winograd_phases(scheme); phase++) {
+        struct winograd_patches t = *all;
+        t.from += winograd_phase_row(phase, scheme) * t.row + winograd_phase_col(phase) * t.col;
+        t.row *= winograd_stride(scheme);
+        t.col *= winograd_stride(scheme);
+        t.to += phase * u->p->c;
+        run(&t);
+    }
 }
 
 /* Transform some channels of a run of rows of tiles; dst is its first tile. */
-FC_INLINE void winograd_input_slice(const struct winograd_unit *u, const struct slice_channels *in,
-                                    const struct winograd_run *run, const struct winograd_scratch *s,
-                                    real *dst, const int side)
+static void winograd_input_slice(const struct winograd_unit *u, const struct slice_channels *in,
+                                 const struct winograd_run *run, const struct winograd_scratch *s,
+                                 real *dst, int scheme)
 {
     const struct fc_conv2d *const p = u->p;
     const struct winograd_block *const b = &u->block;
-    const int stride = winograd_stride(side), step = winograd_m(side) * stride;
-    const ptrdiff_t rows = winograd_pixels(1, side), y0 = run->y * stride - p->top;
+    const int stride = winograd_stride(scheme), step_rows = winograd_m_rows(scheme) * stride;
+    const int step = winograd_m(scheme, p->kw) * stride;
+    const ptrdiff_t rows = winograd_pixel_rows(1, scheme), cols = winograd_pixels(1, p->kw, scheme);
+    const ptrdiff_t y0 = run->y * stride - p->top;
     const ptrdiff_t x0 = u->x0 * stride - p->left, tiles = run->rows * b->cols;
+    struct winograd_patches t = {.plane = b->input};
 
     for (ptrdiff_t c = 0; !p->nhwc && c < in->count; c += LANES) {
-        const ptrdiff_t left = in->count - c;
-        winograd_gather(u, in->x ? in->x + c * u->from.channel : NULL, FC_MIN(LANES, left), y0,
-                        winograd_pixels(run->rows, side), x0, winograd_pixels(b->cols, side), s->pixels);
-        for (ptrdiff_t tile = 0; tile < tiles; tile++)
-            winograd_input_tile(u, left, s->pixels + winograd_tile_at(b, tile, step), b->pixels, LANES,
-                                dst + tile * b->tile + c, side);
+        t.kept = in->count - c;
+        winograd_gather(u, in->x ? in->x + c * u->from.channel : NULL, FC_MIN(LANES, t.kept), y0,
+                        winograd_pixel_rows(run->rows, scheme), x0,
+                        winograd_pixels(b->cols, p->kw, scheme), s->pixels);
+        t.row = b->pixels, t.col = LANES;
+        t.step = step * LANES, t.to_step = b->tile;
+        t.count = b->cols;
+        for (ptrdiff_t r = 0; r < run->rows; r++) {
+            t.from = s->pixels + r * step_rows * b->pixels;
+            t.to = dst + r * b->cols * b->tile + c;
+            winograd_input_patches(u, &t, scheme);
+        }
     }
+    t.step = t.to_step = LANES; /* NHWC: the channels of a tile */
     for (ptrdiff_t tile = 0; p->nhwc && tile < tiles; tile++, dst += b->tile) {
-        const ptrdiff_t y = y0 + tile / b->cols * step, at = x0 + tile % b->cols * step;
+        const ptrdiff_t y = y0 + tile / b->cols * step_rows, at = x0 + tile % b->cols * step;
         const int inside = in->x && y >= 0 && y + rows <= FC_MIN(p->h, u->seen_rows) && at >= 0 &&
-                           at + rows <= FC_MIN(p->w, u->seen_cols);
-        for (ptrdiff_t c = 0; c < in->count; c += LANES) {
-            const ptrdiff_t left = in->count - c;
-            if (inside && left >= LANES) {
-                winograd_input_tile(u, left, in->x + y * u->from.row + at * u->from.pixel + c,
-                                    u->from.row, u->from.pixel, dst + c, side);
+                           at + cols <= FC_MIN(p->w, u->seen_cols);
+        for (ptrdiff_t c = 0; c < in->count; c += t.count * LANES) {
+            t.kept = in->count - c;
+            t.to = dst + c;
+            t.count = 1;
+            if (inside && t.kept >= LANES) {
+                t.from = in->x + y * u->from.row + at * u->from.pixel + c;
+                t.row = u->from.row, t.col = u->from.pixel;
+                t.count = t.kept / LANES;
             } else {
-                winograd_gather(u, in->x ? in->x + c : NULL, FC_MIN(LANES, left), y, rows, at, rows,
+                winograd_gather(u, in->x ? in->x + c : NULL, FC_MIN(LANES, t.kept), y, rows, at, cols,
                                 s->pixels);
-                winograd_input_tile(u, left, s->pixels, b->pixels, LANES, dst + c, side);
+                t.from = s->pixels;
+                t.row = b->pixels, t.col = LANES;
             }
+            winograd_input_patches(u, &t, scheme);
         }
     }
 }
 
 /* The input of all channels of a unit's rows of tiles, those of a sample at a time. */
-FC_INLINE void winograd_input(const struct winograd_unit *u, const struct winograd_scratch *s,
-                              const int side)
+static void winograd_input(const struct winograd_unit *u, const struct winograd_scratch *s, int scheme)
 {
     struct winograd_run run;
     struct slice_channels in;
     for (ptrdiff_t r = 0; r < u->block.rows; r += run.rows) {
-        run = winograd_run(u, r, side);
+        run = winograd_run(u, r, scheme);
         for (ptrdiff_t c = 0; c < u->p->c; c += in.count) {
             in = slice_channels(u->p, run.n, u->g, c, u->p->c);
-            winograd_input_slice(u, &in, &run, s, s->input + r * u->block.cols * u->block.tile + c, side);
+            winograd_input_slice(u, &in, &run, s, s->input + r * u->block.cols * u->block.tile + c, scheme);
         }
     }
 }

@@ -92,7 +92,7 @@ static void (*const winograd_runs[WINOGRAD_LONG_RUN][CHANNEL_VECTORS])(
 
 /* The matrix product of each plane for one tile of output channels. */
 static void winograd_products(const struct winograd_unit *u, const struct winograd_scratch *s,
-                              const real *weight, int nv, const int side)
+                              const real *weight, int nv, int scheme)
 {
     const struct winograd_block *const b = &u->block;
     const ptrdiff_t c = u->p->c, width = nv * LANES;
@@ -102,12 +102,12 @@ static void winograd_products(const struct winograd_unit *u, const struct winogr
     const ptrdiff_t runs = in_long / WINOGRAD_LONG_RUN + short_runs;
     const ptrdiff_t run = ceil_div(rest, FC_MAX(1, short_runs));
     /* What all runs together fetch is the next point's weights. */
-    struct winograd_product t = {.tile = b->tile, .part = winograd_part(winograd_phases(side) * c),
+    struct winograd_product t = {.tile = b->tile, .part = winograd_part(winograd_phases(scheme) * c, scheme),
                                  .ahead_step = ceil_div(width, runs)};
 
-    for (ptrdiff_t point = 0; point < winograd_points(side); point++) {
-        const ptrdiff_t first = winograd_first_phase(point, side) * c;
-        t.channels = winograd_end_phase(point, side) * c - first;
+    for (ptrdiff_t point = 0; point < winograd_points(scheme); point++) {
+        const ptrdiff_t first = winograd_first_phase(point, scheme) * c;
+        t.channels = winograd_end_phase(point, scheme) * c - first;
         t.weight = weight;
         t.ahead = weight += winograd_point(t.channels, width);
         for (ptrdiff_t at = 0, n; at < b->tiles; at += n) {

@@ -1,21 +1,37 @@
 /* The transforms of Winograd's convolution (Lavin and Gray, arXiv:1509.09308), one axis at a time. A
- * scheme is named by the side of its patch, which is its number of points:
+ * scheme is named by the side of its patch, which is its number of points along an axis:
  *   6: 6 products for 4 outputs of 3 weights;
  *   4: 4 products for 2 outputs of 3 weights;
- *   5: 5 products for 4 outputs of 2 weights, those of a phase of stride 2.
+ *   5: 5 products for 4 outputs of 2 weights, those of a phase of stride 2;
+ * and with WINOGRAD_ROW added, for kernels of one row, which have one axis:
+ *   6: 6 products for 4, 3 or 2 outputs of 3, 4 or 5 weights;
+ *   8: 8 products for 6 to 2 outputs of 3 to 7 weights.
  *
  * With the interpolation points 0, +-11/16, +-3/2 and infinity, all exact in binary, and sums of few
- * channels at a time, the rounding error of the larger one is about that of a plain float32 sum; the
- * customary points 0, +-1, +-2 lose two bits (on points and sums: Barabasz et al.,
- * arXiv:1803.10986). The smallest has 0, +-1 and infinity; that of stride 2 has +-1/2, +-5/4 and
- * infinity, the best of ten choices tried (docs/performance.md). */
+ * channels at a time, the rounding error of 6 is about that of a plain float32 sum; the customary
+ * points 0, +-1, +-2 lose two bits (on points and sums: Barabasz et al., arXiv:1803.10986). 4 has 0,
+ * +-1 and infinity; 5 has +-1/2, +-5/4 and infinity, the best of ten choices tried; 8 has 0, +-1/2, +-1,
+ * +-2 and infinity, whose powers are exact and which are near the best of 512 (docs/performance.md). */
 
-#define WINOGRAD_SIDE 6 /* at most */
+#define WINOGRAD_SIDE 8 /* at most */
+#define WINOGRAD_ROW 16
 
-/* The outputs of a side of a tile, the stride between what they see, and the weights of a phase. */
-FC_INLINE int winograd_m(const int side) { return side == 4 ? 2 : 4; }
-FC_INLINE int winograd_stride(const int side) { return side == 5 ? 2 : 1; }
-FC_INLINE int winograd_taps(const int side) { return side == 5 ? 2 : 3; }
+FC_INLINE int winograd_is_row(int scheme) { return scheme >= WINOGRAD_ROW; }
+FC_INLINE int winograd_side(int scheme) { return scheme % WINOGRAD_ROW; }
+/* The stride between what outputs see, the weights along an axis of a phase of a kernel of kw columns, and
+ * the outputs along a tile's. */
+FC_INLINE int winograd_stride(int scheme) { return scheme == 5 ? 2 : 1; }
+FC_INLINE int winograd_taps(int scheme, ptrdiff_t kw)
+{
+    return winograd_is_row(scheme) ? (int)kw : scheme == 5 ? 2 : 3;
+}
+FC_INLINE int winograd_m(int scheme, ptrdiff_t kw)
+{
+    return winograd_side(scheme) + 1 - winograd_taps(scheme, kw);
+}
+/* Rows of a tile's outputs, and of its patch. */
+FC_INLINE int winograd_m_rows(int scheme) { return winograd_is_row(scheme) ? 1 : winograd_m(scheme, 3); }
+FC_INLINE int winograd_side_rows(int scheme) { return winograd_is_row(scheme) ? 1 : scheme; }
 
 /* The two pairs of points of the larger ones. */
 FC_INLINE real winograd_a(const int side) { return side == 5 ? (real)0.5 : (real)0.6875; }
@@ -53,6 +69,25 @@ FC_INLINE void winograd_weight(double (*w)[LANES], const int step, double (*u)[L
     }
 }
 
+/* G of a row of weights, 3 to 7 of them: u as above. */
+FC_INLINE void winograd_weight_row(double (*w)[LANES], const int taps, double (*u)[LANES], const int side)
+{
+    const double a = side == 6 ? winograd_a(side) : 0.5, b = side == 6 ? winograd_b(side) : 1;
+    const double points[WINOGRAD_SIDE - 1] = {0, a, -a, b, -b, 2, -2};
+    for (int j = 0; j < side - 1; j++) {
+        double differences = 1;
+        for (int i = 0; i < side - 1; i++)
+            differences *= i == j ? 1 : points[j] - points[i];
+        for (int k = 0; k < LANES; k++) {
+            double sum = 0;
+            for (int tap = taps; tap-- > 0;)
+                sum = sum * points[j] + w[tap][k];
+            u[j][k] = sum / differences;
+        }
+    }
+    memcpy(u[side - 1], w[taps - 1], sizeof *u);
+}
+
 /* B^T: the elements of a patch's side into as many, in place. */
 FC_INLINE void winograd_input_side(vec *d, const int side)
 {
@@ -87,6 +122,26 @@ FC_INLINE void winograd_input_side(vec *d, const int side)
     }
 }
 
+/* B^T of the longest row, in place. */
+FC_INLINE void winograd_input_row(vec *d)
+{
+    const vec quarter = v_set1((real)0.25);
+    const vec even_1 = v_fma(v_set1((real)-4.25), d[4], v_add(d[2], d[6]));
+    const vec odd_1 = v_fma(v_set1((real)-4.25), d[3], v_add(d[1], d[5]));
+    const vec even_half = v_fma(v_set1(4), d[2], v_fma(v_set1(-5), d[4], d[6]));
+    const vec odd_half = v_fma(v_set1(4), d[1], v_fma(v_set1(-5), d[3], d[5]));
+    const vec even_2 = v_fma(quarter, d[2], v_fma(v_set1((real)-1.25), d[4], d[6]));
+    const vec odd_2 = v_fma(quarter, d[1], v_fma(v_set1((real)-1.25), d[3], d[5]));
+    d[0] = v_fma(v_set1((real)5.25), v_sub(d[2], d[4]), v_sub(d[6], d[0]));
+    d[7] = v_fma(v_set1((real)5.25), v_sub(d[3], d[5]), v_sub(d[7], d[1]));
+    d[1] = v_fma(v_set1((real)0.5), odd_half, even_half);
+    d[2] = v_fma(v_set1((real)-0.5), odd_half, even_half);
+    d[3] = v_add(even_1, odd_1);
+    d[4] = v_sub(even_1, odd_1);
+    d[5] = v_fma(v_set1(2), odd_2, even_2);
+    d[6] = v_fma(v_set1(-2), odd_2, even_2);
+}
+
 /* A^T: a side's products into its outputs, in place. */
 FC_INLINE void winograd_output_side(vec *y, const int side)
 {
@@ -106,6 +161,29 @@ FC_INLINE void winograd_output_side(vec *y, const int side)
         y[2] = v_fma(a2, sum_a, v_mul(b2, sum_b));
         y[3] = v_fma(v_mul(a2, a), difference_a, v_fma(v_mul(b2, b), difference_b, last));
     }
+}
+
+/* A^T of a row, in place: m outputs. */
+FC_INLINE void winograd_output_row(vec *y, const int m, const int side)
+{
+    const int six = side == 6, pairs = (side - 2) / 2;
+    const vec a = v_set1(six ? winograd_a(side) : (real)0.5), b = v_set1(six ? winograd_b(side) : 1);
+    const vec first = y[0], last = y[side - 1];
+    vec sum[3], difference[3], power_a = v_set1(1), power_b = v_set1(1);
+    FC_UNROLL for (int i = 0; i < pairs; i++) {
+        sum[i] = v_add(y[1 + 2 * i], y[2 + 2 * i]);
+        difference[i] = v_sub(y[1 + 2 * i], y[2 + 2 * i]);
+    }
+    FC_UNROLL for (int j = 0; j < side - 2; j++) {
+        const vec *const t = j % 2 ? difference : sum;
+        y[j] = v_fma(power_a, t[0], v_mul(power_b, t[1]));
+        if (!six)
+            y[j] = v_fma(v_set1(1 << j), t[2], y[j]);
+        power_a = v_mul(power_a, a);
+        power_b = v_mul(power_b, b);
+    }
+    y[0] = v_add(first, y[0]);
+    y[m - 1] = v_add(y[m - 1], last);
 }
 
 /* A: a side of the gradients by a tile's outputs into those by its products, in place; for the
@@ -155,11 +233,15 @@ FC_INLINE void winograd_columns(winograd_transform *transform, const real *tile,
     }
 }
 
-/* then each of those rows, which stays in registers. */
-FC_INLINE void winograd_row(winograd_transform *transform, const real *row, const int n, vec *d,
-                            const int side)
+/* then each of those rows, which stays in registers: n elements, `col` apart. */
+FC_INLINE void winograd_load(const real *row, ptrdiff_t col, const int n, vec *d)
 {
     FC_UNROLL for (int j = 0; j < n; j++)
-        d[j] = v_load(row + j * LANES);
-    transform(d, side);
+        d[j] = v_load(row + j * col);
 }
+
+/* A function of each scheme, X(scheme), and the one of a scheme. (22 and 24 are rows of 6 and 8.) */
+#define WINOGRAD_SCHEMES(X) X(4) X(5) X(6) X(22) X(24)
+#define WINOGRAD_OF(name, scheme)                                                                   \
+    ((scheme) == 4 ? name##_4 : (scheme) == 5 ? name##_5 : (scheme) == 6 ? name##_6                 \
+     : (scheme) == WINOGRAD_ROW + 6 ? name##_22 : name##_24)

@@ -4,33 +4,36 @@
 #define WINOGRAD_K (CHANNEL_VECTORS * LANES)
 /* Channels are summed in parts before the sums are added: the smaller the parts, the smaller the
  * error. Of all phases at least two of them, of equal size and at most this many channels. */
-#define WINOGRAD_CHANNELS 32
-FC_INLINE ptrdiff_t winograd_part(ptrdiff_t c)
+FC_INLINE ptrdiff_t winograd_part(ptrdiff_t c, int scheme)
 {
-    return ceil_div(c, FC_MAX(2, ceil_div(c, WINOGRAD_CHANNELS)));
+    const ptrdiff_t most = scheme == WINOGRAD_ROW + 8 ? 16 : 32;
+    return ceil_div(c, FC_MAX(2, ceil_div(c, most)));
 }
-#define WINOGRAD_POINTS (WINOGRAD_SIDE * WINOGRAD_SIDE) /* at most */
+#define WINOGRAD_POINTS 36 /* at most */
 
-FC_INLINE ptrdiff_t winograd_points(const int side) { return side * side; }
+FC_INLINE ptrdiff_t winograd_points(int scheme) 
+{
+    return winograd_side_rows(scheme) * winograd_side(scheme);
+}
 
 /* At stride 2, rows and columns of the image are of two phases each: even ones meet the outer weights
  * of a kernel, odd ones the middle one. A phase of a channel counts as a channel of its own; odd rows
  * and even columns come first, then even and even, even and odd, odd and odd. A single weight needs no
  * product at infinity, so points there are of some phases only: of neighbours, in this order. */
-FC_INLINE int winograd_phases(const int side) { return winograd_stride(side) * winograd_stride(side); }
-FC_INLINE int winograd_phase_row(int phase, const int side) { return side == 5 && phase % 3 == 0; }
+FC_INLINE int winograd_phases(int scheme) { return winograd_stride(scheme) * winograd_stride(scheme); }
+FC_INLINE int winograd_phase_row(int phase, int scheme) { return scheme == 5 && phase % 3 == 0; }
 FC_INLINE int winograd_phase_col(int phase) { return phase > 1; }
 
 /* The phases [first, end) that a point is of. */
-FC_INLINE int winograd_first_phase(ptrdiff_t point, const int side)
+FC_INLINE int winograd_first_phase(ptrdiff_t point, int scheme)
 {
-    return side == 5 && point / side == side - 1;
+    return scheme == 5 && point / scheme == scheme - 1;
 }
-FC_INLINE int winograd_end_phase(ptrdiff_t point, const int side)
+FC_INLINE int winograd_end_phase(ptrdiff_t point, int scheme)
 {
-    if (side != 5)
+    if (scheme != 5)
         return 1;
-    return point % side == side - 1 ? 2 : point / side == side - 1 ? 3 : 4;
+    return point % scheme == scheme - 1 ? 2 : point / scheme == scheme - 1 ? 3 : 4;
 }
 
 /* A block of tiles, and the sizes of what its unit keeps, in elements. */
@@ -42,29 +45,33 @@ struct winograd_block {
     ptrdiff_t output;            /* a row of outputs of one vector of channels */
 };
 
-FC_INLINE ptrdiff_t winograd_rows(const struct fc_conv2d *p, const int side)
+FC_INLINE ptrdiff_t winograd_rows(const struct fc_conv2d *p, int scheme)
 {
-    return ceil_div(p->oh, winograd_m(side));
+    return ceil_div(p->oh, winograd_m_rows(scheme));
 }
 
-/* The rows, or columns, of the image under so many of tiles. */
-FC_INLINE ptrdiff_t winograd_pixels(ptrdiff_t tiles, const int side)
+/* The columns, and the rows, of the image under so many of tiles. */
+FC_INLINE ptrdiff_t winograd_pixels(ptrdiff_t tiles, ptrdiff_t kw, int scheme)
 {
-    const int m = winograd_m(side);
-    return (tiles * m + side - m) * winograd_stride(side);
+    const int m = winograd_m(scheme, kw);
+    return (tiles * m + winograd_side(scheme) - m) * winograd_stride(scheme);
+}
+FC_INLINE ptrdiff_t winograd_pixel_rows(ptrdiff_t tiles, int scheme)
+{
+    return winograd_is_row(scheme) ? tiles : winograd_pixels(tiles, 3, scheme);
 }
 
 /* Of so many rows of tiles, and columns of outputs. */
 static struct winograd_block winograd_block(const struct fc_conv2d *p, ptrdiff_t rows,
-                                            ptrdiff_t cols, const int side)
+                                            ptrdiff_t cols, int scheme)
 {
-    const int m = winograd_m(side);
+    const int m = winograd_m(scheme, p->kw);
     struct winograd_block b;
     b.rows = rows;
     b.cols = ceil_div(cols, m);
     b.tiles = b.rows * b.cols;
-    b.pixels = odd_lines(winograd_pixels(b.cols, side) * LANES);
-    b.tile = odd_lines(winograd_phases(side) * p->c);
+    b.pixels = odd_lines(winograd_pixels(b.cols, p->kw, scheme) * LANES);
+    b.tile = odd_lines(winograd_phases(scheme) * p->c);
     b.input = odd_lines(b.tiles * b.tile);
     b.product = odd_lines(b.tiles * WINOGRAD_K);
     b.output = odd_lines(m * b.cols * LANES);
@@ -82,13 +89,13 @@ struct winograd_scratch {
 /* Its areas, and their sizes in elements, given a block b and the side. */
 #define WINOGRAD_AREAS(X)                                                                          \
     X(bias, WINOGRAD_K)                                                                            \
-    X(pixels, winograd_pixels(b->rows, side) * b->pixels)                                          \
-    X(input, winograd_points(side) * b->input)                                                     \
-    X(product, winograd_points(side) * b->product)                                                 \
-    X(outputs, winograd_m(side) * b->output)                                                       \
+    X(pixels, winograd_pixel_rows(b->rows, scheme) * b->pixels)                                      \
+    X(input, winograd_points(scheme) * b->input)                                                     \
+    X(product, winograd_points(scheme) * b->product)                                                 \
+    X(outputs, winograd_m_rows(scheme) * b->output)                                                  \
     X(unsafe, b->tiles * LANES)
 
-FC_INLINE struct winograd_scratch winograd_take(const struct winograd_block *b, const int side,
+FC_INLINE struct winograd_scratch winograd_take(const struct winograd_block *b, int scheme,
                                                 char *area)
 {
     struct winograd_scratch s;
@@ -97,10 +104,10 @@ FC_INLINE struct winograd_scratch winograd_take(const struct winograd_block *b, 
     return s;
 }
 
-FC_NOINLINE size_t winograd_scratch(const struct fc_conv2d *p, int side)
+FC_NOINLINE size_t winograd_scratch(const struct fc_conv2d *p, int scheme)
 {
-    const struct winograd_block block = winograd_block(p, p->block_rows / winograd_m(side),
-                                                       p->block_cols, side);
+    const struct winograd_block block = winograd_block(p, p->block_rows / winograd_m_rows(scheme),
+                                                       p->block_cols, scheme);
     const struct winograd_block *const b = &block;
 #define WINOGRAD_TAKEN(name, count) +taken(count, sizeof *((struct winograd_scratch *)0)->name)
     return 0 WINOGRAD_AREAS(WINOGRAD_TAKEN);
@@ -129,10 +136,10 @@ struct winograd_run {
 };
 
 FC_INLINE struct winograd_run winograd_run(const struct winograd_unit *u, ptrdiff_t r,
-                                           const int side)
+                                           int scheme)
 {
-    const int m = winograd_m(side);
-    const ptrdiff_t all = winograd_rows(u->p, side), first = (u->r0 + r) % all;
+    const int m = winograd_m_rows(scheme);
+    const ptrdiff_t all = winograd_rows(u->p, scheme), first = (u->r0 + r) % all;
     struct winograd_run run = {.n = (u->r0 + r) / all, .y = first * m};
     run.rows = FC_MIN(all - first, u->block.rows - r);
     run.height = FC_MIN(run.rows * m, u->p->oh - run.y);
