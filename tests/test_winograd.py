@@ -53,7 +53,8 @@ def layer(name, images, dtype):
     kh, kw = kernel or (3, 3)
     rng = np.random.default_rng(len(name))
     x = IMAGES[images](rng, (1, c, h, w)).astype(dtype)
-    weight = (rng.standard_normal((k, c // groups, kh, kw)) * np.sqrt(2 / (kh * kw * c))).astype(dtype)
+    weight = rng.standard_normal((k, c // groups, kh, kw)) * np.sqrt(2 / (kh * kw * c))
+    weight = weight.astype(dtype)
     options = {"padding": (kh // 2, kw // 2), "groups": groups, "stride": stride}
     return x, weight, rng.standard_normal(k).astype(dtype), options
 

@@ -116,7 +116,7 @@ def winograd_refused(geometry):
     if not winograd_vectors(g, scheme):
         return "a few tiles of so many channels, transformed, would take too much memory"
     direct = conv2d_seconds(g._replace(n=1))
-    if scheme.stride == 1:  # small images leave lanes of direct sums empty; the same in both layouts
+    if scheme.stride == 1:  # small images leave lanes of direct sums empty, in both layouts
         direct /= max(_filled_lanes(g))
     if winograd_seconds(g, scheme) > direct:
         return "direct sums are estimated to be faster for these channels and this size"

@@ -4,9 +4,9 @@
  * Of kernels of one row, as those of series: F(4, 3), F(3, 4) and F(2, 5), with 6 multiplications
  * instead of 12, 12 and 10, or F(6, 3) to F(2, 7), with 8 instead of 18, 20, 20, 18 and 14.
  *
- * A unit is a block of tiles of m x m outputs (or a row of m), and of output channels, of one group. Rows of tiles
- * are counted through all samples, so that small images share what is read of the weights:
- *   1. each channel's patches of side x side inputs are transformed, channels in the lanes, into as
+ * A unit is a block of tiles of m x m outputs (or a row of m), and of output channels, of one group.
+ * Rows of tiles are counted through all samples, so that small images share what is read of the weights:
+ *   1. each channel's patches of inputs are transformed, channels in the lanes, into as
  *      many planes, one for each point;
  *   2. for the output channels of one register tile at a time, plane by plane, a matrix product with
  *      the transformed weights, output channels in the lanes (winograd_product.h);
@@ -78,7 +78,8 @@ static struct winograd_unit winograd_find_unit(const struct fc_conv2d *p, ptrdif
     return u;
 }
 
-FC_NOINLINE void winograd(const struct fc_conv2d *p, ptrdiff_t begin, ptrdiff_t end, void *scratch, int scheme)
+FC_NOINLINE void winograd(const struct fc_conv2d *p, ptrdiff_t begin, ptrdiff_t end, void *scratch,
+                          int scheme)
 {
     for (ptrdiff_t unit = begin; unit < end; unit++) {
         const struct winograd_unit u = winograd_find_unit(p, unit, scheme);
@@ -87,14 +88,14 @@ FC_NOINLINE void winograd(const struct fc_conv2d *p, ptrdiff_t begin, ptrdiff_t 
     v_stream_end();
 }
 
-#define WINOGRAD_FUNCTIONS(name, scheme)                                                              \
-    static ptrdiff_t name##_units(const void *params) { return winograd_units(params, scheme); }        \
-    static size_t name##_scratch(const void *params) { return winograd_scratch(params, scheme); }       \
-    static ptrdiff_t name##_packed(const void *params) { return winograd_packed(params, scheme); }      \
+#define WINOGRAD_FUNCTIONS(name, scheme)                                                                 \
+    static ptrdiff_t name##_units(const void *params) { return winograd_units(params, scheme); }         \
+    static size_t name##_scratch(const void *params) { return winograd_scratch(params, scheme); }        \
+    static ptrdiff_t name##_packed(const void *params) { return winograd_packed(params, scheme); }       \
     static void name##_pack(const void *params, void *packed) { winograd_pack(params, packed, scheme); } \
-    static void name(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)          \
-    {                                                                                              \
-        winograd(params, begin, end, scratch, scheme);                                                \
+    static void name(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)                  \
+    {                                                                                                    \
+        winograd(params, begin, end, scratch, scheme);                                                   \
     }
 WINOGRAD_FUNCTIONS(conv_winograd_4x4, 6)
 WINOGRAD_FUNCTIONS(conv_winograd_2x2, 4)

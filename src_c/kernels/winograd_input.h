@@ -136,7 +136,7 @@ FC_INLINE void winograd_transform_patches(const struct winograd_patches *t, cons
 }
 
 /* All around it is compiled once, for any scheme. */
-typedef void winograd_patches(const struct winograd_patches *t);
+typedef void winograd_patch_function(const struct winograd_patches *t);
 #define WINOGRAD_PATCHES(scheme)                                                                      \
     FC_NOINLINE void winograd_patches_##scheme(const struct winograd_patches *t)                     \
     {                                                                                                \
@@ -148,7 +148,7 @@ WINOGRAD_SCHEMES(WINOGRAD_PATCHES)
 static void winograd_input_patches(const struct winograd_unit *u, const struct winograd_patches *all,
                                    int scheme)
 {
-    winograd_patches *const run = WINOGRAD_OF(winograd_patches, scheme);
+    winograd_patch_function *const run = WINOGRAD_OF(winograd_patches, scheme);
     for (int phase = 0; phase < winograd_phases(scheme); phase++) {
         struct winograd_patches t = *all;
         t.from += winograd_phase_row(phase, scheme) * t.row + winograd_phase_col(phase) * t.col;

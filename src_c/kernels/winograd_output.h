@@ -45,7 +45,7 @@ FC_INLINE vec winograd_transform_results(const struct winograd_results *t, const
 }
 
 /* All around it is compiled once, for any scheme. */
-typedef vec winograd_results(const struct winograd_results *t);
+typedef vec winograd_result_function(const struct winograd_results *t);
 #define WINOGRAD_RESULTS(scheme)                                                                      \
     FC_NOINLINE vec winograd_results_##scheme(const struct winograd_results *t)                      \
     {                                                                                                \
@@ -118,7 +118,7 @@ FC_SMALL void winograd_repair(const struct winograd_unit *u, const real *unsafe,
 static void winograd_output(const struct winograd_unit *u, const struct winograd_scratch *s, int v, int nv,
                             ptrdiff_t k, ptrdiff_t kept, int scheme)
 {
-    winograd_results *const results = WINOGRAD_OF(winograd_results, scheme);
+    winograd_result_function *const results = WINOGRAD_OF(winograd_results, scheme);
     const struct fc_conv2d *const p = u->p;
     const struct winograd_block *const b = &u->block;
     const real *const bias = s->bias + v * LANES;

@@ -11,7 +11,7 @@ FC_INLINE ptrdiff_t winograd_part(ptrdiff_t c, int scheme)
 }
 #define WINOGRAD_POINTS 36 /* at most */
 
-FC_INLINE ptrdiff_t winograd_points(int scheme) 
+FC_INLINE ptrdiff_t winograd_points(int scheme)
 {
     return winograd_side_rows(scheme) * winograd_side(scheme);
 }
@@ -81,18 +81,19 @@ static struct winograd_block winograd_block(const struct fc_conv2d *p, ptrdiff_t
 /* The scratch memory of a unit. */
 struct winograd_scratch {
     real *bias;   /* of one product's output channels */
-    real *pixels; /* under rows of tiles of a sample, of a vector of channels (NHWC: of dy, or under one tile) */
+    real *pixels; /* under rows of tiles of a sample, of a vector of channels (NHWC: of dy, or under
+                     one tile) */
     real *input, *product, *outputs;
     real *unsafe; /* for each tile, not 0 in the channels whose outputs are not finite */
 };
 
-/* Its areas, and their sizes in elements, given a block b and the side. */
+/* Its areas, and their sizes in elements, given a block b and the scheme. */
 #define WINOGRAD_AREAS(X)                                                                          \
     X(bias, WINOGRAD_K)                                                                            \
-    X(pixels, winograd_pixel_rows(b->rows, scheme) * b->pixels)                                      \
-    X(input, winograd_points(scheme) * b->input)                                                     \
-    X(product, winograd_points(scheme) * b->product)                                                 \
-    X(outputs, winograd_m_rows(scheme) * b->output)                                                  \
+    X(pixels, winograd_pixel_rows(b->rows, scheme) * b->pixels)                                    \
+    X(input, winograd_points(scheme) * b->input)                                                   \
+    X(product, winograd_points(scheme) * b->product)                                               \
+    X(outputs, winograd_m_rows(scheme) * b->output)                                                \
     X(unsafe, b->tiles * LANES)
 
 FC_INLINE struct winograd_scratch winograd_take(const struct winograd_block *b, int scheme,
