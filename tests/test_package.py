@@ -7,12 +7,14 @@ import pkgutil
 import sysconfig
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers import run_python
 
 import fastconv
 from fastconv import _core, filters, kernels, reference
 
+ROOT = Path(__file__).parents[1]
 MODULES = [
     module.name
     for module in pkgutil.walk_packages(fastconv.__path__, "fastconv.")
@@ -103,6 +105,12 @@ def test_examples(name):
     if name == "fastconv.plot":
         pytest.importorskip("matplotlib")
     assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+@pytest.mark.parametrize("text", ["README.md", "docs/learn.md"])
+def test_texts(text):
+    with np.printoptions():  # what a text sets ends with it
+        assert doctest.testfile(str(ROOT / text), module_relative=False).failed == 0
 
 
 def test_the_extension_is_for_every_python():
