@@ -157,7 +157,9 @@ def _relative_bound(case):
     elif case.is_convolution:
         terms = math.prod(case.kernel[1:])
         arguments = case.arguments
-        if case.kernel[-2:] == (3, 3) and arguments["stride"] == arguments["dilation"] == 1:
+        window = case.kernel[2:]
+        transformed = window[-2:] == (3, 3) or (len(window) == 1 and 3 <= window[0] <= 7)
+        if transformed and arguments["stride"] == arguments["dilation"] == 1:
             slack *= WINOGRAD_SLACK
     elif case.operation.startswith("avg_pool"):
         terms = case.arguments["kernel_size"] ** (len(case.shape) - 2)

@@ -180,7 +180,7 @@ def _limits(g, task):
     if task.algorithm.startswith("winograd"):
         scheme = _plan.winograd_scheme(g)
         work = 2 * g.n * _plan.winograd_terms(g, scheme)
-        terms = g.rows.k * g.cols.k * scheme.rows * scheme.cols
+        terms = _plan.winograd_replaced(g, scheme)
         how = f"{scheme.products}/{terms} of the products, and the transforms: "
     inputs = g.samples * g.groups * g.channels * math.prod(window.n for window in g.axes)
     outputs = g.n * g.groups * g.k * g.rows.o * g.cols.o

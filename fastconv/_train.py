@@ -7,6 +7,7 @@ import numpy as np
 
 from fastconv import batch, nn, plot
 from fastconv.nn.data import read_image
+from fastconv.nn.module import floats
 
 MODEL, CHECKPOINT = "model.safetensors", "checkpoint.safetensors"
 BARS = "▁▂▃▄▅▆▇█"
@@ -29,21 +30,21 @@ def train(
     channels, side = x.shape[1:3]
     model = nn.image_classifier(channels, side, len(classes)).initialize(seed)
     batch.prepare((), output)
-    if overwrite:  # an interrupted one leaves its own
-        for name in (MODEL, CHECKPOINT):
-            (output / name).unlink(missing_ok=True)
     history = nn.fit(
         model, x, labels, epochs=epochs, batch_size=batch_size, lr=lr, schedule="one_cycle",
         augment=nn.Augment(shift=max(1, side // 16), rotate=10), seed=seed, validation=test,
         keep_best=False, checkpoint=output / CHECKPOINT, resume=resume, threads=threads,
     )  # fmt: skip
     if history.stopped:
+        if overwrite:  # what is not of this training would be taken for it
+            for name in (MODEL, CHECKPOINT)[: 1 if history.epochs else 2]:
+                (output / name).unlink(missing_ok=True)
         return history, None, classes, None
     model.save(output / MODEL, {"classes": classes, "size": side, "channels": channels})
-    pixels = test[0] if test[0].dtype == np.float32 else test[0] / np.float32(255)
-    results = model.predict(pixels, threads=threads)
+    results = model.predict(test[0], threads=threads)
     if draws():
-        _draw(output, model, history, pixels[0], test[1], results, classes)
+        image = floats(test[0][0], np.dtype(np.float32))
+        _draw(output, model, history, image, test[1], results, classes)
     counts = plot.counted(test[1], results)
     return history, counts.trace() / counts.sum(), classes, counts
 
@@ -96,7 +97,10 @@ def curve(values):
 def predictor(path, invert=False, threads=None):
     """Give a function from the path of an image to (class, probability) pairs, best first."""
     path = Path(path)
-    path = path / MODEL if path.is_dir() else path  # where `train` wrote it
+    if path.is_dir():  # where `train` wrote it
+        if (path / CHECKPOINT).exists() and not (path / MODEL).exists():
+            raise ValueError(f"{path} has a checkpoint, no model: fastconv train --resume goes on")
+        path = path / MODEL
     model = nn.load(path).to("float32")
     try:
         classes, size, channels = (model.metadata[key] for key in ("classes", "size", "channels"))

@@ -238,7 +238,7 @@ def _stopping_on_signals():
     if threading.current_thread() is threading.main_thread():  # others cannot receive signals
         before = {number: signal.signal(number, request)
                   for number in (signal.SIGINT, signal.SIGTERM)
-                  if signal.getsignal(number) is not signal.SIG_IGN}  # as under nohup
+                  if signal.getsignal(number) not in (None, signal.SIG_IGN)}  # as under nohup
     try:
         yield stopped
     finally:

@@ -60,7 +60,9 @@ def conv1d(
 
     Notes
     -----
-    Bits and errors are as of `conv2d`.
+    Bits and errors are as of `conv2d`. Kernels of 3 to 7 over many channels may take Winograd's
+    transforms: one number much larger than the rest leaves rounding errors in the outputs beside
+    those that see it, which ``algorithm="direct"`` does not.
 
     Examples
     --------

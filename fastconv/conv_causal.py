@@ -18,8 +18,10 @@ class CausalConv1d:
 
     Parameters
     ----------
-    weight, bias, dilation, groups, activation, layout, algorithm
+    weight, bias, dilation, groups, activation, layout
         As in `conv1d`; the weights are copied and packed once.
+    algorithm : "auto" or "direct"
+        Both sum the terms as they are.
 
     Raises
     ------

@@ -91,7 +91,8 @@ def feature_maps(model, image):
             transform=first.transAxes, fontsize=8,
         )  # fmt: skip
         for axes, picture in zip(grid[row * columns :][:columns], each, strict=False):
-            low, high = picture.min(), picture.max()
+            finite = picture[np.isfinite(picture)]
+            low, high = (finite.min(), finite.max()) if finite.size else (0, 0)
             if low == high:  # one number: bright if large
                 low, high = min(low, 0), max(high, 0) or 1
             axes.imshow(picture, cmap=POSITIVE, vmin=low, vmax=high)
@@ -114,7 +115,7 @@ def training(history):
         epochs = np.arange(1, history.epochs + 1)
         for prefix, colour in (("", OURS), ("validation_", OTHER)):
             series = getattr(history, prefix + name)
-            if series:
+            if not np.isnan(series).all():
                 label = "validation" if prefix else "training"
                 label += f", {series[-1]:.3g} at last"
                 axes.plot(epochs, series, color=colour, marker=".", label=label)
@@ -153,7 +154,7 @@ def confusion(labels, results, classes=None):
     """
     counts = counted(labels, results)
     classes = range(len(counts)) if classes is None else classes
-    if isinstance(classes, int):
+    if isinstance(classes, int | np.integer):
         raise TypeError(f"confusion: classes is {classes}, expected their names")
     names = [str(each) for each in classes]
     if len(names) != len(counts):

@@ -774,3 +774,42 @@ def test_copies_of_a_layer_are_as_small_as_it_is():
     other = copy.deepcopy(layer)
     x = np.ones((1, 64, 5, 5), np.float32)
     assert_same_bits(other.forward(x), layer.forward(x))
+
+
+def test_layers_of_ones_own():
+    class Thrice(nn.Module):
+        def _forward(self, x, threads):
+            return 3 * x
+
+        def _backward(self, dy, threads, input_gradient):
+            return 3 * dy
+
+    model = nn.Sequential(nn.Linear(2, 2), Thrice())
+    x = np.eye(2, dtype=np.float32)
+    weight, bias = (each.value for each in model.parameters())
+    assert_array_equal(model(x), 3 * (weight.T + bias))
+    assert_array_equal(model.backward(x), 3 * x @ weight)
+    with pytest.raises(TypeError, match="Net: forward is Module's, expected _forward: see Module"):
+
+        class Net(nn.Module):
+            def forward(self, x):
+                return x
+
+
+def test_labels_that_count_for_nothing():
+    """PyTorch's NaN would spoil every weight."""
+    loss, gradient = nn.cross_entropy(np.zeros((1, 3)), [0], weight=[0, 1, 1])
+    assert loss == 0
+    assert_array_equal(gradient, np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("loss", [nn.mse, nn.binary_cross_entropy])
+def test_losses_refuse_what_is_no_number(loss):
+    y = np.full((2, 3), 0.5, np.float32)
+    for pair, message in (
+        ((y[:0], y[:0]), r"y has shape \(0, 3\), expected at least one number"),
+        ((y, y.astype(str)), "target has dtype <U32, expected numbers"),
+        ((y, y * 1j), "target has dtype complex64, expected numbers"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=f"{loss.__name__}: {message}"):
+            loss(*pair)

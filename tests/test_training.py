@@ -355,6 +355,36 @@ def test_a_validation_that_is_not_a_number(digits):
     assert history.best_epoch == history.kept_epoch == 1
 
 
+def test_validations_that_are_never_a_number_end(digits):
+    x, labels, _ = digits
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).initialize(0)
+    spoiled = np.full_like(x, np.nan)
+    history = nn.fit(
+        model, x, labels, epochs=9, validation=(spoiled, labels), patience=2, progress=False
+    )
+    assert (history.stopped, history.epochs, history.best_epoch) == ("patience", 3, 0)
+
+
+def test_bad_targets_are_found_before_a_step(digits):
+    x = digits[0]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 1), nn.Sigmoid()).initialize(0)
+    before, y = model.state_dict(), np.zeros((99, 1), np.float32)
+    y[77] = 2
+    for target, message in (
+        (y, "fit: y has 0.0 to 2.0, expected probabilities from 0 to 1"),
+        (y[:, 0], "fit: y has shape (99,), expected the result's, (99, 1)"),
+        (y.astype(str), "fit: y has dtype <U32, expected numbers"),
+        (np.float32(1), "fit: x has 99 samples and y 1, expected as many"),
+    ):
+        with pytest.raises((TypeError, ValueError), match=re.escape(message)):
+            nn.fit(model, x[:99], target, loss=nn.binary_cross_entropy, progress=False)
+    with pytest.raises(TypeError, match="evaluate: loss is 'mse', expected a function"):
+        nn.evaluate(model, x[:99], y, "mse")
+    with pytest.raises(TypeError, match="fit: augment's result is None, expected"):
+        nn.fit(model, x[:99], y[:, :1] * 0, loss=nn.mse, augment=lambda *_: None, progress=False)
+    assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
+
+
 def test_images_of_bytes(digits):
     """predict takes them as fit does; what takes floats alone says how."""
     x, labels, _ = digits
@@ -377,7 +407,8 @@ def test_losses_without_labels(digits, capsys):
     assert np.isnan([*history.accuracy, *history.validation_accuracy]).all()
     assert "accuracy" not in capsys.readouterr().err
     before = model.state_dict()
-    with pytest.raises(ValueError, match="fit: validation's y: mse: target has shape"):
+    message = "fit: validation's y has shape (40,), expected the result's, (40, "
+    with pytest.raises(ValueError, match=re.escape(message)):
         nn.fit(model, x, x, loss=nn.mse, validation=(x, labels[:40]))
     assert_same_bits(tuple(model.state_dict().values()), tuple(before.values()))
 

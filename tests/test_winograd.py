@@ -7,6 +7,7 @@ import pytest
 from helpers import FLOATS, assert_same_bits, integers, to_layout
 from numpy.testing import assert_array_equal
 
+import fastconv
 from fastconv import conv2d, plan_conv2d, reference
 
 nan, inf = np.nan, np.inf
@@ -154,6 +155,54 @@ def test_ragged_sizes(isa, dtype, layout, number, tasks):
 @pytest.mark.parametrize("number", range(len(RAGGED)))
 def test_blocks(isa, small_blocks, layout, number):
     check_integers(number, FLOATS[number % 2], 1 + number % 3, layout)
+
+
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize(("channels", "taps", "algorithm"), [
+    (48, 3, "winograd_row_6"), (64, 7, "winograd_row_8"),
+])  # fmt: skip
+def test_series_and_slices_take_rows(isa, dtype, tasks, last, channels, taps, algorithm):
+    """In one dimension, and in three where a kernel is one row of some slices; with residuals, one
+    by one the same bits, and a NaN in one sample. Errors of integers are far below a half."""
+    rng = np.random.default_rng(8)
+    for kernel, sizes, convolution, layouts in (
+        ((taps,), (85,), fastconv.conv1d, ("NCW", "NWC")),
+        ((3, 1, taps), (4, 2, 45), fastconv.conv3d, ("NCDHW", "NDHWC")),
+    ):
+        convolve = getattr(reference, convolution.__name__)
+        x = integers(rng, (2, channels, *sizes), dtype)
+        weight = integers(rng, (40, channels, *kernel), dtype)
+        options = {"padding": tuple(n // 2 for n in kernel), "padding_mode": "reflect"}
+        expected = convolve(x.astype(float), weight.astype(float), **options)
+        more = rng.integers(-9, 9, expected.shape).astype(dtype)
+        x[1, 3, ..., 40] = nan
+        expected[1] = convolve(x[1:].astype(float), weight.astype(float), **options)[0]
+        if last:
+            x, expected, more = (
+                np.ascontiguousarray(np.moveaxis(each, 1, -1)) for each in (x, expected, more)
+            )
+        options |= {"layout": layouts[last]}
+        y = convolution(x, weight, residual=more, threads=2, **options)
+        assert tasks[-1].algorithm == algorithm
+        assert_array_equal(np.rint(y), expected + more)
+        one = convolution(x[:1], weight, residual=more[:1], threads=1, **options)
+        assert_same_bits(y[:1], one)
+
+
+@pytest.mark.parametrize(("channels", "taps", "algorithm"), [
+    (48, 4, "winograd_row_6"), (64, 5, "winograd_row_8"),
+])  # fmt: skip
+@pytest.mark.parametrize("mode", ["zeros", "wrap"])
+def test_gradients_of_series_take_rows(isa, dtype, tasks, mode, channels, taps, algorithm):
+    rng = np.random.default_rng(9)
+    x = integers(rng, (2, 64, 90), dtype)
+    weight = integers(rng, (channels, 64, taps), dtype)
+    options = {"padding": 2, "padding_mode": mode}
+    dy = integers(rng, (2, channels, 90 + 5 - taps), dtype)
+    dx, _, _ = fastconv.conv1d_backward(dy, x, weight, output_mask=(True, False, False), **options)
+    assert algorithm in [task.algorithm for task in tasks]
+    wide = (each.astype(float) for each in (dy, x, weight))
+    assert_array_equal(np.rint(dx), reference.conv1d_backward(*wide, **options)[0])
 
 
 def test_a_plan_of_small_and_large_images(isa, dtype):

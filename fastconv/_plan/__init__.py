@@ -46,4 +46,4 @@ from fastconv._plan.gradient import (
 )
 from fastconv._plan.pooling import is_pool_of_pairs, is_small_pool, pool
 from fastconv._plan.shared import BYTES, CACHED_PLANS, GIVEN, SHARED_SECONDS, STORED, share
-from fastconv._plan.winograd import winograd_scheme, winograd_terms
+from fastconv._plan.winograd import winograd_replaced, winograd_scheme, winograd_terms

@@ -174,7 +174,7 @@ def _conv2d(g, winograd, isa, threads):
     others = (1 if algorithm == "depthwise" else g.groups) * ceil_div(g.cols.o, cols)
     all_rows = g.rows.o
     if winograd:  # whose blocks go through all samples
-        height = winograd_scheme(g).rows
+        height = _MULTIPLES[algorithm]
         all_rows = g.n * height * ceil_div(g.rows.o, height)
     else:
         others *= g.n

@@ -100,6 +100,11 @@ def winograd_terms(g, scheme):
     return g.groups * winograd_tiles(g, scheme) * terms
 
 
+def winograd_replaced(g, scheme):
+    """The products of a plain sum in place of those of a tile."""
+    return g.rows.k * g.cols.k * scheme.rows * scheme.cols
+
+
 def winograd_tiles(g, scheme):
     """The tiles of one sample's plane."""
     return ceil_div(g.rows.o, scheme.rows) * ceil_div(g.cols.o, scheme.cols)
@@ -112,9 +117,8 @@ def winograd_vectors(g, scheme):
 
 def winograd_and_why(g):
     """Winograd's algorithm, and why it is not a direct one."""
-    scheme, rows, cols = winograd_scheme(g), g.rows.k, g.cols.k
-    terms = rows * cols * scheme.rows * scheme.cols
-    return scheme.name, WINOGRAD.format(rows, cols, scheme.products, terms)
+    scheme, kernel = winograd_scheme(g), (g.rows.k, g.cols.k)
+    return scheme.name, WINOGRAD.format(*kernel, scheme.products, winograd_replaced(g, scheme))
 
 
 def winograd_blocks(g):

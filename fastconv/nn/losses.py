@@ -63,7 +63,7 @@ def cross_entropy(logits, labels, label_smoothing=0.0, weight=None):
                     "numbers of at least 0"
                 )
             targets *= weight
-            n = weight[labels].sum()
+            n = weight[labels].sum() or 1  # labels that do not count are no loss
         gradient *= targets.sum(1, keepdims=True)
         gradient -= targets
         wanted = targets != 0  # an impossible class that nobody wants is no loss: not 0 * infinity
@@ -100,11 +100,7 @@ def binary_cross_entropy(y, target):
     """
     y, target = _pair("binary_cross_entropy", y, target)
     for name, each in (("y", y), ("target", target)):
-        if each.size and not (each.min() >= 0 and each.max() <= 1) and np.isfinite(each).all():
-            raise ValueError(
-                f"binary_cross_entropy: {name} has {each.min()} to {each.max()}, expected "
-                "probabilities from 0 to 1"
-            )
+        check_probabilities("binary_cross_entropy", name, each)
     p = y.astype(np.float64)
     with np.errstate(divide="ignore"):
         ones, zeros = np.maximum(np.log(p), -100), np.maximum(np.log1p(-p), -100)
@@ -115,12 +111,30 @@ def binary_cross_entropy(y, target):
 
 def _pair(function, y, target):
     y = _arrays.readable(function, "y", y, FLOATS)
-    target = _arrays.as_array(function, "target", target)
-    if target.shape != y.shape:
+    if not y.size:
+        raise ValueError(f"{function}: y has shape {y.shape}, expected at least one number")
+    return y, checked_target(function, "target", target, y.shape)
+
+
+def checked_target(function, name, target, shape):
+    """What results of a shape are compared with, as an array."""
+    target = _arrays.as_array(function, name, target)
+    if target.dtype.kind not in "biuf":
+        raise TypeError(f"{function}: {name} has dtype {target.dtype}, expected numbers")
+    if target.shape != shape:
         raise ValueError(
-            f"{function}: target has shape {target.shape}, expected the result's, {y.shape}"
+            f"{function}: {name} has shape {target.shape}, expected the result's, {shape}"
         )
-    return y, target
+    return target
+
+
+def check_probabilities(function, name, each):
+    """Refuse numbers that are less than 0 or more than 1; a NaN shows in the loss."""
+    if not (each.min() >= 0 and each.max() <= 1) and np.isfinite(each).all():
+        raise ValueError(
+            f"{function}: {name} has {each.min()} to {each.max()}, expected probabilities from "
+            "0 to 1"
+        )
 
 
 def checked_labels(function, labels, n, classes, name="labels"):

@@ -105,6 +105,10 @@ class Module:
     module, which the next call uses again: copy what you keep. One module serves one thread of
     Python at a time.
 
+    A layer of one's own defines ``_forward(x, threads)`` and ``_backward(dy, threads,
+    input_gradient)``, which may trust their arrays, ``output_shape(shape)`` if it is another than
+    x's, and, if it has any, puts each `Parameter` into ``self._params`` by its name.
+
     The first axis is that of samples; arrays are float32 or, after ``to("float64")``, float64. A
     TypeError or ValueError names the layer, what it got and what it expected.
     """
@@ -113,6 +117,12 @@ class Module:
     training = True
     name = ""  # its place in a model: "2", or "3.0" inside of layer 3
     _x = _y = None  # the last batch and its result
+
+    def __init_subclass__(cls):
+        """Refuse what would go unseen: PyTorch's way to write a model."""
+        for name in ("forward", "backward"):
+            if name in vars(cls):
+                raise TypeError(f"{cls.__name__}: {name} is Module's, expected _{name}: see Module")
 
     def __init__(self):
         self._params = {}  # by their names in PyTorch
@@ -280,7 +290,8 @@ class Module:
     def save(self, path, metadata=None):
         """Write layers and weights into a .safetensors or .npz file, whole or not at all.
 
-        `metadata` is anything that JSON holds; `load` gives it back as ``model.metadata``.
+        `metadata` is anything that JSON holds; `load` gives it back as ``model.metadata``, keys as
+        text and tuples as lists.
         """
         from fastconv.nn import serialization
 

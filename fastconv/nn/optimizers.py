@@ -24,7 +24,6 @@ class Optimizer:
     """
 
     states = ()  # names of the arrays like all parameters that it keeps
-    model = None  # the last one that it trained
 
     def __init__(self, parameters, lr, weight_decay):
         name = type(self).__name__

@@ -52,13 +52,14 @@ class Run:
         for i, module in enumerate(self.model.modules()):
             if isinstance(module, Dropout):
                 module.seed([self.seed, epoch, i])
-        self.sums = np.zeros(2)
+        self.sums, dtype = np.zeros(2), self.optimizer.gradients().dtype
         for step in range(batches):
             part = order[step * batch_size : (step + 1) * batch_size]
             images = x[part]
             if augment is not None:
                 images = augment(images, [self.seed, epoch, step], threads)
-            images = floats(images, self.optimizer.gradients().dtype)
+                images = _arrays.readable("fit", "augment's result", images, (dtype.name, "uint8"))
+            images = floats(images, dtype)
             if schedule is not None:
                 lr = schedule(epoch * batches + step)
                 self.optimizer.lr = checked_number("fit", "schedule's result", lr)
@@ -85,8 +86,9 @@ class Run:
             history.validation_accuracy.append(accuracy)
             watched = history.validation_loss
         best = history.best_epoch
-        # A NaN is worse than any number.
-        if best < 0 or watched[-1] < watched[best] or math.isnan(watched[best]):
+        # A NaN is worse than any number, and no better than another.
+        better = best < 0 or watched[-1] < watched[best]
+        if better or math.isnan(watched[best]) > math.isnan(watched[-1]):
             history.best_epoch = history.epochs - 1
             if self.keeps_best:
                 self.best = self.model.state_dict()

@@ -115,7 +115,7 @@ def _plain(value):
 
 def check_path(function, name, path):
     """A path that a file can be written to, as far as can be said before."""
-    path = Path(path)
+    path = _path(function, name, path)
     if path.suffix not in (".safetensors", ".npz"):
         raise ValueError(
             f"{function}: {name} {path} ends in {path.suffix!r}, expected .safetensors or .npz"
@@ -125,9 +125,16 @@ def check_path(function, name, path):
     return path
 
 
+def _path(function, name, path):
+    try:
+        return Path(path)
+    except TypeError:
+        raise TypeError(f"{function}: {name} is {shown(path)}, expected a path") from None
+
+
 def read(path):
     """Give the arrays of a file and what else `write` wrote; a ValueError if it is damaged."""
-    path = Path(path)
+    path = _path("load", "path", path)
     with open(path, "rb") as file:
         try:
             arrays, text = (_npz if path.suffix == ".npz" else _safetensors)(file)

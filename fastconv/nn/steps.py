@@ -59,12 +59,10 @@ def check_optimizer(function, optimizer, model):
         raise TypeError(
             f"{function}: optimizer is {_arrays.shown(optimizer)}, expected one, as nn.SGD makes"
         )
-    if optimizer.model is not model:
-        if not {*map(id, optimizer.parameters)} <= {*map(id, model.parameters())}:
-            raise ValueError(
-                f"{function}: optimizer has another model's parameters, expected this one's"
-            )
-        optimizer.model = model
+    if not {*map(id, optimizer.parameters)} <= {*map(id, model.parameters())}:
+        raise ValueError(
+            f"{function}: optimizer has another model's parameters, expected this one's"
+        )
 
 
 def take_step(model, optimizer, x, y, loss, threads):
@@ -103,7 +101,7 @@ def _where_results_end(model, x):
                 return f"{key} of {module._label()} is not finite"
         if module._y is not None and not np.isfinite(module._y).all():
             return f"the result of {module._label()} is the first that is not finite"
-    return "the model's results are finite"
+    return "the model's results are finite, so y or the loss is not"
 
 
 def _where_gradients_end(model):
@@ -137,15 +135,15 @@ def checked_data(function, model, name, x, y, loss):
         raise ValueError(
             f"{function}: {name} has {counts[0]} samples and {labels} {counts[1]}, expected as many"
         )
-    results = model.output_shape((min(2, counts[0]), *x.shape[1:]))
-    if getattr(loss, "func", loss) is losses.cross_entropy:  # weighted, say, by a partial
+    if not callable(loss):
+        raise TypeError(f"{function}: loss is {_arrays.shown(loss)}, expected a function")
+    results, kind = model.output_shape(x.shape), getattr(loss, "func", loss)  # of a partial
+    if kind is losses.cross_entropy:
         losses.checked_labels(function, y, counts[0], results[-1], labels)
-    elif callable(loss):
-        try:
-            with np.errstate(all="ignore"):
-                loss(np.zeros(results, dtype_of(model)), y[: results[0]])
-        except (TypeError, ValueError) as error:
-            raise type(error)(f"{function}: {labels}: {error}") from None
+    elif kind in (losses.mse, losses.binary_cross_entropy):
+        losses.checked_target(function, labels, y, results)
+        if kind is losses.binary_cross_entropy:
+            losses.check_probabilities(function, labels, y)
     return x, y
 
 

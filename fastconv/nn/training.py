@@ -54,7 +54,7 @@ def fit(
     x : (N, ...) array
         Of the model's dtype, or uint8, which is divided by 255.
     y : array
-        What `loss` takes: for `cross_entropy` (N,) integers.
+        What `loss` takes: for `cross_entropy` (N,) integers. As it is: bytes are not divided.
     epochs, batch_size : int
     validation : (x, y), optional
         Evaluated after each epoch.
@@ -123,7 +123,7 @@ def fit(
     if patience is not None:
         _geometry.integer("fit", "patience", patience, 1)
     callbacks = callbacks if isinstance(callbacks, list | tuple) else (callbacks,)
-    _check_functions(loss, augment, schedule, callbacks)
+    _check_functions(augment, schedule, callbacks)
     optimizer = _optimizer(model, optimizer, lr)
     keep_best = validation is not None if keep_best is None else bool(keep_best)
     batches = -(-len(x) // batch_size)
@@ -187,9 +187,9 @@ def fit(
     return history
 
 
-def _check_functions(loss, augment, schedule, callbacks):
+def _check_functions(augment, schedule, callbacks):
     for name, function in (
-        ("loss", loss), ("augment", augment), *(("callbacks", each) for each in callbacks),
+        ("augment", augment), *(("callbacks", each) for each in callbacks),
         ("schedule", None if isinstance(schedule, str) else schedule),
     ):  # fmt: skip
         if not (callable(function) or (function is None and name in ("augment", "schedule"))):

@@ -21,6 +21,8 @@
 FC_NOINLINE ptrdiff_t winograd_units(const struct fc_conv2d *p, int scheme)
 {
     const int m = winograd_m_rows(scheme);
+    assert(p->kh == (winograd_is_row(scheme) ? 1 : 3) && p->kw >= 3);
+    assert(p->kw < (winograd_is_row(scheme) ? winograd_side(scheme) : 4));
     assert(p->block_rows % m == 0 && p->block_cols % winograd_m(scheme, p->kw) == 0 && p->block_k > 0);
     assert(p->block_k >= p->k || p->block_k % 64 == 0); /* blocks begin at a packed tile */
     return p->groups * ceil_div(p->k, p->block_k) *
@@ -88,17 +90,16 @@ FC_NOINLINE void winograd(const struct fc_conv2d *p, ptrdiff_t begin, ptrdiff_t 
     v_stream_end();
 }
 
-#define WINOGRAD_FUNCTIONS(name, scheme)                                                                 \
-    static ptrdiff_t name##_units(const void *params) { return winograd_units(params, scheme); }         \
-    static size_t name##_scratch(const void *params) { return winograd_scratch(params, scheme); }        \
-    static ptrdiff_t name##_packed(const void *params) { return winograd_packed(params, scheme); }       \
-    static void name##_pack(const void *params, void *packed) { winograd_pack(params, packed, scheme); } \
-    static void name(const void *params, ptrdiff_t begin, ptrdiff_t end, void *scratch)                  \
-    {                                                                                                    \
-        winograd(params, begin, end, scratch, scheme);                                                   \
+#define WINOGRAD_FUNCTIONS(what, name, scheme)                                                     \
+    static ptrdiff_t what##_##name##_units(const void *p) { return winograd_units(p, scheme); }    \
+    static size_t what##_##name##_scratch(const void *p) { return winograd_scratch(p, scheme); }   \
+    static ptrdiff_t what##_##name##_packed(const void *p) { return winograd_packed(p, scheme); }  \
+    static void what##_##name##_pack(const void *p, void *packed)                                  \
+    {                                                                                              \
+        winograd_pack(p, packed, scheme);                                                          \
+    }                                                                                              \
+    static void what##_##name(const void *p, ptrdiff_t begin, ptrdiff_t end, void *scratch)        \
+    {                                                                                              \
+        winograd(p, begin, end, scratch, scheme);                                                  \
     }
-WINOGRAD_FUNCTIONS(conv_winograd_4x4, 6)
-WINOGRAD_FUNCTIONS(conv_winograd_2x2, 4)
-WINOGRAD_FUNCTIONS(conv_winograd_stride_2, 5)
-WINOGRAD_FUNCTIONS(conv_winograd_row_6, WINOGRAD_ROW + 6)
-WINOGRAD_FUNCTIONS(conv_winograd_row_8, WINOGRAD_ROW + 8)
+WINOGRAD_SCHEMES(WINOGRAD_FUNCTIONS, conv_winograd)

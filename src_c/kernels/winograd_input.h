@@ -117,14 +117,9 @@ FC_INLINE void winograd_transform_patches(const struct winograd_patches *t, cons
         if (!winograd_is_row(scheme))
             winograd_columns(winograd_input_side, from, t->row, t->col, side, side, half, side);
         for (int i = 0; i < winograd_side_rows(scheme); i++, dst += side * t->plane) {
-            if (winograd_is_row(scheme))
-                winograd_load(from, t->col, side, d);
-            else
-                winograd_load(half + i * side * LANES, LANES, side, d);
-            if (side == 8)
-                winograd_input_row(d);
-            else
-                winograd_input_side(d, side);
+            const int is_row = winograd_is_row(scheme);
+            winograd_load(is_row ? from : half + i * side * LANES, is_row ? t->col : LANES, side, d);
+            winograd_input_side(d, side);
             if (t->kept >= LANES)
                 FC_UNROLL for (int j = 0; j < side; j++)
                     v_store(dst + j * t->plane, d[j]);
@@ -137,18 +132,18 @@ FC_INLINE void winograd_transform_patches(const struct winograd_patches *t, cons
 
 /* All around it is compiled once, for any scheme. */
 typedef void winograd_patch_function(const struct winograd_patches *t);
-#define WINOGRAD_PATCHES(scheme)                                                                      \
-    FC_NOINLINE void winograd_patches_##scheme(const struct winograd_patches *t)                     \
-    {                                                                                                \
-        winograd_transform_patches(t, scheme);                                                        \
+#define WINOGRAD_PATCHES(what, name, scheme)                                                       \
+    FC_NOINLINE void what##_##name(const struct winograd_patches *t)                               \
+    {                                                                                              \
+        winograd_transform_patches(t, scheme);                                                     \
     }
-WINOGRAD_SCHEMES(WINOGRAD_PATCHES)
+WINOGRAD_SCHEMES(WINOGRAD_PATCHES, winograd_patches)
 
 /* The patches of all phases. */
 static void winograd_input_patches(const struct winograd_unit *u, const struct winograd_patches *all,
                                    int scheme)
 {
-    winograd_patch_function *const run = WINOGRAD_OF(winograd_patches, scheme);
+    winograd_patch_function *const run = WINOGRAD_OF(winograd_patches);
     for (int phase = 0; phase < winograd_phases(scheme); phase++) {
         struct winograd_patches t = *all;
         t.from += winograd_phase_row(phase, scheme) * t.row + winograd_phase_col(phase) * t.col;

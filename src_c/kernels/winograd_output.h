@@ -23,16 +23,12 @@ FC_INLINE vec winograd_transform_results(const struct winograd_results *t, const
         real half[4 * WINOGRAD_SIDE * LANES], *to = t->to + x * m * LANES;
         vec y[WINOGRAD_SIDE], unsafe = v_set1(0);
         if (!winograd_is_row(scheme))
-            winograd_columns(winograd_output_side, from, side * t->plane, t->plane, side, m, half, side);
+            winograd_columns(winograd_output_square, from, side * t->plane, t->plane, side, m, half, side);
         for (int i = 0; i < winograd_m_rows(scheme); i++, to += t->pitch) {
-            if (winograd_is_row(scheme)) {
-                winograd_load(from, t->plane, side, y);
-                winograd_output_row(y, m, side);
-            } else {
-                winograd_load(half + i * side * LANES, LANES, side, y);
-                winograd_output_side(y, side);
-            }
-            FC_UNROLL for (int j = 0; j < m; j++) {
+            const int is_row = winograd_is_row(scheme);
+            winograd_load(is_row ? from : half + i * side * LANES, is_row ? t->plane : LANES, side, y);
+            winograd_output_side(y, m, side);
+            FC_UNROLL for (int j = 0; j < side && j < m; j++) {
                 y[j] = v_add(y[j], bias);
                 v_store(to + j * LANES, y[j]);
                 unsafe = v_fma(y[j], v_set1(0), unsafe);
@@ -46,13 +42,13 @@ FC_INLINE vec winograd_transform_results(const struct winograd_results *t, const
 
 /* All around it is compiled once, for any scheme. */
 typedef vec winograd_result_function(const struct winograd_results *t);
-#define WINOGRAD_RESULTS(scheme)                                                                      \
-    FC_NOINLINE vec winograd_results_##scheme(const struct winograd_results *t)                      \
-    {                                                                                                \
-        const int m = winograd_is_row(scheme) ? t->m : winograd_m(scheme, 3);                         \
-        return winograd_transform_results(t, m, scheme);                                              \
+#define WINOGRAD_RESULTS(what, name, scheme)                                                       \
+    FC_NOINLINE vec what##_##name(const struct winograd_results *t)                                \
+    {                                                                                              \
+        const int m = winograd_is_row(scheme) ? t->m : winograd_m(scheme, 3);                      \
+        return winograd_transform_results(t, m, scheme);                                           \
     }
-WINOGRAD_SCHEMES(WINOGRAD_RESULTS)
+WINOGRAD_SCHEMES(WINOGRAD_RESULTS, winograd_results)
 
 /* Compute the outputs of one tile directly, and store those of the channels from k on that are not
  * safe. */
@@ -70,7 +66,7 @@ static void winograd_direct_tile(const struct winograd_unit *u, const struct win
     for (ptrdiff_t y = run->y; y < FC_MIN(run->y + rows, p->oh); y++)
         for (ptrdiff_t at = x0; at < FC_MIN(x0 + m, p->ow); at++) {
             const real *const weight = u->plain + k * p->c * terms;
-            ptrdiff_t place[9];
+            ptrdiff_t place[WINOGRAD_TERMS];
             vec sum = bias;
             for (int i = 0; i < terms; i++) {
                 const ptrdiff_t row = y * p->stride_h - p->top + i / p->kw;
@@ -118,7 +114,7 @@ FC_SMALL void winograd_repair(const struct winograd_unit *u, const real *unsafe,
 static void winograd_output(const struct winograd_unit *u, const struct winograd_scratch *s, int v, int nv,
                             ptrdiff_t k, ptrdiff_t kept, int scheme)
 {
-    winograd_result_function *const results = WINOGRAD_OF(winograd_results, scheme);
+    winograd_result_function *const results = WINOGRAD_OF(winograd_results);
     const struct fc_conv2d *const p = u->p;
     const struct winograd_block *const b = &u->block;
     const real *const bias = s->bias + v * LANES;

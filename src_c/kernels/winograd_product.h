@@ -102,7 +102,8 @@ static void winograd_products(const struct winograd_unit *u, const struct winogr
     const ptrdiff_t runs = in_long / WINOGRAD_LONG_RUN + short_runs;
     const ptrdiff_t run = ceil_div(rest, FC_MAX(1, short_runs));
     /* What all runs together fetch is the next point's weights. */
-    struct winograd_product t = {.tile = b->tile, .part = winograd_part(winograd_phases(scheme) * c, scheme),
+    struct winograd_product t = {.tile = b->tile,
+                                 .part = winograd_part(winograd_phases(scheme) * c, scheme),
                                  .ahead_step = ceil_div(width, runs)};
 
     for (ptrdiff_t point = 0; point < winograd_points(scheme); point++) {

@@ -15,6 +15,13 @@
 
 #define WINOGRAD_SIDE 8 /* at most */
 #define WINOGRAD_ROW 16
+/* X(what, name, scheme) of each. */
+#define WINOGRAD_SCHEMES(X, what)                                                                  \
+    X(what, 2x2, 4) X(what, stride_2, 5) X(what, 4x4, 6) X(what, row_6, WINOGRAD_ROW + 6)          \
+        X(what, row_8, WINOGRAD_ROW + 8)
+/* Of functions that there are for each, the one of `scheme`. */
+#define WINOGRAD_CHOICE(what, name, value) scheme == (value) ? what##_##name:
+#define WINOGRAD_OF(what) (WINOGRAD_SCHEMES(WINOGRAD_CHOICE, what) NULL)
 
 FC_INLINE int winograd_is_row(int scheme) { return scheme >= WINOGRAD_ROW; }
 FC_INLINE int winograd_side(int scheme) { return scheme % WINOGRAD_ROW; }
@@ -31,11 +38,11 @@ FC_INLINE int winograd_m(int scheme, ptrdiff_t kw)
 }
 /* Rows of a tile's outputs, and of its patch. */
 FC_INLINE int winograd_m_rows(int scheme) { return winograd_is_row(scheme) ? 1 : winograd_m(scheme, 3); }
-FC_INLINE int winograd_side_rows(int scheme) { return winograd_is_row(scheme) ? 1 : scheme; }
+FC_INLINE int winograd_side_rows(int scheme) { return winograd_is_row(scheme) ? 1 : winograd_side(scheme); }
 
-/* The two pairs of points of the larger ones. */
-FC_INLINE real winograd_a(const int side) { return side == 5 ? (real)0.5 : (real)0.6875; }
-FC_INLINE real winograd_b(const int side) { return side == 5 ? (real)1.25 : (real)1.5; }
+/* The two pairs of points of those that are larger than 4; the third one of 8 is +-2. */
+FC_INLINE real winograd_a(const int side) { return side == 6 ? (real)0.6875 : (real)0.5; }
+FC_INLINE real winograd_b(const int side) { return side == 6 ? (real)1.5 : side == 5 ? (real)1.25 : 1; }
 
 /* G: the polynomial of two or three weights at each point, divided by the point's differences to the
  * others; for a tile of output channels side by side, in double. From one weight to the next `step`
@@ -72,7 +79,7 @@ FC_INLINE void winograd_weight(double (*w)[LANES], const int step, double (*u)[L
 /* G of a row of weights, 3 to 7 of them: u as above. */
 FC_INLINE void winograd_weight_row(double (*w)[LANES], const int taps, double (*u)[LANES], const int side)
 {
-    const double a = side == 6 ? winograd_a(side) : 0.5, b = side == 6 ? winograd_b(side) : 1;
+    const double a = winograd_a(side), b = winograd_b(side);
     const double points[WINOGRAD_SIDE - 1] = {0, a, -a, b, -b, 2, -2};
     for (int j = 0; j < side - 1; j++) {
         double differences = 1;
@@ -88,6 +95,26 @@ FC_INLINE void winograd_weight_row(double (*w)[LANES], const int taps, double (*
     memcpy(u[side - 1], w[taps - 1], sizeof *u);
 }
 
+/* B^T of 8, in place. */
+FC_INLINE void winograd_input_8(vec *d)
+{
+    const vec quarter = v_set1((real)0.25);
+    const vec even_1 = v_fma(v_set1((real)-4.25), d[4], v_add(d[2], d[6]));
+    const vec odd_1 = v_fma(v_set1((real)-4.25), d[3], v_add(d[1], d[5]));
+    const vec even_half = v_fma(v_set1(4), d[2], v_fma(v_set1(-5), d[4], d[6]));
+    const vec odd_half = v_fma(v_set1(4), d[1], v_fma(v_set1(-5), d[3], d[5]));
+    const vec even_2 = v_fma(quarter, d[2], v_fma(v_set1((real)-1.25), d[4], d[6]));
+    const vec odd_2 = v_fma(quarter, d[1], v_fma(v_set1((real)-1.25), d[3], d[5]));
+    d[0] = v_fma(v_set1((real)5.25), v_sub(d[2], d[4]), v_sub(d[6], d[0]));
+    d[7] = v_fma(v_set1((real)5.25), v_sub(d[3], d[5]), v_sub(d[7], d[1]));
+    d[1] = v_fma(v_set1((real)0.5), odd_half, even_half);
+    d[2] = v_fma(v_set1((real)-0.5), odd_half, even_half);
+    d[3] = v_add(even_1, odd_1);
+    d[4] = v_sub(even_1, odd_1);
+    d[5] = v_fma(v_set1(2), odd_2, even_2);
+    d[6] = v_fma(v_set1(-2), odd_2, even_2);
+}
+
 /* B^T: the elements of a patch's side into as many, in place. */
 FC_INLINE void winograd_input_side(vec *d, const int side)
 {
@@ -95,7 +122,9 @@ FC_INLINE void winograd_input_side(vec *d, const int side)
     const vec minus_a2 = v_set1(-a2), minus_b2 = v_set1(-b2);
     const vec product = v_set1(a2 * b2), minus_sum = v_set1(-(a2 + b2));
     const vec d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];
-    if (side == 4) {
+    if (side == 8) {
+        winograd_input_8(d);
+    } else if (side == 4) {
         d[0] = v_sub(d0, d2);
         d[1] = v_add(d2, d1);
         d[2] = v_sub(d2, d1);
@@ -122,72 +151,43 @@ FC_INLINE void winograd_input_side(vec *d, const int side)
     }
 }
 
-/* B^T of the longest row, in place. */
-FC_INLINE void winograd_input_row(vec *d)
+/* A^T: a side's products into its m outputs, in place. Output j sums the j-th powers of the points: of a
+ * pair of them the sum of its products, or their difference. Point 0, which 5 has not, counts in the
+ * first output alone, infinity in the last. */
+FC_INLINE void winograd_output_side(vec *y, const int m, const int side)
 {
-    const vec quarter = v_set1((real)0.25);
-    const vec even_1 = v_fma(v_set1((real)-4.25), d[4], v_add(d[2], d[6]));
-    const vec odd_1 = v_fma(v_set1((real)-4.25), d[3], v_add(d[1], d[5]));
-    const vec even_half = v_fma(v_set1(4), d[2], v_fma(v_set1(-5), d[4], d[6]));
-    const vec odd_half = v_fma(v_set1(4), d[1], v_fma(v_set1(-5), d[3], d[5]));
-    const vec even_2 = v_fma(quarter, d[2], v_fma(v_set1((real)-1.25), d[4], d[6]));
-    const vec odd_2 = v_fma(quarter, d[1], v_fma(v_set1((real)-1.25), d[3], d[5]));
-    d[0] = v_fma(v_set1((real)5.25), v_sub(d[2], d[4]), v_sub(d[6], d[0]));
-    d[7] = v_fma(v_set1((real)5.25), v_sub(d[3], d[5]), v_sub(d[7], d[1]));
-    d[1] = v_fma(v_set1((real)0.5), odd_half, even_half);
-    d[2] = v_fma(v_set1((real)-0.5), odd_half, even_half);
-    d[3] = v_add(even_1, odd_1);
-    d[4] = v_sub(even_1, odd_1);
-    d[5] = v_fma(v_set1(2), odd_2, even_2);
-    d[6] = v_fma(v_set1(-2), odd_2, even_2);
-}
-
-/* A^T: a side's products into its outputs, in place. */
-FC_INLINE void winograd_output_side(vec *y, const int side)
-{
-    /* The larger schemes' two pairs of points and infinity; point 0 counts in the first output only. */
-    const vec *const pair = side == 5 ? y : y + 1;
-    const vec sum_a = v_add(pair[0], pair[1]), difference_a = v_sub(pair[0], pair[1]);
-    if (side == 4) {
-        y[0] = v_add(y[0], sum_a);
-        y[1] = v_add(difference_a, y[3]);
-    } else {
-        const vec a = v_set1(winograd_a(side)), b = v_set1(winograd_b(side));
-        const vec a2 = v_mul(a, a), b2 = v_mul(b, b), last = y[side - 1];
-        const vec sum_b = v_add(pair[2], pair[3]), difference_b = v_sub(pair[2], pair[3]);
-        const vec sum = v_add(sum_a, sum_b);
-        y[0] = side == 5 ? sum : v_add(y[0], sum);
-        y[1] = v_fma(a, difference_a, v_mul(b, difference_b));
-        y[2] = v_fma(a2, sum_a, v_mul(b2, sum_b));
-        y[3] = v_fma(v_mul(a2, a), difference_a, v_fma(v_mul(b2, b), difference_b, last));
-    }
-}
-
-/* A^T of a row, in place: m outputs. */
-FC_INLINE void winograd_output_row(vec *y, const int m, const int side)
-{
-    const int six = side == 6, pairs = (side - 2) / 2;
-    const vec a = v_set1(six ? winograd_a(side) : (real)0.5), b = v_set1(six ? winograd_b(side) : 1);
-    const vec first = y[0], last = y[side - 1];
-    vec sum[3], difference[3], power_a = v_set1(1), power_b = v_set1(1);
+    const real a = side == 4 ? 1 : winograd_a(side), b = winograd_b(side);
+    const vec points[3] = {v_set1(a), v_set1(b), v_set1(2)}, last = y[side - 1], first = y[0];
+    const int from = side != 5, pairs = (side - 1) / 2;
+    vec sum[3], difference[3], power[3];
     FC_UNROLL for (int i = 0; i < pairs; i++) {
-        sum[i] = v_add(y[1 + 2 * i], y[2 + 2 * i]);
-        difference[i] = v_sub(y[1 + 2 * i], y[2 + 2 * i]);
+        sum[i] = v_add(y[from + 2 * i], y[from + 2 * i + 1]);
+        difference[i] = v_sub(y[from + 2 * i], y[from + 2 * i + 1]);
+        power[i] = v_set1(1);
     }
-    FC_UNROLL for (int j = 0; j < side - 2; j++) {
-        const vec *const t = j % 2 ? difference : sum;
-        y[j] = v_fma(power_a, t[0], v_mul(power_b, t[1]));
-        if (!six)
-            y[j] = v_fma(v_set1(1 << j), t[2], y[j]);
-        power_a = v_mul(power_a, a);
-        power_b = v_mul(power_b, b);
+    FC_UNROLL for (int j = 0; j < side - 1; j++) {
+        const vec *const of_pair = j % 2 ? difference : sum;
+        if (j == m)
+            break;
+        y[j] = j == m - 1 ? v_fma(power[pairs - 1], of_pair[pairs - 1], last)
+                          : v_mul(power[pairs - 1], of_pair[pairs - 1]);
+        FC_UNROLL for (int i = pairs - 2; i >= 0; i--)
+            y[j] = v_fma(power[i], of_pair[i], y[j]);
+        if (j == 0 && from)
+            y[j] = v_add(first, y[j]);
+        FC_UNROLL for (int i = 0; i < pairs; i++)
+            power[i] = v_mul(power[i], points[i]);
     }
-    y[0] = v_add(first, y[0]);
-    y[m - 1] = v_add(y[m - 1], last);
 }
 
-/* A: a side of the gradients by a tile's outputs into those by its products, in place; for the
- * largest scheme alone, as what follows. */
+/* That of a square tile. */
+FC_INLINE void winograd_output_square(vec *y, const int side)
+{
+    winograd_output_side(y, winograd_m(side, 3), side);
+}
+
+/* A: a side of the gradients by a tile's outputs into those by its products, in place; for 6 alone, as
+ * what follows. */
 FC_INLINE void winograd_dy_side(vec *d, const int side)
 {
     const vec a = v_set1(winograd_a(side)), b = v_set1(winograd_b(side));
@@ -239,9 +239,3 @@ FC_INLINE void winograd_load(const real *row, ptrdiff_t col, const int n, vec *d
     FC_UNROLL for (int j = 0; j < n; j++)
         d[j] = v_load(row + j * col);
 }
-
-/* A function of each scheme, X(scheme), and the one of a scheme. (22 and 24 are rows of 6 and 8.) */
-#define WINOGRAD_SCHEMES(X) X(4) X(5) X(6) X(22) X(24)
-#define WINOGRAD_OF(name, scheme)                                                                   \
-    ((scheme) == 4 ? name##_4 : (scheme) == 5 ? name##_5 : (scheme) == 6 ? name##_6                 \
-     : (scheme) == WINOGRAD_ROW + 6 ? name##_22 : name##_24)

@@ -9,7 +9,9 @@ FC_INLINE ptrdiff_t winograd_part(ptrdiff_t c, int scheme)
     const ptrdiff_t most = scheme == WINOGRAD_ROW + 8 ? 16 : 32;
     return ceil_div(c, FC_MAX(2, ceil_div(c, most)));
 }
-#define WINOGRAD_POINTS 36 /* at most */
+/* At most: points, and weights of a kernel for one channel. */
+#define WINOGRAD_POINTS 36
+#define WINOGRAD_TERMS 9
 
 FC_INLINE ptrdiff_t winograd_points(int scheme)
 {
@@ -27,13 +29,13 @@ FC_INLINE int winograd_phase_col(int phase) { return phase > 1; }
 /* The phases [first, end) that a point is of. */
 FC_INLINE int winograd_first_phase(ptrdiff_t point, int scheme)
 {
-    return scheme == 5 && point / scheme == scheme - 1;
+    return scheme == 5 && point / 5 == 4;
 }
 FC_INLINE int winograd_end_phase(ptrdiff_t point, int scheme)
 {
     if (scheme != 5)
         return 1;
-    return point % scheme == scheme - 1 ? 2 : point / scheme == scheme - 1 ? 3 : 4;
+    return point % 5 == 4 ? 2 : point / 5 == 4 ? 3 : 4;
 }
 
 /* A block of tiles, and the sizes of what its unit keeps, in elements. */

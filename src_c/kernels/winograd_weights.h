@@ -58,6 +58,7 @@ FC_INLINE void winograd_pack_phase(const real *plain, int phase, real *dst, cons
             for (int k = 0; k < LANES; k++)
                 dst[point[i] + k] = (real)u[i][k];
 }
+/* The same of a kernel of one row. */
 FC_INLINE void winograd_pack_row(const real *plain, int taps, real *dst, const ptrdiff_t *point, int side)
 {
     double w[WINOGRAD_SIDE - 1][LANES], u[WINOGRAD_SIDE][LANES];
@@ -69,7 +70,7 @@ FC_INLINE void winograd_pack_row(const real *plain, int taps, real *dst, const p
         for (int k = 0; k < LANES; k++)
             dst[point[i] + k] = (real)u[i][k];
 }
-/* Of any side; but for 5 they have one phase. */
+/* Of any scheme; but for 5 they have one phase. */
 FC_NOINLINE void winograd_pack_any(const real *plain, int phase, int kw, real *dst, const ptrdiff_t *point,
                                    int scheme)
 {
@@ -96,7 +97,7 @@ FC_INLINE void winograd_pack_lanes(const struct fc_conv2d *p, const real *weight
                    winograd_first_phase(i, scheme) * p->c * width;
     for (ptrdiff_t c0 = 0; c0 < p->c; c0 += CHANNELS) {
         const ptrdiff_t channels = FC_MIN(CHANNELS, p->c - c0);
-        real plain[CHANNELS * 9 * LANES];
+        real plain[CHANNELS * WINOGRAD_TERMS * LANES];
         transpose_into(plain, LANES, weight + c0 * terms, p->c * terms, kept, channels * terms);
         for (ptrdiff_t c = 0; c < channels; c++)
             for (int phase = 0; phase < winograd_phases(scheme); phase++)
@@ -105,7 +106,7 @@ FC_INLINE void winograd_pack_lanes(const struct fc_conv2d *p, const real *weight
     }
 }
 
-/* Of any side: what is written for each of them is its transformation alone. */
+/* Of any scheme: what is written for each of them is its transformation alone. */
 FC_NOINLINE void winograd_pack(const struct fc_conv2d *p, real *dst, int scheme)
 {
     const ptrdiff_t terms = p->c * p->kh * p->kw;
