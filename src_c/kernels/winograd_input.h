@@ -98,10 +98,10 @@ static void winograd_gather(const struct winograd_unit *u, const real *x, ptrdif
 }
 
 /* Patches to transform, of `kept` channels each: row and col lead from one row and column of a patch to
- * the next, step to the next patch. */
+ * the next, step to the next patch of a row of them, next_row to the next such row. */
 struct winograd_patches {
     const real *from;
-    ptrdiff_t row, col, step, count, kept;
+    ptrdiff_t row, col, step, next_row, rows, cols, kept;
     real *to; /* the place of the first one in plane 0 */
     ptrdiff_t to_step, plane;
 };
@@ -109,9 +109,9 @@ struct winograd_patches {
 FC_INLINE void winograd_transform_patches(const struct winograd_patches *t, const int scheme)
 {
     const int side = winograd_side(scheme);
-    const real *from = t->from;
     real *to = t->to;
-    for (ptrdiff_t count = t->count; count > 0; count--, from += t->step, to += t->to_step) {
+    for (ptrdiff_t at = 0; at < t->rows * t->cols; at++, to += t->to_step) {
+        const real *const from = t->from + at / t->cols * t->next_row + at % t->cols * t->step;
         real half[WINOGRAD_POINTS * LANES], *dst = to;
         vec d[WINOGRAD_SIDE];
         if (!winograd_is_row(scheme))
@@ -174,27 +174,26 @@ static void winograd_input_slice(const struct winograd_unit *u, const struct sli
                         winograd_pixel_rows(run->rows, scheme), x0,
                         winograd_pixels(b->cols, p->kw, scheme), s->pixels);
         t.row = b->pixels, t.col = LANES;
-        t.step = step * LANES, t.to_step = b->tile;
-        t.count = b->cols;
-        for (ptrdiff_t r = 0; r < run->rows; r++) {
-            t.from = s->pixels + r * step_rows * b->pixels;
-            t.to = dst + r * b->cols * b->tile + c;
-            winograd_input_patches(u, &t, scheme);
-        }
+        t.step = step * LANES, t.next_row = step_rows * b->pixels;
+        t.rows = run->rows, t.cols = b->cols;
+        t.from = s->pixels;
+        t.to = dst + c, t.to_step = b->tile;
+        winograd_input_patches(u, &t, scheme);
     }
-    t.step = t.to_step = LANES; /* NHWC: the channels of a tile */
+    t.step = t.to_step = LANES; /* NHWC: a row is the channels of a tile */
+    t.rows = 1;
     for (ptrdiff_t tile = 0; p->nhwc && tile < tiles; tile++, dst += b->tile) {
         const ptrdiff_t y = y0 + tile / b->cols * step_rows, at = x0 + tile % b->cols * step;
         const int inside = in->x && y >= 0 && y + rows <= FC_MIN(p->h, u->seen_rows) && at >= 0 &&
                            at + cols <= FC_MIN(p->w, u->seen_cols);
-        for (ptrdiff_t c = 0; c < in->count; c += t.count * LANES) {
+        for (ptrdiff_t c = 0; c < in->count; c += t.cols * LANES) {
             t.kept = in->count - c;
             t.to = dst + c;
-            t.count = 1;
+            t.cols = 1;
             if (inside && t.kept >= LANES) {
                 t.from = in->x + y * u->from.row + at * u->from.pixel + c;
                 t.row = u->from.row, t.col = u->from.pixel;
-                t.count = t.kept / LANES;
+                t.cols = t.kept / LANES;
             } else {
                 winograd_gather(u, in->x ? in->x + c : NULL, FC_MIN(LANES, t.kept), y, rows, at, cols,
                                 s->pixels);
