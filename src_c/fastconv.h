@@ -37,6 +37,7 @@ enum fc_reduction { FC_SUM, FC_MAXIMUM, FC_MINIMUM };
     X(FC_CONV_INTEGER, "integer")                              \
     X(FC_CONV_INTEGER_VNNI, "integer_vnni")                    \
     X(FC_CONV_INTEGER_PIXEL, "integer_pixel")                  \
+    X(FC_CONV_INTEGER_PLANE, "integer_plane")                  \
     X(FC_CONV_DIRECT_PIXEL, "direct_pixel")                    \
     X(FC_CONV_DIRECT_CHANNEL, "direct_channel")                \
     X(FC_CONV_DEPTHWISE, "depthwise")                          \

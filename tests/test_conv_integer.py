@@ -180,19 +180,52 @@ def test_products_of_planes(kernels, pixels, weight_zero, dtype):
         x = anything(rng, (2, groups * c, pixels), ("uint8", "int8")[c % 2])
         weight = anything(rng, (groups * k, c, 1), "int8")
         options = {"groups": groups, "x_zero_point": 101, "weight_zero_point": weight_zero}
-        function, more = conv_integer, ()
-        if dtype != "int32":
-            function, more = conv_quantized, (rng.integers(-(10**4), 10**4, len(weight), np.int32),)
-            options |= {
-                "x_scale": 0.1, "weight_scale": rng.uniform(0.01, 0.1, len(weight)).astype("f4"),
-                "y_scale": 10.0, "y_zero_point": 0 if dtype == "float32" else 5, "dtype": dtype,
-            }  # fmt: skip
-        expected = getattr(reference, function.__name__)(x, weight, *more, **options)
-        for place in ("start", "end"):
-            out = guarded(poisoned(expected.shape, dtype), place, mmap.PROT_READ | mmap.PROT_WRITE)
-            arrays = guarded(x, place), guarded(weight, place)
-            function(*arrays, *more, out=out, threads=3, **options)
-            assert_same_bits(np.array(out), expected)
+        check_between_guards(rng, x, weight, dtype, options)
+
+
+def check_between_guards(rng, x, weight, dtype, options):
+    """Results of a type are the reference's, and nothing outside of the arrays is touched."""
+    function, more = conv_integer, ()
+    if dtype != "int32":
+        function, more = conv_quantized, (rng.integers(-(10**4), 10**4, len(weight), np.int32),)
+        options = options | {
+            "x_scale": 0.1, "weight_scale": rng.uniform(0.01, 0.1, len(weight)).astype("f4"),
+            "y_scale": 10.0, "y_zero_point": 0 if dtype == "float32" else 5, "dtype": dtype,
+        }  # fmt: skip
+    expected = getattr(reference, function.__name__)(x, weight, *more, **options)
+    for place in ("start", "end"):
+        out = guarded(poisoned(expected.shape, dtype), place, mmap.PROT_READ | mmap.PROT_WRITE)
+        arrays = guarded(x, place), guarded(weight, place)
+        function(*arrays, *more, out=out, threads=3, **options)
+        assert_same_bits(np.array(out), expected)
+
+
+@pytest.mark.parametrize("dtype", [*BYTES, "float32", "int32"])
+@pytest.mark.parametrize(("size", "kernel", "stride", "padding"), [
+    ((9, 24), (3, 3), 1, 1), ((2, 31), (1, 8), 1, 0), ((8, 70), (5, 4), 1, (2, 3)),
+    ((3, 100), (3, 3), (1, 4), (1, 2)), ((11, 57), (8, 7), (4, 2), (7, 6)),
+    ((40, 64), (3, 5), (3, 2), 0), ((13, 33), (1, 1), (2, 1), 2), ((1, 129), (1, 2), (1, 3), 1),
+])  # fmt: skip
+def test_planes_for_themselves(kernels, size, kernel, stride, padding, dtype):
+    """Wide ones have pixels in the lanes where the processor has products of bytes."""
+    rng = np.random.default_rng(size[1])
+    for channels, x_dtype in ((1, "uint8"), (5, "int8"), (70, "uint8")):
+        x = anything(rng, (2, channels, *size), x_dtype)
+        weight = anything(rng, (channels, 1, *kernel), "int8")
+        x[0], weight[0] = np.iinfo(x_dtype).max, -128
+        options = {"stride": stride, "padding": padding, "groups": channels, "x_zero_point": 101}
+        check_between_guards(rng, x, weight, dtype, options)
+
+
+def test_which_planes_have_pixels_in_the_lanes(tasks):
+    for width, options, pixels in (
+        (24, {}, True), (23, {}, False), (60, {"stride": 2}, True), (60, {"dilation": 2}, False),
+        (200, {"stride": (1, 5)}, False), (40, {"weight_zero_point": 1}, False),
+    ):  # fmt: skip
+        x, weight = np.ones((1, 40, 5, width), np.uint8), np.ones((40, 1, 3, 3), np.int8)
+        conv_integer(x, weight, padding=(1, 1), groups=40, **options)
+        fits = _core.has_vnni() and _config.isa() == "avx512"
+        assert (tasks[-1].algorithm == "integer_plane") == (pixels and fits)
 
 
 @pytest.mark.parametrize("place", ["start", "end"])

@@ -56,13 +56,16 @@ COPY_BYTES, SUMS_BYTES = 2**20, 2**20
 COPY_COLUMNS = 512
 # Of an integer convolution: terms to a word of what it reads; what that takes of an L2 cache, and
 # the least and the most pixels of a block; about how much faster than floats it is.
-INTEGER_TERMS = {"integer": 2, "integer_vnni": 4, "integer_pixel": 4}
+INTEGER_TERMS = {"integer": 2, "integer_vnni": 4, "integer_pixel": 4, "integer_plane": 4}
 # Of one with pixels in the lanes: those of a vector and of a tile.
 ACROSS_LANES, ACROSS_PIXELS, ACROSS_FILLED = 16, 48, 0.95
 INTEGER_BYTES, INTEGER_LEAST, INTEGER_MOST, INTEGER_SPEED = 128 * 1024, 28, 1024, 3
 # Planes of bytes that are computed together, as a pixel's channels: at most so many, if those are
 # enough of a vector, or else more. How much slower than floats a product of theirs is.
 INTEGER_PLANES, INTEGER_FEW_PLANES, INTEGER_MOST_PLANES, PLANES_SLOWNESS = 256, 32, 1024, 4
+# Planes of at least so many columns of outputs are computed one by one, pixels in the lanes: for
+# strides and taps of at most PLANE_STRIDE and PLANE_TAPS of conv_integer_plane.h.
+INTEGER_PLANE_COLUMNS, INTEGER_PLANE_STRIDE, INTEGER_PLANE_TAPS = 24, 4, 8
 # Does this processor multiply bytes? avx512's variant has kernels for it.
 VNNI = _core.has_vnni()
 # Floats of a vector, by instruction set: asked for once, because the processor answers slowly.
@@ -340,12 +343,26 @@ def joined_groups(geometry):
     Groups fill a vector so. Those that are no planes have weights of 0 for what they do not see.
     """
     g, isa = geometry, _config.isa()
+    if _is_integer_plane(g, isa):
+        return 1, False
     if integer_algorithm(isa) != "integer_vnni" or not g.c == g.k == 1 or g.depth.k > 1:
         return _divisor(g.groups, max(1, LANES[isa] // g.k)), False
     n = _divisor(g.groups, INTEGER_PLANES)
     if n < INTEGER_FEW_PLANES:
         n = _divisor(g.groups, INTEGER_MOST_PLANES)
     return n, n > 1
+
+
+def _is_integer_plane(g, isa):
+    """Is it a convolution of planes of bytes, each for itself, with pixels in the lanes?"""
+    return (
+        integer_algorithm(isa) == "integer_vnni" and g.layout == "NCHW" and g.c == g.k == 1
+        and g.depth.k == 1 and g.cols.o >= INTEGER_PLANE_COLUMNS
+        and all(
+            axis.dilation == 1 and axis.stride <= INTEGER_PLANE_STRIDE
+            and axis.k <= INTEGER_PLANE_TAPS for axis in (g.rows, g.cols)
+        )
+    )  # fmt: skip
 
 
 def _divisor(number, most):
@@ -361,6 +378,8 @@ def integer_algorithm(isa):
 def conv_integer_seconds(geometry, planes):
     """About how long a convolution of bytes, or one of planes, takes on one thread."""
     seconds = conv2d_flops(geometry) / FLOPS
+    if _is_integer_plane(geometry, _config.isa()):
+        return seconds
     return seconds / geometry.c * PLANES_SLOWNESS if planes else seconds / INTEGER_SPEED
 
 
@@ -378,6 +397,10 @@ def _conv_integer(g, stored, isa, algorithm, threads):
         across = algorithm == "integer_vnni" and g.layout == "NCHW" and not stored.planes
         if across and (cols := _pixel_block(g, threads)):
             return _integer_task(g, stored, isa, "integer_pixel", 1, cols)
+    if _is_integer_plane(g, isa) and not stored.weights_zero:
+        row = input_bytes(g._replace(bits=8), 1, g.cols.o)
+        rows = even_rows(g.rows.o, max(1, INTEGER_BYTES // row), g.n * g.groups, threads)
+        return _integer_task(g, stored, isa, "integer_plane", rows, g.cols.o)
     each = 4 // INTEGER_TERMS[algorithm] * g.c * g.rows.stride * g.cols.stride  # bytes it sees
     pixels = max(INTEGER_LEAST, min(INTEGER_BYTES // each, INTEGER_MOST))
     units = g.n * g.groups

@@ -39,6 +39,7 @@
 #include "conv_integer.h"
 #ifdef SUM_DOT4
 #include "conv_integer_pixel.h"
+#include "conv_integer_plane.h"
 #endif
 #elif FC_BITS >= 32
 #include "pool_max_grad.h"
@@ -121,6 +122,7 @@ FC_SMALL struct fc_algorithm algorithm(enum fc_algorithm_id id)
 #ifdef SUM_DOT4
     FC_AT(FC_CONV_INTEGER_VNNI, conv_integer_vnni, conv_integer_units, conv_integer_vnni_scratch)
     FC_AT(FC_CONV_INTEGER_PIXEL, conv_integer_pixel, conv_integer_units, conv_integer_pixel_scratch)
+    FC_AT(FC_CONV_INTEGER_PLANE, conv_integer_plane, conv_integer_units, conv_integer_plane_scratch)
 #endif
 #elif FC_BITS >= 32
     FC_AT(FC_POOL_MAX_GRAD, pool_max_grad, pool_planes, pool_no_scratch)

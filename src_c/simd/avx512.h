@@ -263,6 +263,11 @@ FC_VNNI FC_INLINE sum sum_dot4(sum acc, sum bytes, sum with_sign)
 {
     return _mm512_dpbusd_epi32(acc, bytes, with_sign);
 }
+/* Words of neighbouring bytes from x on: `places` of words in each quarter, `within` it those of bytes. */
+FC_INLINE sum sum_spread_8(const uint8_t *x, sum places, sum within)
+{
+    return _mm512_shuffle_epi8(_mm512_permutexvar_epi32(places, _mm512_loadu_si512(x)), within);
+}
 /* Bytes of words, one later: the last one of `before` comes in. */
 FC_INLINE sum sum_later_8(sum before, sum v)
 {
