@@ -108,7 +108,8 @@ def test_examples(name):
 
 
 @pytest.mark.parametrize("text", ["README.md", "docs/learn.md"])
-def test_texts(text):
+def test_texts(text, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # they write files
     with np.printoptions():  # what a text sets ends with it
         assert doctest.testfile(str(ROOT / text), module_relative=False).failed == 0
 
