@@ -47,18 +47,14 @@ FC_VNNI FC_INLINE void plane_sums(const struct plane_tile *t, const ptrdiff_t *f
     }
 }
 
-/* Sums of neighbouring outputs as results: all of a vector, or the `count` first ones. */
-FC_INLINE void plane_store(const struct fc_conv_integer *q, sum scale, sum y, char *out, ptrdiff_t count)
+/* Sums of neighbouring outputs as results. */
+FC_INLINE void plane_store(const struct fc_conv_integer *q, sum scale, sum y, char *out)
 {
-    int32_t some[SUM_LANES];
-    char *const to = count < SUM_LANES ? (char *)some : out;
     if (q->result == FC_SUM_TO_BYTE)
-        sum_store_8((uint8_t *)to, sum_add(sum_round(y, scale, (float)q->conv.low, (float)q->conv.high),
-                                           sum_set1(q->zero)));
+        sum_store_8((uint8_t *)out, sum_add(sum_round(y, scale, (float)q->conv.low, (float)q->conv.high),
+                                            sum_set1(q->zero)));
     else
-        sum_store((int32_t *)(void *)to, q->result == FC_SUM_TO_FLOAT ? sum_real(y, scale) : y);
-    if (count < SUM_LANES)
-        memcpy(out, some, (size_t)(count * dot_result_size(q)));
+        sum_store((int32_t *)(void *)out, q->result == FC_SUM_TO_FLOAT ? sum_real(y, scale) : y);
 }
 
 /* Rows of outputs, two vectors at a time. The last ones may overlap those before. */
@@ -71,7 +67,7 @@ FC_VNNI FC_INLINE void plane_rows(const struct plane_tile *t, const int rows)
     sum acc[PLANE_ROWS][PLANE_VECTORS];
     for (ptrdiff_t x = 0; x < cols; x += 2 * SUM_LANES) {
         const ptrdiff_t at = FC_MAX(0, FC_MIN(x, cols - 2 * SUM_LANES));
-        const ptrdiff_t first[] = {at, FC_MAX(0, FC_MIN(at + SUM_LANES, cols - SUM_LANES))};
+        const ptrdiff_t first[] = {at, FC_MIN(at + SUM_LANES, cols - SUM_LANES)};
         const int pair = q->result == FC_SUM_TO_BYTE && first[1] == at + SUM_LANES;
         char *out = t->out;
         plane_sums(t, first, acc, rows);
@@ -81,7 +77,7 @@ FC_VNNI FC_INLINE void plane_rows(const struct plane_tile *t, const int rows)
                                  sum_below(acc[i][1], t->scale, high), low, zero);
             else
                 FC_UNROLL for (int v = 0; v < PLANE_VECTORS; v++)
-                    plane_store(q, t->scale, acc[i][v], out + first[v] * size, FC_MIN(cols, SUM_LANES));
+                    plane_store(q, t->scale, acc[i][v], out + first[v] * size);
     }
 }
 FC_VNNI FC_NOINLINE void plane_some_rows(const struct plane_tile *t) { plane_rows(t, PLANE_ROWS); }
@@ -121,7 +117,8 @@ static void conv_integer_plane(const void *params, ptrdiff_t begin, ptrdiff_t en
     int32_t places[SUM_LANES];
     uint8_t within[4 * SUM_LANES];
     struct plane_tile t = {.q = q, .row = s.row, .stride = s.stride, .words = s.words};
-    assert(p->c == 1 && p->k == 1 && p->block_cols == p->ow && !q->weights_zero && p->dilation_h == 1);
+    assert(p->c == 1 && p->k == 1 && p->block_cols == p->ow && p->ow >= SUM_LANES);
+    assert(!q->weights_zero && p->dilation_h == 1 && p->dilation_w == 1);
     assert(FC_MAX(p->stride_h, p->stride_w) <= PLANE_STRIDE && FC_MAX(p->kh, p->kw) <= PLANE_TAPS);
     for (int i = 0; i < SUM_LANES; i++) {
         places[i] = (int32_t)(i / 4 * p->stride_w) + i % 4;
