@@ -14,7 +14,7 @@ import warnings
 from collections import defaultdict
 from contextlib import contextmanager, suppress
 
-from fastconv import _files, _tiff, batch, get_num_threads, images, kernels, show_config
+from fastconv import _files, _signals, _tiff, batch, get_num_threads, images, kernels, show_config
 from fastconv._options import build_parsers
 from fastconv._progress import Line, clock, visible
 
@@ -230,20 +230,12 @@ def _stopping_on_signals():
     """Turn Ctrl-C and termination into a request to stop, so that no file is left half-written."""
     stopped = _Stopped()
 
-    def request(number, _frame):
+    def request(number, _before):
         stopped.signal = number
         stopped.event.set()
 
-    before = {}
-    if threading.current_thread() is threading.main_thread():  # others cannot receive signals
-        before = {number: signal.signal(number, request)
-                  for number in (signal.SIGINT, signal.SIGTERM)
-                  if signal.getsignal(number) not in (None, signal.SIG_IGN)}  # as under nohup
-    try:
+    with _signals.handled((signal.SIGINT, signal.SIGTERM), request):
         yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _run_kernels(_options):

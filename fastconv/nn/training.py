@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-from fastconv import _arrays, _geometry
+from fastconv import _arrays, _geometry, _signals
 from fastconv._progress import Line, clock
 from fastconv.nn import losses, serialization
 from fastconv.nn.optimizers import SGD, Adam, AdamW
@@ -215,23 +215,14 @@ def _named(argument, choices, name):
 @contextmanager
 def _stop_asked():
     """An event that Ctrl-C sets; a second one raises KeyboardInterrupt."""
-    event, before = threading.Event(), None
+    event = threading.Event()
 
-    def ask(_number, _frame):
+    def ask(number, before):
         event.set()
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
 
-    # Other threads cannot receive signals; who ignores this one, as nohup's children, goes on to.
-    if threading.current_thread() is threading.main_thread():
-        before = signal.getsignal(signal.SIGINT)
-    heard = before not in (None, signal.SIG_IGN)
-    if heard:
-        signal.signal(signal.SIGINT, ask)
-    try:
+    with _signals.handled((signal.SIGINT,), ask):
         yield event
-    finally:
-        if heard:
-            signal.signal(signal.SIGINT, before)
 
 
 class _Status:
