@@ -139,7 +139,7 @@ def conv2d(
         Added before the activation, as in a ResNet's block: relu(conv + bias + residual).
     layout : "NCHW" or "NHWC"
     algorithm : "auto" or "direct"
-        "auto" takes Winograd's F(4x4, 3x3) or F(2x2, 3x3), at stride 2 its F(4x4, 2x2) over the
+        "auto" takes Winograd's F(4x4, 3x3) to F(2x2, 3x3), at stride 2 its F(4x4, 2x2) over the
         image's four phases, and for kernels of 1x3 to 1x7 its F(6, 3) to F(2, 7), where it pays
         (dilation 1, from 16 channels on, all but the smallest images; `explain_plan` tells). Where
         up to about half of the inputs are zero, as after a ReLU, its rounding errors have at most

@@ -44,6 +44,7 @@ enum fc_reduction { FC_SUM, FC_MAXIMUM, FC_MINIMUM };
     X(FC_CONV_DEPTHWISE_PLANE, "depthwise_plane")              \
     X(FC_CONV_DEPTHWISE_ROWS, "depthwise_rows")                \
     X(FC_CONV_WINOGRAD_4X4, "winograd_4x4")                    \
+    X(FC_CONV_WINOGRAD_3X3, "winograd_3x3")                    \
     X(FC_CONV_WINOGRAD_2X2, "winograd_2x2")                    \
     X(FC_CONV_WINOGRAD_STRIDE_2, "winograd_stride_2")          \
     X(FC_CONV_WINOGRAD_ROW_6, "winograd_row_6")                \

@@ -248,6 +248,10 @@ OPERATIONS = {
         conv2d, FLOATS, lambda w: _layer((3, 64, 7, 4 + w % 4), (120, 64, 3, 3)),
         {"padding": 1, "activation": "relu"},
     ),
+    "conv2d winograd of tiny images": Operation(
+        conv2d, FLOATS, lambda w: _layer((3, 40, 4, 2 + w % 2 * 2), (70, 40, 3, 3)),
+        {"padding": 1, "activation": "relu"},
+    ),
     "conv2d winograd of stride 2": Operation(
         conv2d, FLOATS, lambda w: _layer((2, 96, 30, 55 + w % 2), (96, 96, 3, 3)),
         {"padding": ((1, 2), (0, 1)), "stride": 2, "padding_mode": ("zeros", "wrap")},

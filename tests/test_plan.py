@@ -61,7 +61,8 @@ def test_the_calls_of_the_other_tests_are_planned_as_they_say(tasks):
     for name, algorithm in {
         "conv2d": "direct_pixel", "conv2d channels in the lanes": "direct_channel",
         "conv2d winograd": "winograd_4x4", "conv2d winograd NHWC": "winograd_4x4",
-        "conv2d winograd of small images": "winograd_2x2",
+        "conv2d winograd of small images": "winograd_3x3",
+        "conv2d winograd of tiny images": "winograd_2x2",
         "conv2d winograd of stride 2": "winograd_stride_2",
         "conv2d winograd of stride 2, NHWC": "winograd_stride_2",
         "conv2d depthwise by rows": "depthwise_rows",
@@ -85,7 +86,7 @@ def test_calls_of_one_geometry_are_planned_once(tasks):
 
 @pytest.mark.parametrize(("x", "weight", "options", "algorithm"), [
     ((1, 48, 40, 40), (16, 48, 3, 3), {}, "winograd_4x4"),
-    ((1, 47, 40, 40), (64, 47, 3, 3), {}, "winograd_2x2"),  # 4x4 would lose accuracy
+    ((1, 47, 40, 40), (64, 47, 3, 3), {}, "winograd_3x3"),  # 4x4 would lose accuracy
     ((1, 128, 56, 56), (128, 128, 3, 3), {"padding": 1, "stride": 2}, "winograd_stride_2"),
     ((1, 256, 28, 28), (256, 256, 3, 3), {"padding": 1, "stride": 2}, "direct_channel"),
     ((1, 96, 40, 40), (32, 48, 3, 3), {"groups": 2}, "winograd_4x4"),
@@ -113,7 +114,8 @@ def test_the_algorithm_follows_from_one_sample(tasks, x, weight, options, algori
 
 
 @pytest.mark.parametrize(("name", "size", "stride", "kernel", "products"), [
-    ("winograd_4x4", 56, 1, (3, 3), 36), ("winograd_2x2", 7, 1, (3, 3), 16),
+    ("winograd_4x4", 56, 1, (3, 3), 36), ("winograd_3x3", 9, 1, (3, 3), 25),
+    ("winograd_2x2", 2, 1, (3, 3), 16),
     ("winograd_stride_2", 56, 2, (3, 3), 81), ("winograd_row_6", 56, 1, (1, 3), 6),
     ("winograd_row_8", 56, 1, (1, 7), 8),
 ])  # fmt: skip

@@ -24,6 +24,9 @@ NETWORKS = {
     "the fewest channels": (48, 48, 28, 56, 1, 1),
     "one part more": (49, 65, 28, 28, 1, 1),
     "U-Net, the last": (64, 16, 24, 80, 1, 1),
+    "a small network's second": (16, 32, 28, 28, 1, 1),
+    "a small network's third": (32, 64, 14, 14, 1, 1),
+    "too few channels for 4x4": (94, 64, 27, 40, 2, 1),
     "ResNet-50 conv3, stride 2": (128, 128, 56, 56, 1, 2),
     "ResNet-18 conv3, stride 2": (64, 128, 56, 56, 1, 2),
     "the fewest channels, stride 2": (32, 96, 64, 112, 1, 2),
@@ -91,9 +94,13 @@ RAGGED = [
     (1, 1, 53, 100, 23, 26, "same", {"padding_mode": "symmetric"}),
     (3, 1, 50, 64, 27, 27, ((1, 1), (1, 1)), {"padding_mode": ("zeros", "edge")}),
     (1, 3, 48, 19, 3, 130, ((40, 1), (1, 1)), {"padding_mode": "reflect"}),
-    # Small images of many channels: tiles of 2x2.
-    (5, 1, 64, 120, 7, 7, ((1, 1), (1, 1)), {}),
+    # Few channels, and images that do not fill tiles of 4x4: tiles of 3x3.
+    (5, 1, 64, 120, 9, 6, ((1, 1), (1, 1)), {}),
     (2, 2, 45, 83, 6, 5, ((2, 0), (0, 3)), {"padding_mode": "wrap", "activation": "relu"}),
+    (3, 1, 17, 40, 13, 22, ((1, 1), (1, 1)), {"padding_mode": "reflect"}),
+    (1, 2, 16, 33, 25, 11, ((0, 2), (3, 0)), {"padding_mode": ("edge", "zeros")}),
+    # Smaller ones: tiles of 2x2.
+    (4, 1, 40, 70, 4, 2, ((1, 1), (1, 1)), {"padding_mode": "edge"}),
     (3, 1, 63, 121, 9, 3, ((0, 0), (2, 1)), {"padding_mode": ("zeros", "reflect")}),
     # Stride 2.
     (1, 1, 97, 96, 31, 55, ((1, 1), (1, 1)), {"stride": 2}),
@@ -109,12 +116,13 @@ RAGGED = [
     (1, 2, 64, 66, 4, 50, ((0, 0), (0, 7)), {"kernel": (1, 6), "padding_mode": "edge"}),
     (5, 1, 65, 66, 2, 33, ((1, 1), (3, 3)), {"kernel": (1, 7), "activation": "relu"}),
 ]
-ALGORITHMS = ["winograd_4x4"] * 8 + ["winograd_2x2"] * 3 + ["winograd_stride_2"] * 3
-ALGORITHMS += ["winograd_row_6"] * 4 + ["winograd_row_8"] * 4
+ALGORITHMS = ["winograd_4x4"] * 8 + ["winograd_3x3"] * 4 + ["winograd_2x2"] * 2
+ALGORITHMS += ["winograd_stride_2"] * 3 + ["winograd_row_6"] * 4 + ["winograd_row_8"] * 4
 # (channels in, out, rows, columns, stride, kernel) of a small layer for each of them.
 SMALL = {
-    "winograd_4x4": (48, 20, 21, 13, 1, (3, 3)),
-    "winograd_2x2": (64, 120, 7, 5, 1, (3, 3)),
+    "winograd_4x4": (48, 20, 23, 15, 1, (3, 3)),
+    "winograd_3x3": (17, 40, 8, 11, 1, (3, 3)),
+    "winograd_2x2": (40, 70, 4, 2, 1, (3, 3)),
     "winograd_stride_2": (96, 96, 31, 55, 2, (3, 3)),
     "winograd_row_6": (48, 33, 3, 41, 1, (1, 3)),
     "winograd_row_8": (64, 40, 2, 47, 1, (1, 7)),

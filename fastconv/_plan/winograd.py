@@ -31,10 +31,14 @@ class Winograd(NamedTuple):
         return self.points * self.stride**2
 
 
-WINOGRAD_4X4 = Winograd("winograd_4x4", 1, 4, 4, 36, 36, (700, 700), 48)
+WINOGRAD_4X4 = Winograd("winograd_4x4", 1, 4, 4, 36, 36, (600, 600), 48)
 # Of 3x3 kernels, by the stride.
 WINOGRADS_3X3 = {
-    1: (WINOGRAD_4X4, Winograd("winograd_2x2", 1, 2, 2, 16, 16, (235, 235), 16)),
+    1: (
+        WINOGRAD_4X4,
+        Winograd("winograd_3x3", 1, 3, 3, 25, 25, (400, 400), 16),
+        Winograd("winograd_2x2", 1, 2, 2, 16, 16, (235, 235), 16),
+    ),
     2: (Winograd("winograd_stride_2", 2, 4, 4, 25, 81, (2000, 600), 32),),
 }
 # Of kernels of one row, by its length.
@@ -90,7 +94,7 @@ def winograd_seconds(g, scheme):
     block = max(1, min(WINOGRAD_USUAL_TILES, held))
     arithmetic = seconds_of(2 * winograd_terms(g, scheme), g)
     transfer = ceil_div(winograd_tiles(g, scheme), block) * weights / BYTES / near
-    return max(arithmetic, transfer) + min(arithmetic, transfer) / 2
+    return max(arithmetic, transfer) + min(arithmetic, transfer) / 3
 
 
 def winograd_terms(g, scheme):

@@ -1,5 +1,6 @@
 /* Winograd convolution, for both layouts. Of 3x3 kernels: F(4x4, 3x3) with 36 multiplications for 16
- * outputs instead of 144; F(2x2, 3x3) with 16 for 4 instead of 36; and at stride 2, where the image
+ * outputs instead of 144; of fewer channels F(3x3, 3x3) with 25 for 9 instead of 81, whose error is smaller;
+ * of small results F(2x2, 3x3) with 16 for 4 instead of 36; and at stride 2, where the image
  * falls into four phases that meet at most 2x2 weights each, F(4x4, 2x2) with 81 for 16 instead of 144.
  * Of kernels of one row, as those of series: F(4, 3), F(3, 4) and F(2, 5), with 6 multiplications
  * instead of 12, 12 and 10, or F(6, 3) to F(2, 7), with 8 instead of 18, 20, 20, 18 and 14.

@@ -88,7 +88,7 @@ FC_INLINE void winograd_dy_tile(const struct winograd_block *b, const real *from
     winograd_columns(winograd_dy_side, from, b->pixels, LANES, m, side, half, side);
     for (int i = 0; i < side; i++, dst += side * b->product) {
         winograd_load(half + i * m * LANES, LANES, m, d);
-        winograd_dy_side(d, side);
+        winograd_dy_side(d, side, side);
         FC_UNROLL for (int j = 0; j < side; j++)
             v_store(dst + j * b->product, d[j]);
     }
@@ -107,11 +107,17 @@ static void winograd_dy(const struct winograd_unit *u, const struct winograd_scr
         dy = (const real *)u->p->dy + output_slice(u->p, &u->to, run.n) + u->g * u->to.group +
              k * u->to.channel + run.y * u->to.row + u->x0 * u->to.pixel;
         for (int v = 0; v < nv; v++) {
-            const ptrdiff_t kept = FC_MIN(LANES, u->k1 - k - v * LANES);
-            winograd_gather_dy(u, &run, dy + v * LANES * u->to.channel, kept, s->pixels);
-            for (ptrdiff_t tile = 0; tile < run.rows * b->cols; tile++)
+            const ptrdiff_t kept = FC_MIN(LANES, u->k1 - k - v * LANES), tiles = run.rows * b->cols;
+            const real *const x = dy + v * LANES * u->to.channel;
+            struct winograd_ahead ahead = {.rows = 0};
+            if (!u->p->nhwc)
+                ahead = winograd_ahead(&u->to, x, run.height, u->cols, tiles);
+            winograd_gather_dy(u, &run, x, kept, s->pixels);
+            for (ptrdiff_t tile = 0; tile < tiles; tile++) {
+                winograd_fetch(&ahead, tile);
                 winograd_dy_tile(b, s->pixels + winograd_tile_at(b, tile, m),
                                  s->product + ((r * b->cols + tile) * nv + v) * LANES);
+            }
         }
     }
 }
@@ -146,7 +152,7 @@ FC_INLINE void winograd_gradient_taps(const real *sums, ptrdiff_t point, real *t
     winograd_columns(winograd_weight_side, sums, side * point, point, side, 3, half, side);
     for (int i = 0; i < 3; i++) {
         winograd_load(half + i * side * LANES, LANES, side, d);
-        winograd_weight_side(d, side);
+        winograd_weight_side(d, 3, side);
         FC_UNROLL for (int j = 0; j < 3; j++)
             v_store(taps + (i * 3 + j) * LANES, d[j]);
     }

@@ -29,11 +29,8 @@ FC_INLINE void winograd_gather_vector(const struct steps *from, const real *x, p
         line = some;
         step = LANES;
     }
-    FC_UNROLL for (int k = 0; k < LANES; k++) {
-        /* The next channels' rows: in many short pieces the processor sees no stream. */
-        FC_PREFETCH(x + (k + LANES) * from->channel);
+    FC_UNROLL for (int k = 0; k < LANES; k++)
         a[k] = v_load(line + k * step);
-    }
     transpose(a);
     FC_UNROLL for (int k = 0; k < LANES; k++)
         if (k < count) {
@@ -57,6 +54,35 @@ FC_NOINLINE void winograd_gather_nchw(const struct steps *from, const real *x, p
             winograd_gather_vector(from, x + j, FC_MIN(LANES, count), kept,
                                    dst + j / cols * pitch + col * LANES, cols - col, cols, pitch);
         }
+}
+
+/* Pixels in NCHW that are gathered next: LANES channels of `rows` pieces of `count` pixels. They are fetched
+ * meanwhile, `each` with a tile that is transformed: in many short pieces the processor sees no stream, and all
+ * at once they are more than it waits for at a time. */
+struct winograd_ahead {
+    const real *first;
+    ptrdiff_t channel, row, rows, count, each;
+};
+
+/* What follows `height` rows of `cols` pixels of a block of channels, which begin at x. */
+FC_INLINE struct winograd_ahead winograd_ahead(const struct steps *from, const real *x, ptrdiff_t height,
+                                               ptrdiff_t cols, ptrdiff_t tiles)
+{
+    const int whole = cols == from->row; /* rows follow each other */
+    const ptrdiff_t rows = whole ? 1 : height;
+    return (struct winograd_ahead){x + LANES * from->channel, from->channel, from->row, rows,
+                                   whole ? height * cols : cols, ceil_div(LANES * rows, tiles)};
+}
+
+/* (A function that only fetches has no effect for a compiler: it drops calls of one.) */
+FC_INLINE void winograd_fetch(const struct winograd_ahead *a, ptrdiff_t tile)
+{
+    const ptrdiff_t end = FC_MIN((tile + 1) * a->each, LANES * a->rows);
+    for (ptrdiff_t i = tile * a->each; i < end; i++) {
+        const real *const piece = a->first + i / a->rows * a->channel + i % a->rows * a->row;
+        for (ptrdiff_t at = 0; at < a->count; at += 64 / (ptrdiff_t)sizeof(real))
+            FC_PREFETCH(piece + at);
+    }
 }
 
 /* A rectangle of pixels of LANES channels from x on, `kept` of which there are, with the border around
@@ -104,6 +130,7 @@ struct winograd_patches {
     ptrdiff_t row, col, step, next_row, rows, cols, kept;
     real *to; /* the place of the first one in plane 0 */
     ptrdiff_t to_step, plane;
+    struct winograd_ahead ahead; /* of no rows if nothing is */
 };
 
 FC_INLINE void winograd_transform_patches(const struct winograd_patches *t, const int scheme)
@@ -114,12 +141,14 @@ FC_INLINE void winograd_transform_patches(const struct winograd_patches *t, cons
         const real *const from = t->from + at / t->cols * t->next_row + at % t->cols * t->step;
         real half[WINOGRAD_POINTS * LANES], *dst = to;
         vec d[WINOGRAD_SIDE];
+        if (t->ahead.rows > 0)
+            winograd_fetch(&t->ahead, at);
         if (!winograd_is_row(scheme))
             winograd_columns(winograd_input_side, from, t->row, t->col, side, side, half, side);
         for (int i = 0; i < winograd_side_rows(scheme); i++, dst += side * t->plane) {
             const int is_row = winograd_is_row(scheme);
             winograd_load(is_row ? from : half + i * side * LANES, is_row ? t->col : LANES, side, d);
-            winograd_input_side(d, side);
+            winograd_input_side(d, side, side);
             if (t->kept >= LANES)
                 FC_UNROLL for (int j = 0; j < side; j++)
                     v_store(dst + j * t->plane, d[j]);
@@ -164,20 +193,27 @@ static void winograd_input_slice(const struct winograd_unit *u, const struct sli
     const int stride = winograd_stride(scheme), step_rows = winograd_m_rows(scheme) * stride;
     const int step = winograd_m(scheme, p->kw) * stride;
     const ptrdiff_t rows = winograd_pixel_rows(1, scheme), cols = winograd_pixels(1, p->kw, scheme);
+    const ptrdiff_t height = winograd_pixel_rows(run->rows, scheme);
+    const ptrdiff_t width = winograd_pixels(b->cols, p->kw, scheme);
     const ptrdiff_t y0 = run->y * stride - p->top;
     const ptrdiff_t x0 = u->x0 * stride - p->left, tiles = run->rows * b->cols;
     struct winograd_patches t = {.plane = b->input};
+    ptrdiff_t left, right, top, bottom;
 
+    border_inside(x0, width, p->w, &left, &right);
+    border_inside(y0, height, p->h, &top, &bottom);
     for (ptrdiff_t c = 0; !p->nhwc && c < in->count; c += LANES) {
+        const real *const x = in->x ? in->x + c * u->from.channel : NULL;
         t.kept = in->count - c;
-        winograd_gather(u, in->x ? in->x + c * u->from.channel : NULL, FC_MIN(LANES, t.kept), y0,
-                        winograd_pixel_rows(run->rows, scheme), x0,
-                        winograd_pixels(b->cols, p->kw, scheme), s->pixels);
+        winograd_gather(u, x, FC_MIN(LANES, t.kept), y0, height, x0, width, s->pixels);
         t.row = b->pixels, t.col = LANES;
         t.step = step * LANES, t.next_row = step_rows * b->pixels;
         t.rows = run->rows, t.cols = b->cols;
         t.from = s->pixels;
         t.to = dst + c, t.to_step = b->tile;
+        if (x && bottom > top && right > left)
+            t.ahead = winograd_ahead(&u->from, x + (y0 + top) * u->from.row + x0 + left, bottom - top,
+                                     right - left, tiles);
         winograd_input_patches(u, &t, scheme);
     }
     t.step = t.to_step = LANES; /* NHWC: a row is the channels of a tile */

@@ -23,7 +23,7 @@ FC_INLINE vec winograd_transform_results(const struct winograd_results *t, const
         real half[4 * WINOGRAD_SIDE * LANES], *to = t->to + x * m * LANES;
         vec y[WINOGRAD_SIDE], unsafe = v_set1(0);
         if (!winograd_is_row(scheme))
-            winograd_columns(winograd_output_square, from, side * t->plane, t->plane, side, m, half, side);
+            winograd_columns(winograd_output_side, from, side * t->plane, t->plane, side, m, half, side);
         for (int i = 0; i < winograd_m_rows(scheme); i++, to += t->pitch) {
             const int is_row = winograd_is_row(scheme);
             winograd_load(is_row ? from : half + i * side * LANES, is_row ? t->plane : LANES, side, y);

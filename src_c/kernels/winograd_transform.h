@@ -1,8 +1,10 @@
 /* The transforms of Winograd's convolution (Lavin and Gray, arXiv:1509.09308), one axis at a time. A
  * scheme is named by the side of its patch, which is its number of points along an axis:
  *   6: 6 products for 4 outputs of 3 weights;
+ *   5: 5 products for 3 outputs of 3 weights;
  *   4: 4 products for 2 outputs of 3 weights;
- *   5: 5 products for 4 outputs of 2 weights, those of a phase of stride 2;
+ * with WINOGRAD_PHASES added, for the four phases of stride 2:
+ *   5: 5 products for 4 outputs of 2 weights;
  * and with WINOGRAD_ROW added, for kernels of one row, which have one axis:
  *   6: 6 products for 4, 3 or 2 outputs of 3, 4 or 5 weights;
  *   8: 8 products for 6 to 2 outputs of 3 to 7 weights.
@@ -15,22 +17,23 @@
 
 #define WINOGRAD_SIDE 8 /* at most */
 #define WINOGRAD_ROW 16
+#define WINOGRAD_PHASES 32
 /* X(what, name, scheme) of each. */
 #define WINOGRAD_SCHEMES(X, what)                                                                  \
-    X(what, 2x2, 4) X(what, stride_2, 5) X(what, 4x4, 6) X(what, row_6, WINOGRAD_ROW + 6)          \
-        X(what, row_8, WINOGRAD_ROW + 8)
+    X(what, 2x2, 4) X(what, 3x3, 5) X(what, 4x4, 6) X(what, stride_2, WINOGRAD_PHASES + 5)         \
+        X(what, row_6, WINOGRAD_ROW + 6) X(what, row_8, WINOGRAD_ROW + 8)
 /* Of functions that there are for each, the one of `scheme`. */
 #define WINOGRAD_CHOICE(what, name, value) scheme == (value) ? what##_##name:
 #define WINOGRAD_OF(what) (WINOGRAD_SCHEMES(WINOGRAD_CHOICE, what) NULL)
 
-FC_INLINE int winograd_is_row(int scheme) { return scheme >= WINOGRAD_ROW; }
+FC_INLINE int winograd_is_row(int scheme) { return (scheme & WINOGRAD_ROW) != 0; }
 FC_INLINE int winograd_side(int scheme) { return scheme % WINOGRAD_ROW; }
 /* The stride between what outputs see, the weights along an axis of a phase of a kernel of kw columns, and
  * the outputs along a tile's. */
-FC_INLINE int winograd_stride(int scheme) { return scheme == 5 ? 2 : 1; }
+FC_INLINE int winograd_stride(int scheme) { return scheme & WINOGRAD_PHASES ? 2 : 1; }
 FC_INLINE int winograd_taps(int scheme, ptrdiff_t kw)
 {
-    return winograd_is_row(scheme) ? (int)kw : scheme == 5 ? 2 : 3;
+    return winograd_is_row(scheme) ? (int)kw : scheme & WINOGRAD_PHASES ? 2 : 3;
 }
 FC_INLINE int winograd_m(int scheme, ptrdiff_t kw)
 {
@@ -44,27 +47,26 @@ FC_INLINE int winograd_side_rows(int scheme) { return winograd_is_row(scheme) ? 
 FC_INLINE real winograd_a(const int side) { return side == 6 ? (real)0.6875 : (real)0.5; }
 FC_INLINE real winograd_b(const int side) { return side == 6 ? (real)1.5 : side == 5 ? (real)1.25 : 1; }
 
-/* G: the polynomial of two or three weights at each point, divided by the point's differences to the
- * others; for a tile of output channels side by side, in double. From one weight to the next `step`
+/* G: the polynomial of `taps` weights, two or three, at each point, divided by the point's differences to
+ * the others; for a tile of output channels side by side, in double. From one weight to the next `step`
  * rows of channels, from one result to the next `to`. */
-FC_INLINE void winograd_weight(double (*w)[LANES], const int step, double (*u)[LANES], const int to,
-                               const int side)
+FC_INLINE void winograd_weight(double (*w)[LANES], const int taps, const int step, double (*u)[LANES],
+                               const int to, const int side)
 {
     const double a = side == 4 ? 1 : winograd_a(side), b = winograd_b(side), a2 = a * a, b2 = b * b;
     const double at_0 = side == 4 ? 1 : 1 / (a2 * b2);
     const double at_a = side == 4 ? 0.5 : 1 / (2 * (side == 5 ? a : a2) * (a2 - b2));
     const double at_b = 1 / (2 * (side == 5 ? b : b2) * (b2 - a2));
     for (int i = 0; i < LANES; i++) {
-        const double low = w[0][i], middle = w[step][i];
+        const double low = w[0][i], middle = w[step][i], high = taps == 3 ? w[2 * step][i] : 0;
         if (side == 5) {
-            u[0][i] = at_a * (low + a * middle);
-            u[to][i] = -at_a * (low - a * middle);
-            u[2 * to][i] = at_b * (low + b * middle);
-            u[3 * to][i] = -at_b * (low - b * middle);
-            u[4 * to][i] = middle;
+            u[0][i] = at_a * (low + a2 * high + a * middle);
+            u[to][i] = -at_a * (low + a2 * high - a * middle);
+            u[2 * to][i] = at_b * (low + b2 * high + b * middle);
+            u[3 * to][i] = -at_b * (low + b2 * high - b * middle);
+            u[4 * to][i] = taps == 3 ? high : middle;
             continue;
         }
-        const double high = w[2 * step][i];
         u[0][i] = at_0 * low;
         u[to][i] = at_a * (low + a2 * high + a * middle);
         u[2 * to][i] = at_a * (low + a2 * high - a * middle);
@@ -115,8 +117,10 @@ FC_INLINE void winograd_input_8(vec *d)
     d[6] = v_fma(v_set1(-2), odd_2, even_2);
 }
 
-/* B^T: the elements of a patch's side into as many, in place. */
-FC_INLINE void winograd_input_side(vec *d, const int side)
+/* All that follow turn a side's elements into m others, in place.
+ *
+ * B^T: those of a patch into as many. */
+FC_INLINE void winograd_input_side(vec *d, const int m, const int side)
 {
     const real a = winograd_a(side), b = winograd_b(side), a2 = a * a, b2 = b * b;
     const vec minus_a2 = v_set1(-a2), minus_b2 = v_set1(-b2);
@@ -151,7 +155,7 @@ FC_INLINE void winograd_input_side(vec *d, const int side)
     }
 }
 
-/* A^T: a side's products into its m outputs, in place. Output j sums the j-th powers of the points: of a
+/* A^T: products into outputs. Output j sums the j-th powers of the points: of a
  * pair of them the sum of its products, or their difference. Point 0, which 5 has not, counts in the
  * first output alone, infinity in the last. */
 FC_INLINE void winograd_output_side(vec *y, const int m, const int side)
@@ -180,15 +184,8 @@ FC_INLINE void winograd_output_side(vec *y, const int m, const int side)
     }
 }
 
-/* That of a square tile. */
-FC_INLINE void winograd_output_square(vec *y, const int side)
-{
-    winograd_output_side(y, winograd_m(side, 3), side);
-}
-
-/* A: a side of the gradients by a tile's outputs into those by its products, in place; for 6 alone, as
- * what follows. */
-FC_INLINE void winograd_dy_side(vec *d, const int side)
+/* A: gradients by a tile's outputs into those by its products; for 6 alone, as what follows. */
+FC_INLINE void winograd_dy_side(vec *d, const int m, const int side)
 {
     const vec a = v_set1(winograd_a(side)), b = v_set1(winograd_b(side));
     const vec a2 = v_mul(a, a), b2 = v_mul(b, b), last = d[3];
@@ -201,8 +198,8 @@ FC_INLINE void winograd_dy_side(vec *d, const int side)
     d[5] = last;
 }
 
-/* G^T: a side of the gradients by transformed weights into those by the weights, in place. */
-FC_INLINE void winograd_weight_side(vec *d, const int side)
+/* G^T: gradients by transformed weights into those by the weights. */
+FC_INLINE void winograd_weight_side(vec *d, const int m, const int side)
 {
     const double a = winograd_a(side), b = winograd_b(side), a2 = a * a, b2 = b * b;
     const vec at_0 = v_set1((real)(1 / (a2 * b2)));
@@ -215,20 +212,20 @@ FC_INLINE void winograd_weight_side(vec *d, const int side)
     d[2] = v_fma(v_set1((real)a2), sum_a, v_fma(v_set1((real)b2), sum_b, d[5]));
 }
 
-/* Both axes of a square tile go through one of these: first its columns, n elements each, into `to`
+/* Both axes of a square tile go through one of these: first its columns, n elements each, into m
  * rows of n in `half`, */
-typedef void winograd_transform(vec *d, const int side);
+typedef void winograd_transform(vec *d, const int m, const int side);
 
 FC_INLINE void winograd_columns(winograd_transform *transform, const real *tile, ptrdiff_t row,
-                                ptrdiff_t col, const int n, const int to, real *half,
+                                ptrdiff_t col, const int n, const int m, real *half,
                                 const int side)
 {
     vec d[WINOGRAD_SIDE];
     for (int j = 0; j < n; j++) {
         FC_UNROLL for (int i = 0; i < n; i++)
             d[i] = v_load(tile + i * row + j * col);
-        transform(d, side);
-        FC_UNROLL for (int i = 0; i < to; i++)
+        transform(d, m, side);
+        FC_UNROLL for (int i = 0; i < m; i++)
             v_store(half + (i * n + j) * LANES, d[i]);
     }
 }

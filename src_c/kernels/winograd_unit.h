@@ -23,17 +23,17 @@ FC_INLINE ptrdiff_t winograd_points(int scheme)
  * and even columns come first, then even and even, even and odd, odd and odd. A single weight needs no
  * product at infinity, so points there are of some phases only: of neighbours, in this order. */
 FC_INLINE int winograd_phases(int scheme) { return winograd_stride(scheme) * winograd_stride(scheme); }
-FC_INLINE int winograd_phase_row(int phase, int scheme) { return scheme == 5 && phase % 3 == 0; }
+FC_INLINE int winograd_phase_row(int phase, int scheme) { return scheme & WINOGRAD_PHASES && phase % 3 == 0; }
 FC_INLINE int winograd_phase_col(int phase) { return phase > 1; }
 
 /* The phases [first, end) that a point is of. */
 FC_INLINE int winograd_first_phase(ptrdiff_t point, int scheme)
 {
-    return scheme == 5 && point / 5 == 4;
+    return scheme & WINOGRAD_PHASES && point / 5 == 4;
 }
 FC_INLINE int winograd_end_phase(ptrdiff_t point, int scheme)
 {
-    if (scheme != 5)
+    if (!(scheme & WINOGRAD_PHASES))
         return 1;
     return point % 5 == 4 ? 2 : point / 5 == 4 ? 3 : 4;
 }

@@ -39,22 +39,23 @@ FC_NOINLINE ptrdiff_t winograd_packed(const struct fc_conv2d *p, int scheme)
 /* Transform the weights of one phase of one input channel, and of LANES output channels: `plain` is
  * [9][LANES], dst + point[i] the first of them in point i. */
 FC_INLINE void winograd_pack_phase(const real *plain, int phase, real *dst, const ptrdiff_t *point,
-                                   const int side)
+                                   const int scheme)
 {
-    const int taps = winograd_taps(side, 3), stride = winograd_stride(side);
+    const int side = winograd_side(scheme), taps = winograd_taps(scheme, 3);
+    const int stride = winograd_stride(scheme);
     double w[9][LANES], rows[3 * WINOGRAD_SIDE][LANES], u[WINOGRAD_POINTS][LANES];
     for (int i = 0; i < taps * taps; i++) {
-        const int row = i / taps * stride + winograd_phase_row(phase, side);
+        const int row = i / taps * stride + winograd_phase_row(phase, scheme);
         const int col = i % taps * stride + winograd_phase_col(phase);
         for (int k = 0; k < LANES; k++)
             w[i][k] = row < 3 && col < 3 ? plain[(row * 3 + col) * LANES + k] : 0;
     }
     for (int i = 0; i < taps; i++)
-        winograd_weight(w + taps * i, 1, rows + side * i, 1, side);
+        winograd_weight(w + taps * i, taps, 1, rows + side * i, 1, side);
     for (int i = 0; i < side; i++)
-        winograd_weight(rows + i, side, u + i, side, side);
+        winograd_weight(rows + i, taps, side, u + i, side, side);
     for (int i = 0; i < side * side; i++)
-        if (phase >= winograd_first_phase(i, side) && phase < winograd_end_phase(i, side))
+        if (phase >= winograd_first_phase(i, scheme) && phase < winograd_end_phase(i, scheme))
             for (int k = 0; k < LANES; k++)
                 dst[point[i] + k] = (real)u[i][k];
 }
@@ -70,7 +71,7 @@ FC_INLINE void winograd_pack_row(const real *plain, int taps, real *dst, const p
         for (int k = 0; k < LANES; k++)
             dst[point[i] + k] = (real)u[i][k];
 }
-/* Of any scheme; but for 5 they have one phase. */
+/* Of any scheme. */
 FC_NOINLINE void winograd_pack_any(const real *plain, int phase, int kw, real *dst, const ptrdiff_t *point,
                                    int scheme)
 {
@@ -79,9 +80,11 @@ FC_NOINLINE void winograd_pack_any(const real *plain, int phase, int kw, real *d
     else if (scheme == 4)
         winograd_pack_phase(plain, 0, dst, point, 4);
     else if (scheme == 5)
-        winograd_pack_phase(plain, phase, dst, point, 5);
-    else
+        winograd_pack_phase(plain, 0, dst, point, 5);
+    else if (scheme == 6)
         winograd_pack_phase(plain, 0, dst, point, 6);
+    else
+        winograd_pack_phase(plain, phase, dst, point, WINOGRAD_PHASES + 5);
 }
 
 /* The weights of LANES output channels (`kept` of them real) and all input channels: dst is point 0 of
