@@ -161,18 +161,20 @@ FC_INLINE void winograd_gradient_taps(const real *sums, ptrdiff_t point, real *t
 /* The sums to their places in the weights' order. */
 static void winograd_gradient_store(const struct winograd_unit *u, ptrdiff_t part, const real *sums)
 {
+    enum { CHANNELS = 8 }; /* at a time */
     const struct fc_conv2d *const p = u->p;
     real *const out = (real *)p->out + ((part * p->groups + u->g) * p->k + u->k0) * p->c * 9;
     for (ptrdiff_t k = 0; k < u->k1 - u->k0; k += LANES) {
         const ptrdiff_t tile = k / WINOGRAD_K, first = tile * WINOGRAD_K;
         const ptrdiff_t width = channel_vectors(u->k1 - u->k0 - first) * LANES;
         const real *const from = sums + tile * winograd_gradient_stretch(p) + k - first;
-        for (ptrdiff_t c = 0; c < p->c; c++) {
-            real taps[9 * LANES];
-            winograd_gradient_taps(from + c * width, p->c * width, taps);
-            for (ptrdiff_t i = 0; i < FC_MIN(LANES, u->k1 - u->k0 - k); i++)
-                for (int t = 0; t < 9; t++)
-                    out[((k + i) * p->c + c) * 9 + t] = taps[t * LANES + i];
+        for (ptrdiff_t c = 0, n; c < p->c; c += n) {
+            real taps[CHANNELS * 9 * LANES];
+            n = FC_MIN(CHANNELS, p->c - c);
+            for (ptrdiff_t i = 0; i < n; i++)
+                winograd_gradient_taps(from + (c + i) * width, p->c * width, taps + i * 9 * LANES);
+            transpose_lines(out + (k * p->c + c) * 9, p->c * 9, n * 9, taps, LANES, n * 9,
+                            FC_MIN(LANES, u->k1 - u->k0 - k));
         }
     }
 }
