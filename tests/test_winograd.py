@@ -95,8 +95,8 @@ RAGGED = [
     (3, 1, 50, 64, 27, 27, ((1, 1), (1, 1)), {"padding_mode": ("zeros", "edge")}),
     (1, 3, 48, 19, 3, 130, ((40, 1), (1, 1)), {"padding_mode": "reflect"}),
     # Few channels, and images that do not fill tiles of 4x4: tiles of 3x3.
-    (5, 1, 64, 120, 9, 6, ((1, 1), (1, 1)), {}),
-    (2, 2, 45, 83, 6, 5, ((2, 0), (0, 3)), {"padding_mode": "wrap", "activation": "relu"}),
+    (5, 1, 40, 61, 9, 6, ((1, 1), (1, 1)), {}),
+    (2, 2, 45, 83, 9, 6, ((2, 0), (0, 3)), {"padding_mode": "wrap", "activation": "relu"}),
     (3, 1, 17, 40, 13, 22, ((1, 1), (1, 1)), {"padding_mode": "reflect"}),
     (1, 2, 16, 33, 25, 11, ((0, 2), (3, 0)), {"padding_mode": ("edge", "zeros")}),
     # Smaller ones: tiles of 2x2.

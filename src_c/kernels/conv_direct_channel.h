@@ -228,36 +228,55 @@ FC_INLINE void channel_store_transposed(const struct fc_conv2d *p, const vec *a,
                                         ptrdiff_t channels, real *out)
 {
     const ptrdiff_t plane = p->od * p->oh * p->ow;
-    if (pixels < LANES || channels < LANES)
-        for (ptrdiff_t i = 0; i < channels; i++) {
-            if (pixels == LANES)
-                v_store(out + i * plane, activate(a[i], tile_activation(p)));
-            else
-                v_store_n(out + i * plane, activate(a[i], tile_activation(p)), pixels);
-        }
-    else if (p->stream && (uintptr_t)out % 64 == 0 && plane * (ptrdiff_t)sizeof(real) % 64 == 0)
-        FC_UNROLL for (int i = 0; i < LANES; i++)
-            v_stream(out + i * plane, activate(a[i], tile_activation(p)));
-    else
-        FC_UNROLL for (int i = 0; i < LANES; i++)
-            v_store(out + i * plane, activate(a[i], tile_activation(p)));
+    const int stream = p->stream && pixels == LANES && (uintptr_t)out % 64 == 0 &&
+                       plane * (ptrdiff_t)sizeof(real) % 64 == 0;
+    for (ptrdiff_t i = 0; i < channels; i++, out += plane) {
+        const vec y = activate(a[i], tile_activation(p));
+        if (stream)
+            v_stream(out, y);
+        else
+            store_up_to(out, 0, pixels, y);
+    }
 }
 
-/* The same in NCHW: LANES pixels at a time are transposed. */
+/* LANES pixels of as many output channels; alone for the reason that transpose_tile is. */
+FC_NOINLINE void channel_store_tile(const real *sums, ptrdiff_t step, int activation, real *out,
+                                    ptrdiff_t plane)
+{
+    vec a[LANES];
+    FC_UNROLL for (int i = 0; i < LANES; i++, sums += step)
+        a[i] = v_load(sums);
+    if (activation == FC_RELU)
+        FC_UNROLL for (int i = 0; i < LANES; i++)
+            a[i] = activate(a[i], FC_RELU);
+    transpose(a);
+    FC_UNROLL for (int i = 0; i < LANES; i++, out += plane)
+        v_store(out, a[i]);
+}
+
+/* The same in NCHW: LANES pixels at a time are transposed. The last ones may overlap those before. */
 static void channel_store_nchw(const struct fc_conv2d *p, const real *sums, ptrdiff_t n, int nv,
                                ptrdiff_t kept, real *out)
 {
     const ptrdiff_t plane = p->od * p->oh * p->ow;
-    for (ptrdiff_t at = 0; at < n; at += LANES)
+    for (ptrdiff_t begin = 0; begin < n; begin += LANES) {
+        const ptrdiff_t at = n < LANES || p->stream ? begin : FC_MIN(begin, n - LANES);
+        const ptrdiff_t pixels = FC_MIN(LANES, n - at);
         for (ptrdiff_t v = 0; v < nv; v++) {
-            const ptrdiff_t pixels = FC_MIN(LANES, n - at);
+            const ptrdiff_t channels = FC_MIN(LANES, kept - v * LANES);
+            const real *const from = sums + (at * nv + v) * LANES;
+            real *const to = out + v * LANES * plane + at;
             vec a[LANES];
+            if (pixels == LANES && channels == LANES && !p->stream) {
+                channel_store_tile(from, nv * LANES, tile_activation(p), to, plane);
+                continue;
+            }
             FC_UNROLL for (int i = 0; i < LANES; i++)
-                a[i] = i < pixels ? v_load(sums + ((at + i) * nv + v) * LANES) : v_set1(0);
+                a[i] = i < pixels ? v_load(from + i * nv * LANES) : v_set1(0);
             transpose(a);
-            channel_store_transposed(p, a, pixels, FC_MIN(LANES, kept - v * LANES),
-                                     out + v * LANES * plane + at);
+            channel_store_transposed(p, a, pixels, channels, to);
         }
+    }
 }
 
 /* In NCHW, fetch the lines that n pixels of some output channels will be stored to, while their sums
