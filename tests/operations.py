@@ -245,7 +245,7 @@ OPERATIONS = {
         {"layout": "NHWC", "padding": ((2, 1), (0, 1)), "padding_mode": ("reflect", "zeros")},
     ),
     "conv2d winograd of small images": Operation(
-        conv2d, FLOATS, lambda w: _layer((3, 64, 7, 4 + w % 4), (120, 64, 3, 3)),
+        conv2d, FLOATS, lambda w: _layer((3, 40, 7, 5 + w % 2), (70, 40, 3, 3)),
         {"padding": 1, "activation": "relu"},
     ),
     "conv2d winograd of tiny images": Operation(

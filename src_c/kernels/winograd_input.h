@@ -133,29 +133,41 @@ struct winograd_patches {
     struct winograd_ahead ahead; /* of no rows if nothing is */
 };
 
+/* A row of a patch, `col` apart, into its points. */
+FC_INLINE void winograd_patch_row(const struct winograd_patches *t, const real *row, ptrdiff_t col, real *dst,
+                                  const int side)
+{
+    vec d[WINOGRAD_SIDE];
+    winograd_load(row, col, side, d);
+    winograd_input_side(d, side, side);
+    if (t->kept >= LANES)
+        FC_UNROLL for (int j = 0; j < side; j++)
+            v_store(dst + j * t->plane, d[j]);
+    else
+        FC_UNROLL for (int j = 0; j < side; j++)
+            v_store_n(dst + j * t->plane, d[j], t->kept);
+}
+
 FC_INLINE void winograd_transform_patches(const struct winograd_patches *t, const int scheme)
 {
     const int side = winograd_side(scheme);
     real *to = t->to;
     for (ptrdiff_t at = 0; at < t->rows * t->cols; at++, to += t->to_step) {
         const real *const from = t->from + at / t->cols * t->next_row + at % t->cols * t->step;
-        real half[WINOGRAD_POINTS * LANES], *dst = to;
-        vec d[WINOGRAD_SIDE];
+        real half[WINOGRAD_POINTS * LANES];
         if (t->ahead.rows > 0)
             winograd_fetch(&t->ahead, at);
-        if (!winograd_is_row(scheme))
-            winograd_columns(winograd_input_side, from, t->row, t->col, side, side, half, side);
-        for (int i = 0; i < winograd_side_rows(scheme); i++, dst += side * t->plane) {
-            const int is_row = winograd_is_row(scheme);
-            winograd_load(is_row ? from : half + i * side * LANES, is_row ? t->col : LANES, side, d);
-            winograd_input_side(d, side, side);
-            if (t->kept >= LANES)
-                FC_UNROLL for (int j = 0; j < side; j++)
-                    v_store(dst + j * t->plane, d[j]);
-            else
-                FC_UNROLL for (int j = 0; j < side; j++)
-                    v_store_n(dst + j * t->plane, d[j], t->kept);
+        if (winograd_is_row(scheme)) {
+            winograd_patch_row(t, from, t->col, to, side);
+            continue;
         }
+        winograd_columns(winograd_input_side, from, t->row, t->col, side, side, half, side);
+        if (winograd_stays(side))
+            FC_UNROLL for (int i = 0; i < side; i++)
+                winograd_patch_row(t, half + i * side * LANES, LANES, to + i * side * t->plane, side);
+        else
+            for (int i = 0; i < side; i++)
+                winograd_patch_row(t, half + i * side * LANES, LANES, to + i * side * t->plane, side);
     }
 }
 

@@ -11,6 +11,21 @@ struct winograd_results {
     int m;
 };
 
+/* A row of products, `col` apart, into m outputs. Gives `unsafe`, or what is not 0 where one is not finite. */
+FC_INLINE vec winograd_result_row(const real *row, ptrdiff_t col, vec bias, vec unsafe, real *to, const int m,
+                                  const int side)
+{
+    vec y[WINOGRAD_SIDE];
+    winograd_load(row, col, side, y);
+    winograd_output_side(y, m, side);
+    FC_UNROLL for (int j = 0; j < side && j < m; j++) {
+        y[j] = v_add(y[j], bias);
+        v_store(to + j * LANES, y[j]);
+        unsafe = v_fma(y[j], v_set1(0), unsafe);
+    }
+    return unsafe;
+}
+
 /* Gives what is not 0 where an output is not finite. */
 FC_INLINE vec winograd_transform_results(const struct winograd_results *t, const int m, const int scheme)
 {
@@ -20,19 +35,20 @@ FC_INLINE vec winograd_transform_results(const struct winograd_results *t, const
     /* The first tile comes last: the others may reach into rows below. */
     for (ptrdiff_t x = t->count - 1; x >= 0; x--) {
         const real *const from = t->from + x * t->step;
-        real half[4 * WINOGRAD_SIDE * LANES], *to = t->to + x * m * LANES;
-        vec y[WINOGRAD_SIDE], unsafe = v_set1(0);
-        if (!winograd_is_row(scheme))
+        real half[4 * WINOGRAD_SIDE * LANES], *const to = t->to + x * m * LANES;
+        vec unsafe = v_set1(0);
+        if (winograd_is_row(scheme)) {
+            unsafe = winograd_result_row(from, t->plane, bias, unsafe, to, m, side);
+        } else {
             winograd_columns(winograd_output_side, from, side * t->plane, t->plane, side, m, half, side);
-        for (int i = 0; i < winograd_m_rows(scheme); i++, to += t->pitch) {
-            const int is_row = winograd_is_row(scheme);
-            winograd_load(is_row ? from : half + i * side * LANES, is_row ? t->plane : LANES, side, y);
-            winograd_output_side(y, m, side);
-            FC_UNROLL for (int j = 0; j < side && j < m; j++) {
-                y[j] = v_add(y[j], bias);
-                v_store(to + j * LANES, y[j]);
-                unsafe = v_fma(y[j], v_set1(0), unsafe);
-            }
+            if (winograd_stays(side))
+                FC_UNROLL for (int i = 0; i < m; i++)
+                    unsafe = winograd_result_row(half + i * side * LANES, LANES, bias, unsafe,
+                                                 to + i * t->pitch, m, side);
+            else
+                for (int i = 0; i < m; i++)
+                    unsafe = winograd_result_row(half + i * side * LANES, LANES, bias, unsafe,
+                                                 to + i * t->pitch, m, side);
         }
         v_store(t->unsafe + x * LANES, unsafe);
         any = v_add(any, unsafe);

@@ -216,18 +216,30 @@ FC_INLINE void winograd_weight_side(vec *d, const int m, const int side)
  * rows of n in `half`, */
 typedef void winograd_transform(vec *d, const int m, const int side);
 
+/* Of so few columns all stay in registers, if loops over them are unrolled. */
+FC_INLINE int winograd_stays(const int n) { return n * n < VEC_REGS - 4; }
+
+FC_INLINE void winograd_column(winograd_transform *transform, const real *tile, ptrdiff_t row, const int n,
+                               const int m, real *half, const int side)
+{
+    vec d[WINOGRAD_SIDE];
+    FC_UNROLL for (int i = 0; i < n; i++)
+        d[i] = v_load(tile + i * row);
+    transform(d, m, side);
+    FC_UNROLL for (int i = 0; i < m; i++)
+        v_store(half + i * n * LANES, d[i]);
+}
+
 FC_INLINE void winograd_columns(winograd_transform *transform, const real *tile, ptrdiff_t row,
                                 ptrdiff_t col, const int n, const int m, real *half,
                                 const int side)
 {
-    vec d[WINOGRAD_SIDE];
-    for (int j = 0; j < n; j++) {
-        FC_UNROLL for (int i = 0; i < n; i++)
-            d[i] = v_load(tile + i * row + j * col);
-        transform(d, m, side);
-        FC_UNROLL for (int i = 0; i < m; i++)
-            v_store(half + (i * n + j) * LANES, d[i]);
-    }
+    if (winograd_stays(n))
+        FC_UNROLL for (int j = 0; j < n; j++)
+            winograd_column(transform, tile + j * col, row, n, m, half + j * LANES, side);
+    else
+        for (int j = 0; j < n; j++)
+            winograd_column(transform, tile + j * col, row, n, m, half + j * LANES, side);
 }
 
 /* then each of those rows, which stays in registers: n elements, `col` apart. */
