@@ -51,7 +51,7 @@ MANY, CROSS = (1, 48, 40, 40), (16, 48, 3, 3)
     ((9, 48, 2, 2), CROSS, {"padding": 1}, "direct_channel", "", "these channels and this size"),
     # Tiles of 4x4 would be less accurate than promised.
     ((1, 47, 40, 40), (16, 47, 3, 3), {}, "winograd_3x3", "25 products do the work of 81", None),
-    ((1, 16, 34, 34), (16, 16, 3, 3), {}, "direct_pixel", "", "estimated to be faster"),
+    ((1, 16, 18, 18), (16, 16, 3, 3), {}, "direct_pixel", "", "estimated to be faster"),
     ((1, 9999, 40, 40), (99, 9999, 3, 3), {}, "direct_channel", "", "too much memory"),
     (MANY, wide(*CROSS, value=1e30), {}, "direct_pixel", "", "weights are so large"),
     (MANY, wide(*CROSS, value=np.nan), {}, "direct_pixel", "", "(or NaN)"),
