@@ -11,7 +11,7 @@ import pytest
 from helpers import assert_same_bits, guarded
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fastconv import conv2d_backward, nn
+from fastconv import conv1d, conv2d_backward, nn
 
 RNG = np.random.default_rng(6)
 ACTIVATIONS = [nn.ReLU, nn.LeakyReLU, nn.Sigmoid, nn.Tanh, nn.SiLU, nn.GELU]
@@ -813,3 +813,17 @@ def test_losses_refuse_what_is_no_number(loss):
     ):
         with pytest.raises((TypeError, ValueError), match=f"{loss.__name__}: {message}"):
             loss(*pair)
+
+
+@pytest.mark.parametrize("options", [{}, {"stride": 2, "dilation": 3}])
+def test_causal_series(options):
+    """No output sees what comes after it; as `conv1d` has it."""
+    layer = nn.Conv1d(3, 4, 5, padding="causal", **options).initialize(0)
+    x = np.random.default_rng(0).standard_normal((2, 3, 30)).astype(np.float32)
+    y = layer(x).copy()
+    parameters = layer.weight.value, layer.bias.value
+    assert_same_bits(y, conv1d(x, *parameters, padding="causal", **options))
+    x[:, :, 20:] = 9
+    seen = 20 // options.get("stride", 1)
+    assert_same_bits(layer(x)[:, :, :seen], np.ascontiguousarray(y[:, :, :seen]))
+    assert nn.Conv1d(1, 1, 3, padding="causal").output_shape((1, 1, 8)) == (1, 1, 8)

@@ -571,7 +571,8 @@ def test_damaged_files(tmp_path, suffix):
 def test_any_damage_is_one_line(tmp_path, suffix):
     """Bytes changed and cut anywhere: what is read is whole, or a ValueError says it is not."""
     path = tmp_path / f"model{suffix}"
-    nn.Sequential(nn.Linear(2, 3), nn.BatchNorm2d(2), nn.ReLU()).save(path)
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm2d(2), nn.ReLU())
+    model.save(path)
     whole = np.frombuffer(path.read_bytes(), np.uint8)
     rng = np.random.default_rng(0)
     for _ in range(300):
@@ -580,9 +581,13 @@ def test_any_damage_is_one_line(tmp_path, suffix):
         end = rng.integers(0, len(data)) if rng.random() < 0.3 else None
         path.write_bytes(data[:end].tobytes())
         try:
-            nn.load(path)
+            loaded = nn.load(path)
         except ValueError as error:
             assert str(error).startswith(f"load: {path} ") and "\n" not in str(error)
+        else:
+            assert repr(loaded) == repr(model)
+            assert loaded.state_dict().keys() == model.state_dict().keys()
+            assert_same_bits((*loaded.state_dict().values(),), (*model.state_dict().values(),))
 
 
 def test_another_models_parameters():

@@ -206,6 +206,8 @@ class Conv2d(_Convolving):
 class Conv1d(Conv2d):
     """Convolution of (N, C, W) with weights (out_channels, in_channels // groups, kw).
 
+    `padding` may also be "causal": no output sees what comes after it.
+
     >>> Conv1d(3, 8, 5, stride=2).output_shape((1, 3, 32))
     (1, 8, 14)
     """
@@ -216,6 +218,9 @@ class Conv1d(Conv2d):
     def _options(self):
         # An image of one row.
         padding = self.padding if isinstance(self.padding, str) else (0, self.padding)
+        if padding == "causal":
+            dilation = _geometry.integer(self._label(), "dilation", self.dilation, 1)
+            padding = (0, 0), (dilation * (self.weight.value.shape[2] - 1), 0)
         return (1, self.stride), padding, (1, self.dilation), self.groups, self.padding_mode
 
     def _kernel(self, weight):

@@ -26,7 +26,7 @@ class History:
     accuracy: list = field(default_factory=list)
     validation_loss: list = field(default_factory=list)
     validation_accuracy: list = field(default_factory=list)
-    steps: list = field(default_factory=list)
+    steps: list = field(default_factory=list, repr=False)  # too many to show
     best_epoch: int = -1
     stopped: str = ""
     kept_epoch: int = -1

@@ -2,13 +2,15 @@
 
 A safetensors file is the length of a header (8 bytes, little endian), the header (JSON: dtype,
 shape and place of each array, and text), and the arrays one after the other
-(https://huggingface.co/docs/safetensors). The text says which layers there are.
+(https://huggingface.co/docs/safetensors). The text says which layers there are; a checksum beside
+it tells whether any bit of them is another, as a zip archive, an npz, does itself.
 """
 
 import json
 import math
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -94,17 +96,26 @@ def write(path, arrays, text):
         if path.suffix == ".npz":
             np.savez(file, fastconv=np.frombuffer(text.encode(), np.uint8), **arrays)
             return
-        header, first = {"__metadata__": {"fastconv": text}}, 0
+        header, body, first = {"__metadata__": {"fastconv": text}}, [], 0
         for key, array in arrays.items():
-            code = CODES[array.dtype.newbyteorder("<")]
+            dtype = array.dtype.newbyteorder("<")
             offsets = [first, first + array.nbytes]
-            header[key] = {"dtype": code, "shape": array.shape, "data_offsets": offsets}
+            header[key] = {"dtype": CODES[dtype], "shape": array.shape, "data_offsets": offsets}
+            body.append(np.ascontiguousarray(array, dtype).tobytes())
             first = offsets[1]
+        header["__metadata__"]["crc32"] = _checksum(header, body)
         packed = json.dumps(header).encode()
         packed += b" " * (-len(packed) % 8)  # arrays begin aligned
         file.write(struct.pack("<Q", len(packed)) + packed)
-        for array in arrays.values():
-            file.write(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
+        file.writelines(body)
+
+
+def _checksum(header, body):
+    """The CRC-32 of a header without it and of the arrays' bytes."""
+    crc = zlib.crc32(json.dumps(header).encode())
+    for part in body:
+        crc = zlib.crc32(part, crc)
+    return f"{crc:08x}"
 
 
 def _plain(value):
@@ -162,8 +173,11 @@ def _safetensors(file):
         raise ValueError(f"it has {len(data)} bytes, expected a header's length in the first 8")
     (size,) = struct.unpack_from("<Q", data)
     if size > min(HEADER_BYTES, len(data) - 8):
-        raise ValueError(f"its header has {size} bytes, expected fewer than the file")
+        raise ValueError(f"it is no .safetensors file: its header would have {size} bytes")
     header, body = json.loads(data[8 : 8 + size]), data[8 + size :]
+    crc = header.get("__metadata__", {}).pop("crc32", None)  # files from elsewhere have none
+    if crc not in (None, found := _checksum(header, [body])):
+        raise ValueError(f"its checksum is {found}, expected {crc}")
     text = json.loads(header.pop("__metadata__", {}).get("fastconv", "{}"))
     arrays, ends = {}, 0
     for key, entry in header.items():
