@@ -96,6 +96,7 @@ LAYERS = {
     "winograd_4x4": ((2, 49, 25, 27), (18, 49, 3, 3), {"padding": 1}),
     "winograd_4x4 NHWC": ((2, 49, 13, 27), (18, 49, 3, 3), {"padding": 1, "layout": "NHWC"}),
     "winograd_3x3": ((2, 32, 7, 6), (40, 32, 3, 3), {"padding": 1}),
+    "winograd_3x3 NHWC": ((2, 32, 7, 6), (40, 32, 3, 3), {"padding": 1, "layout": "NHWC"}),
     "winograd_2x2": ((2, 40, 6, 6), (70, 40, 3, 3), {}),
     "winograd_stride_2": ((2, 96, 31, 55), (96, 96, 3, 3), {"padding": 1, "stride": 2}),
 }

@@ -228,13 +228,15 @@ def test_pytorchs_fractional_windows_and_unpooling():
 
 
 @pytest.mark.parametrize("height", [2, 3, 7])
-def test_gradient_of_maxima_of_pairs(isa, dtype, threads, height):
+@pytest.mark.parametrize("values", [(), (np.inf, -np.inf, -0.0), (np.nan, np.inf, -np.inf, -0.0)])
+def test_gradient_of_maxima_of_pairs(isa, dtype, threads, height, values):
     """2x2 windows have a kernel of their own: the first of equals, the last NaN, no -0."""
     rng = np.random.default_rng(height)
     for width in (*range(2, 36), 66, 67):
         x = rng.integers(-1, 2, (2, 3, height, width)).astype(dtype)
-        for value in (np.nan, np.inf, -np.inf, -0.0):
+        for value in values:
             x[rng.random(x.shape) < 0.1] = value
+        x[1, 2, -1, -1], x[0, 1, 0, 0] = np.nan, np.inf  # planes that have one alone
         y, indices = fc.max_pool2d(x, 2, return_indices=True)
         dy = rng.standard_normal(y.shape).astype(dtype)
         dy[:, 0] = -0.0

@@ -244,6 +244,7 @@ FC_NOINLINE void channel_store_tile(const real *sums, ptrdiff_t step, int activa
                                     ptrdiff_t plane)
 {
     vec a[LANES];
+    assert(activation == FC_LINEAR || activation == FC_RELU);
     FC_UNROLL for (int i = 0; i < LANES; i++, sums += step)
         a[i] = v_load(sums);
     if (activation == FC_RELU)

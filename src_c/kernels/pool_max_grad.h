@@ -3,8 +3,8 @@
  * it is a ReLU's, if those above zero alone have one.
  *
  * Two pixels beside each other are compared, then the larger ones of two rows: three comparisons, whose
- * answers say where the gradient goes. They say nothing of a NaN; a plane with one is done again, with
- * care.
+ * answers say where the gradient goes. They say nothing of a NaN: in a plane with one, rows with one are
+ * done again, with care.
  *
  * `x` is the gradient by the outputs, `starts` what was pooled. The first of equals is the maximum,
  * or the last NaN, as in pool_argmax.h. */
@@ -51,12 +51,12 @@ FC_INLINE vec max_grad_vector(vec g, const real *x, ptrdiff_t width, ptrdiff_t n
 }
 
 /* A plane. What no window sees stays zero. Of short rows two fill a vector: of at most so many windows.
- * Gives 0, or a NaN where a maximum is not finite. */
+ * Gives a NaN where a maximum is one. */
 #define MAX_GRAD_PAIR (LANES / 2)
 FC_INLINE real max_grad_plane(const struct fc_pool *p, const real *dy, const real *x, real *dx)
 {
     const ptrdiff_t width = p->w.n, o = p->w.o;
-    vec zero = v_set1(0);
+    vec all = v_set1(0);
     real lanes[LANES], sum = 0;
     for (ptrdiff_t y = 0, rows; y < p->h.o; y += rows, dy += rows * o) {
         const real *const line = x + 2 * y * width;
@@ -65,33 +65,42 @@ FC_INLINE real max_grad_plane(const struct fc_pool *p, const real *dy, const rea
         if (rows == 2) { /* one vector */
             const vec first = load_up_to(dy, 0, o), other = load_up_to(dy + o, 0, o);
             const vec g = v_even(v_zip_low(first, first), v_zip_low(other, other));
-            zero = v_fma(max_grad_vector(g, line, width, 2 * o, 2 * width, 2 * o, to, p->positive),
-                         v_set1(0), zero);
+            all = v_add(all, max_grad_vector(g, line, width, 2 * o, 2 * width, 2 * o, to, p->positive));
         }
         for (ptrdiff_t i = 0; rows == 1 && i < o; i += LANES)
-            zero = v_fma(max_grad_vector(load_up_to(dy, i, o), line + 2 * i, width, 2 * (o - i), LANES,
-                                         2 * (o - i) - LANES, to + 2 * i, p->positive),
-                         v_set1(0), zero);
+            all = v_add(all, max_grad_vector(load_up_to(dy, i, o), line + 2 * i, width, 2 * (o - i), LANES,
+                                             2 * (o - i) - LANES, to + 2 * i, p->positive));
     }
-    v_store(lanes, zero);
+    v_store(lanes, all);
     for (ptrdiff_t j = 0; j < LANES; j++)
         sum += lanes[j];
     return sum;
 }
 
-/* The same of any numbers, one window at a time. */
-FC_SMALL void max_grad_careful(const struct fc_pool *p, const real *dy, const real *x, real *dx)
+/* A row of windows with any numbers, one at a time. */
+static void max_grad_row(const struct fc_pool *p, const real *dy, const real *x, real *dx)
 {
     const ptrdiff_t width = p->w.n;
-    for (ptrdiff_t i = 0; i < p->h.o * p->w.o; i++) {
-        const ptrdiff_t first = i / p->w.o * 2 * width + i % p->w.o * 2;
-        const ptrdiff_t tap[4] = {first, first + 1, first + width, first + width + 1};
+    for (ptrdiff_t i = 0; i < p->w.o; i++, x += 2, dx += 2) {
+        const ptrdiff_t tap[4] = {0, 1, width, width + 1};
         int at = 0;
         for (int t = 1; t < 4; t++)
             if (x[tap[at]] < x[tap[t]] || isnan(x[tap[t]]))
                 at = t;
         for (int t = 0; t < 4; t++)
             dx[tap[t]] = t == at && (!p->positive || x[tap[at]] > 0) ? dy[i] + 0 : 0;
+    }
+}
+
+/* The rows of a plane in which there is a NaN. */
+FC_SMALL void max_grad_careful(const struct fc_pool *p, const real *dy, const real *x, real *dx)
+{
+    for (ptrdiff_t y = 0, at = 0; y < p->h.o; y++, at += 2 * p->w.n) {
+        ptrdiff_t i = 0;
+        while (i < 2 * p->w.n && !isnan(x[at + i]))
+            i++;
+        if (i < 2 * p->w.n)
+            max_grad_row(p, dy + y * p->w.o, x + at, dx + at);
     }
 }
 
@@ -114,7 +123,7 @@ static void pool_max_grad(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
         }
         if (pixels > 4 * outputs)
             memset(dx, 0, (size_t)pixels * sizeof(real));
-        if (max_grad_plane(p, dy, x, dx) != 0)
+        if (isnan(max_grad_plane(p, dy, x, dx)))
             max_grad_careful(p, dy, x, dx);
     }
 }

@@ -191,6 +191,8 @@ static void winograd_input_patches(const struct winograd_unit *u, const struct w
         t.row *= winograd_stride(scheme);
         t.col *= winograd_stride(scheme);
         t.to += phase * u->p->c;
+        if (phase > 0)
+            t.ahead.rows = 0; /* fetched already */
         run(&t);
     }
 }
@@ -210,6 +212,7 @@ static void winograd_input_slice(const struct winograd_unit *u, const struct sli
     const ptrdiff_t y0 = run->y * stride - p->top;
     const ptrdiff_t x0 = u->x0 * stride - p->left, tiles = run->rows * b->cols;
     struct winograd_patches t = {.plane = b->input};
+    const int most = 2 * run->rows >= winograd_rows(p, scheme);
     ptrdiff_t left, right, top, bottom;
 
     border_inside(x0, width, p->w, &left, &right);
@@ -223,7 +226,9 @@ static void winograd_input_slice(const struct winograd_unit *u, const struct sli
         t.rows = run->rows, t.cols = b->cols;
         t.from = s->pixels;
         t.to = dst + c, t.to_step = b->tile;
-        if (x && bottom > top && right > left)
+        /* Behind the last channels is the next sample, whose turn it is where this is most of one. */
+        t.ahead.rows = 0;
+        if (x && bottom > top && right > left && (c + LANES < in->count || most))
             t.ahead = winograd_ahead(&u->from, x + (y0 + top) * u->from.row + x0 + left, bottom - top,
                                      right - left, tiles);
         winograd_input_patches(u, &t, scheme);

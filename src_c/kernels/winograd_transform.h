@@ -12,7 +12,8 @@
  * With the interpolation points 0, +-11/16, +-3/2 and infinity, all exact in binary, and sums of few
  * channels at a time, the rounding error of 6 is about that of a plain float32 sum; the customary
  * points 0, +-1, +-2 lose two bits (on points and sums: Barabasz et al., arXiv:1803.10986). 4 has 0,
- * +-1 and infinity; 5 has +-1/2, +-5/4 and infinity, the best of ten choices tried; 8 has 0, +-1/2, +-1,
+ * +-1 and infinity; 5 has +-1/2, +-5/4 and infinity, the best of ten choices for phases and within a
+ * tenth of the best of 34 without (docs/performance.md); 8 has 0, +-1/2, +-1,
  * +-2 and infinity, whose powers are exact and which are near the best of 512 (docs/performance.md). */
 
 #define WINOGRAD_SIDE 8 /* at most */
@@ -117,7 +118,7 @@ FC_INLINE void winograd_input_8(vec *d)
     d[6] = v_fma(v_set1(-2), odd_2, even_2);
 }
 
-/* All that follow turn a side's elements into m others, in place.
+/* All that follow turn a side's elements into m others, in place; of most m follows from the side.
  *
  * B^T: those of a patch into as many. */
 FC_INLINE void winograd_input_side(vec *d, const int m, const int side)
@@ -216,8 +217,8 @@ FC_INLINE void winograd_weight_side(vec *d, const int m, const int side)
  * rows of n in `half`, */
 typedef void winograd_transform(vec *d, const int m, const int side);
 
-/* Of so few columns all stay in registers, if loops over them are unrolled. */
-FC_INLINE int winograd_stays(const int n) { return n * n < VEC_REGS - 4; }
+/* Do both axes' elements stay in registers, if the loops over them are unrolled? */
+FC_INLINE int winograd_stays(const int side) { return side * side < VEC_REGS - 4; }
 
 FC_INLINE void winograd_column(winograd_transform *transform, const real *tile, ptrdiff_t row, const int n,
                                const int m, real *half, const int side)
@@ -234,7 +235,7 @@ FC_INLINE void winograd_columns(winograd_transform *transform, const real *tile,
                                 ptrdiff_t col, const int n, const int m, real *half,
                                 const int side)
 {
-    if (winograd_stays(n))
+    if (winograd_stays(side))
         FC_UNROLL for (int j = 0; j < n; j++)
             winograd_column(transform, tile + j * col, row, n, m, half + j * LANES, side);
     else
