@@ -6,7 +6,7 @@ from functools import cached_property
 import numpy as np
 
 from fastconv import _geometry, _gradient
-from fastconv.conv import Conv2dPlan
+from fastconv.conv import Conv1dPlan, Conv2dPlan
 from fastconv.conv_backward import conv_transpose2d_backward
 from fastconv.conv_transpose import conv_transpose2d
 from fastconv.nn.module import Module, Parameter
@@ -65,9 +65,9 @@ class _Weighted(Module):
 
 
 class _Convolving(_Weighted):
-    """A layer that is conv2d of images that it makes of its input."""
+    """A layer that is a convolution of what it makes of its input."""
 
-    layout = "NCHW"
+    plans, layout = Conv2dPlan, "NCHW"
 
     def __init__(self):
         super().__init__()
@@ -126,7 +126,7 @@ class _Convolving(_Weighted):
 
     def _plan(self, function, weight, bias, activation):
         stride, padding, dilation, groups, padding_mode = self._options()
-        return Conv2dPlan(
+        return self.plans(
             function, self._kernel(weight), bias, stride, padding, dilation, groups, padding_mode,
             activation, self.layout, "auto",
         )  # fmt: skip
@@ -143,15 +143,15 @@ class _Convolving(_Weighted):
         return 1, 0, 1, 1, "zeros"
 
     def _kernel(self, weight):
-        """The weights as conv2d's."""
+        """The weights as the convolution's."""
         return weight
 
     def _image_shape(self, shape):
-        """The shape as conv2d's of x; refuses what does not fit."""
+        """The shape as the convolution's of x; refuses what does not fit."""
         raise NotImplementedError
 
     def _result_shape(self, shape, image_shape):
-        """The result's shape for x of a shape, from that of conv2d's."""
+        """The result's shape for x of a shape, from that of the convolution's."""
         return image_shape
 
 
@@ -212,28 +212,15 @@ class Conv1d(Conv2d):
     (1, 8, 14)
     """
 
+    plans, layout = Conv1dPlan, "NCW"
+
     def _size(self, name):
         return (_geometry.integer(name, "kernel_size", self.kernel_size, 1),)
-
-    def _options(self):
-        # An image of one row.
-        padding = self.padding if isinstance(self.padding, str) else (0, self.padding)
-        if padding == "causal":
-            dilation = _geometry.integer(self._label(), "dilation", self.dilation, 1)
-            padding = (0, 0), (dilation * (self.weight.value.shape[2] - 1), 0)
-        return (1, self.stride), padding, (1, self.dilation), self.groups, self.padding_mode
-
-    def _kernel(self, weight):
-        return weight[:, :, None]
 
     def _image_shape(self, shape):
         if len(shape) != 3 or shape[1] != self.in_channels:
             self._refuse(shape, f"(N, {self.in_channels}, W)")
-        return *shape[:2], 1, shape[2]
-
-    def _result_shape(self, shape, image_shape):
-        n, channels, _, width = image_shape
-        return n, channels, width
+        return shape
 
 
 class Linear(_Convolving):
