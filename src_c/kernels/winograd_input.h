@@ -155,8 +155,7 @@ FC_INLINE void winograd_transform_patches(const struct winograd_patches *t, cons
     for (ptrdiff_t at = 0; at < t->rows * t->cols; at++, to += t->to_step) {
         const real *const from = t->from + at / t->cols * t->next_row + at % t->cols * t->step;
         real half[WINOGRAD_POINTS * LANES];
-        if (t->ahead.rows > 0)
-            winograd_fetch(&t->ahead, at);
+        winograd_fetch(&t->ahead, at);
         if (winograd_is_row(scheme)) {
             winograd_patch_row(t, from, t->col, to, side);
             continue;
