@@ -1,10 +1,10 @@
 /* Medians of 3x3 and 5x5 pixels by networks of comparisons, as many pixels at a time as a vector
  * holds.
  *
- * Columns are sorted first. Two rows of 3x3 windows share the order of the two source rows between;
- * columns of 5 pixels are sorted once for all windows that see them, into a line for each rank. Of
- * sorted columns the window's rows are then sorted, after which few numbers may still be the middle
- * one. Results that nobody takes cost nothing: the compiler drops them.
+ * Two rows of 3x3 windows share the order of the six pixels in the two source rows between. Columns of
+ * 5 pixels are sorted once for all windows that see them, into a line for each rank; of sorted columns
+ * the window's rows are then sorted, after which few numbers may still be the middle one. Results that
+ * nobody takes cost nothing: the compiler drops them.
  *
  * Floats of 32 bits are compared as integers, which processors do at twice the pace. The bits of
  * numbers that are not negative are in order as they are: rows are taken for such until one turns out
@@ -12,7 +12,8 @@
  * it, too; rows that turn out to hold any are looked through for them afterwards. */
 
 #define MEDIAN_LARGEST 5
-#define MEDIAN_AHEAD 3 /* source rows between the last of a window and what is fetched for later */
+#define MEDIAN_AHEAD 3  /* source rows between the last of a window and what is fetched for later */
+#define MEDIAN_LATER 16 /* vectors between results and where others will be written */
 
 #if FC_BITS != 32
 FC_INLINE vec v_key(vec x) { return x; }
@@ -126,47 +127,98 @@ FC_INLINE void median_store(const struct median_row *m, int row, ptrdiff_t x, ve
         v_store(m->line[row] + x - m->direct, median_key(median, plain));
 }
 
-/* `rows` rows of medians of 3x3: of the source rows pair[0], pair[1] and, for each, one more. Are any
- * of their numbers marked? (The last 2 * c of a row, which no window begins with, are not looked at.) */
-FC_INLINE int median_3x3(const struct median_row *to, const real *const *pair, const real *const *other,
-                         ptrdiff_t x, ptrdiff_t end, const int rows, const int plain)
+/* The numbers at x of four rows, to be compared; they are marked if `look`. */
+struct median_rows {
+    vec of[4];
+};
+
+FC_INLINE struct median_rows median_load(const real *const *row, ptrdiff_t x, vec wild[2], int look, const int plain)
+{
+    struct median_rows v;
+    FC_UNROLL for (int r = 0; r < 4; r++) {
+        v.of[r] = v_load(row[r] + x);
+        FC_KEEP(v.of[r]);
+    }
+    if (look)
+        FC_UNROLL for (int r = 0; r < 4; r++)
+            median_mark(wild + r % 2, v.of[r], plain);
+    FC_UNROLL for (int r = 0; r < 4; r++)
+        v.of[r] = median_key(v.of[r], plain);
+    return v;
+}
+
+/* May those of the next pixels of c channels come from registers? They need not become integers again. */
+FC_INLINE int median_beside(ptrdiff_t c)
+{
+    return FC_BITS == 32 && ((V_LATER && c == 1) || (V_PART && 2 * c <= LANES));
+}
+
+/* The numbers s pixels past those of a; b are LANES past them. */
+FC_INLINE struct median_rows median_further(struct median_rows a, struct median_rows b, const int s, ptrdiff_t c)
+{
+    FC_UNROLL for (int r = 0; r < 4; r++)
+#if V_PART
+        a.of[r] = v_part(a.of[r], b.of[r], v_places_from((int)(s * c)));
+#elif V_LATER
+        a.of[r] = v_later(a.of[r], b.of[r], s);
+#endif
+    (void)b, (void)s, (void)c;
+    return a;
+}
+
+/* Medians of 3x3, of two rows of windows that share the source rows 1 and 2; 0 and 3 are of one each. Of the six
+ * shared numbers the second to fifth are wanted, and of the merge with three others the fifth. */
+FC_INLINE void median_of_pair(vec median[2], const struct median_rows v[3])
+{
+    vec low[3], high[3];
+    FC_UNROLL for (int s = 0; s < 3; s++) {
+        low[s] = v[s].of[1];
+        high[s] = v[s].of[2];
+        median_order(low + s, high + s);
+    }
+    median_sort3(low);
+    median_sort3(high);
+    median_order(low + 1, high);
+    median_order(low + 2, high + 1);
+    median_order(low + 2, high);
+    FC_UNROLL for (int r = 0; r < 2; r++) {
+        vec own[] = {v[0].of[3 * r], v[1].of[3 * r], v[2].of[3 * r]};
+        median_sort3(own);
+        const vec first = v_key_min(high[1], v_key_max(high[0], own[0]));
+        median[r] = v_key_min(first, v_key_min(v_key_max(low[2], own[1]), v_key_max(low[1], own[2])));
+    }
+}
+
+/* Two rows of medians of 3x3, from x to end. Are any of their numbers marked? (The last 2 * c of a row, which no
+ * window begins with, are not looked at.) */
+FC_INLINE int median_3x3(const struct median_row *to, const real *const *row, ptrdiff_t x, ptrdiff_t end,
+                         const int beside, const int plain)
 {
     const struct median_row m = *to;
-    const real *const pairs[] = {pair[0], pair[1]}; /* which no store can change */
-    const real *const others[] = {other[0], other[rows - 1]};
-    vec wild[4];
-    FC_UNROLL for (int r = 0; r < 2 + rows; r++)
-        wild[r] = v_set1(0);
-    for (; x < end; x = median_next(&m, x)) {
-        /* Of the columns: the largest low number, all middle ones, the smallest high one. */
-        vec low[2] = {v_set1(0), v_set1(0)}, middle[2][3], high[2] = {low[0], low[0]};
-        FC_UNROLL for (int r = 0; r < rows; r++)
-            FC_PREFETCH(m.ahead[r] + x);
-        FC_UNROLL for (int s = 0; s < 3; s++) {
-            const ptrdiff_t at = x + s * m.c;
-            vec v[4] = {v_load(pairs[0] + at), v_load(pairs[1] + at), v_load(others[0] + at)};
-            v[3] = rows == 2 ? v_load(others[1] + at) : v[2];
-            FC_UNROLL for (int r = 0; r < 2 + rows; r++) {
-                FC_KEEP(v[r]);
-                if (s == 0)
-                    median_mark(&wild[r], v[r], plain);
-                v[r] = median_key(v[r], plain);
+    const real *const rows[] = {row[0], row[1], row[2], row[3]}; /* which no store can change */
+    vec wild[] = {v_set1(0), v_set1(0)}, median[2];
+    while (x < end) {
+        struct median_rows v[3] = {median_load(rows, x, wild, 1, plain)}, next = v[0];
+        ptrdiff_t after;
+        do {
+            after = x + LANES;
+            FC_UNROLL for (int r = 0; r < 2; r++) {
+                FC_PREFETCH(m.ahead[r] + x);
+                FC_PREFETCH_WRITE(m.out[r] + x + MEDIAN_LATER * LANES);
             }
-            median_order(v, v + 1);
-            FC_UNROLL for (int r = 0; r < rows; r++) {
-                vec lowest = v[2 + r], between = v[0], highest = v[1];
-                median_order(&lowest, &between);
-                median_order(&between, &highest);
-                middle[r][s] = between;
-                low[r] = s ? v_key_max(low[r], lowest) : lowest;
-                high[r] = s ? v_key_min(high[r], highest) : highest;
-            }
-        }
-        FC_UNROLL for (int r = 0; r < rows; r++) {
-            median_store(&m, r, x, median_of_9(low[r], middle[r], high[r]), plain);
-        }
+            if (beside)
+                next = median_load(rows, after, wild, after < end, plain);
+            FC_UNROLL for (int s = 1; s < 3; s++)
+                v[s] = beside ? median_further(v[0], next, s, m.c)
+                              : median_load(rows, x + s * m.c, wild, 0, plain);
+            median_of_pair(median, v);
+            FC_UNROLL for (int r = 0; r < 2; r++)
+                median_store(&m, r, x, median[r], plain);
+            x = median_next(&m, x);
+            v[0] = next;
+        } while (beside && x == after && x < end);
     }
-    return median_marked(wild, 2 + rows, plain);
+    return median_marked(wild, 2, plain);
 }
 
 /* The same of numbers [x, end) at the ends of so many lines, past which there are zeros. */
@@ -243,16 +295,18 @@ FC_INLINE int median_parts(const struct median_row *m, const struct median_part 
 {
     const struct median_part last = part[MEDIAN_PARTS - 1];
     const ptrdiff_t n = last.end, seen = n + (k - 1) * m->c;
+    const int beside = !plain && median_beside(m->c);
     int marked = 0;
     for (int i = 0; i < MEDIAN_PARTS; i++) {
         const struct median_part t = part[i];
-        const real *const other[] = {t.row[rows == 2 || even ? 0 : 2], t.row[3 * (rows == 2)]};
+        const real *const *const at = t.row + even;
+        const real *const four[] = {t.row[even ? 0 : 2], at[0], at[1], t.row[rows == 2 ? 3 : 0]};
         if (k == 5)
             marked |= median_columns(m, t.row, rank, t.x, i == MEDIAN_PARTS - 1 ? seen : t.end, plain);
-        else if (rows == 2)
-            marked |= median_3x3(m, t.row + 1, other, t.x, t.end, 2, plain);
+        else if (beside)
+            marked |= median_3x3(m, four, t.x, t.end, 1, plain);
         else
-            marked |= median_3x3(m, t.row + even, other, t.x, t.end, 1, plain);
+            marked |= median_3x3(m, four, t.x, t.end, 0, plain);
     }
     if (k == 5)
         median_5x5(m, rank, n, plain);
@@ -263,7 +317,7 @@ FC_INLINE int median_parts(const struct median_row *m, const struct median_part 
 
 /* Medians of the source rows from `first` on, of two rows if there are as many and they are a pair:
  * one of an even row of the image and the next. How many rows is the answer. */
-static int median_rows(struct median_row *m, const struct filter_rows *source, real *const *rank,
+static int median_results(struct median_row *m, const struct filter_rows *source, real *const *rank,
                        const struct fc_filter2d *p, const struct filter_block *b, ptrdiff_t first)
 {
     const ptrdiff_t k = p->kh, n = b->cols * p->c;
@@ -273,11 +327,16 @@ static int median_rows(struct median_row *m, const struct filter_rows *source, r
         {around, 0, in.first}, {source->inside + first, in.first, in.end}, {around, in.end, n}};
     const int even = (b->y0 + first) % 2 == 0, two = k == 3 && even && b->y0 + first + 1 < b->y1;
     int marked = 0;
+    struct median_row to = *m;
+    if (k == 3 && !two) { /* the other row of the pair is no result */
+        to.out[1] = to.line[1];
+        to.stream = 0;
+    }
     m->plain = m->plain && FC_BITS == 32; /* known when compiled, for the other types */
-    if (m->plain && median_parts(m, part, rank, k, 1 + two, even, 1))
+    if (m->plain && median_parts(&to, part, rank, k, 1 + two, even, 1))
         m->plain = 0;
     if (!m->plain)
-        marked = median_parts(m, part, rank, k, 1 + two, even, 0);
+        marked = median_parts(&to, part, rank, k, 1 + two, even, 0);
     for (int i = 0; i < MEDIAN_PARTS && marked; i++)
         for (int r = 0; r < 1 + two; r++) {
             const ptrdiff_t direct = FC_MIN(part[i].end, m->direct), x = FC_MAX(part[i].x, m->direct);
@@ -314,7 +373,7 @@ static void filter_median(const void *params, ptrdiff_t begin, ptrdiff_t end, vo
             m.out[1] = (real *)(void *)(out + row);
             for (int r = 0; r < 2; r++)
                 m.ahead[r] = filter_rows_past(p, &source, ahead + r);
-            rows = median_rows(&m, &source, rank, p, &b, y - b.y0);
+            rows = median_results(&m, &source, rank, p, &b, y - b.y0);
             for (int r = 0; r < rows; r++)
                 store_from_real(out + r * row + direct * size, m.line[r], p->out_dtype, n - direct);
         }
