@@ -312,6 +312,11 @@ FC_NOINLINE void pool_set_outputs(const struct pool_work *w, const struct pool_b
     if (windows.direct || (room && pool_in_place(p))) {
         windows.rows = w->rows;
         windows.count = w->taps;
+        windows.ahead = p->h.stride * p->w.n * c;
+        if (windows.ahead >= POOL_NEAR)
+            windows.fresh = p->h.stride < p->h.k ? FC_MIN(p->h.stride, w->taps) : w->taps;
+        if (windows.ahead > POOL_FAR)
+            windows.ahead = POOL_AHEAD;
         windows.start -= b->inside;
     } else {
         pool_set_lines(w, b, lines);

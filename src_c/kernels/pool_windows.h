@@ -2,6 +2,10 @@
  * windows of columns along it, or straight from the rows. */
 
 #define POOL_AHEAD (8192 / (ptrdiff_t)sizeof(real)) /* best of 1 to 16 KB, from memory */
+#define POOL_CHUNK (512 / (ptrdiff_t)sizeof(real))  /* of rows of channels, fetched at once */
+/* The next windows' rows are fetched where they lie so far ahead; nearer ones processors fetch themselves. */
+#define POOL_NEAR (16384 / (ptrdiff_t)sizeof(real))
+#define POOL_FAR (131072 / (ptrdiff_t)sizeof(real))
 enum { POOL_ROWS = 8, POOL_FEW = 2 }; /* rows joined at once: most, and of windows that have more */
 enum { POOL_VECS = 4 }; /* of channels that are joined together */
 
@@ -68,6 +72,7 @@ struct pool_windows {
     const real *spare; /* up to here outputs may be written that are written again */
     ptrdiff_t columns; /* of the image: pool_beside_line */
     int direct;        /* straight from their rows: pool_direct */
+    ptrdiff_t fresh, ahead; /* rows that are read for the first time: the last ones; what is fetched for later */
 };
 
 FC_INLINE vec pool_finish(vec acc, real height, const real *widths, const int pooling)
@@ -312,18 +317,24 @@ FC_INLINE void pool_channels(const struct pool_windows *w, const real *const *ro
 /* To the element, so single pixels near an edge go this way, too. */
 FC_INLINE void pool_pixels_apart(const struct pool_windows *w, const int pooling)
 {
-    for (ptrdiff_t r = 0; r < w->lines; r++)
-        for (ptrdiff_t i = 0; i < w->n; i++) {
-            const ptrdiff_t at = w->start + i * w->stride, c = w->c;
+    for (ptrdiff_t r = 0; r < w->lines; r++) {
+        const real *const *const rows = w->rows + r * w->count;
+        ptrdiff_t at = w->start, fetched = at;
+        for (ptrdiff_t i = 0; i < w->n; i++, at += w->stride) {
+            const ptrdiff_t c = w->c;
             const vec divisor = v_set1(w->heights[r] * w->widths[i]);
-            const real *const *const rows = w->rows + r * w->count;
             real *const out = w->out + r * w->out_pitch + i * c;
             ptrdiff_t j = 0;
+            for (; fetched < at + w->stride; fetched += POOL_CHUNK)
+                for (ptrdiff_t t = w->count - w->fresh; t < w->count; t++)
+                    for (ptrdiff_t e = 0; e < POOL_CHUNK; e += 64 / (ptrdiff_t)sizeof(real))
+                        FC_PREFETCH(rows[t] + fetched + e + w->ahead);
             for (; LANES > 1 && j + POOL_VECS * LANES <= c; j += POOL_VECS * LANES)
                 pool_channels(w, rows, at + j, LANES, divisor, out + j, POOL_VECS, pooling);
             for (; j < c; j += LANES)
                 pool_channels(w, rows, at + j, c - j, divisor, out + j, 1, pooling);
         }
+    }
 }
 
 FC_NOINLINE void pool_lines_of(int pooling, const real *const *rows, ptrdiff_t count,
