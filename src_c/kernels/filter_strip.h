@@ -5,16 +5,21 @@
  * it comes: pixels 0, stride, 2 * stride, ..., then 1, stride + 1, ... Tap s of neighbouring
  * outputs then reads neighbours, those of phase s % stride from s / stride on. */
 
-/* Output rows of a tile: each input vector is loaded once for all. A kernel has at least one row
- * less. */
-#define FILTER_ROWS 6
+/* Output rows of a tile and its vectors: each input vector is loaded once for all rows. A kernel has at
+ * least one row less. Of 16 registers 12 hold sums either way; the first and last source rows of a tile,
+ * which few of its outputs see, then have too few sums under way in 6 rows by 2. */
 #define FILTER_ROWS_LOW 4
 #if VEC_REGS == 32
+#define FILTER_ROWS 6
 #define FILTER_VECTORS 4
 #else
-#define FILTER_VECTORS 2
+#define FILTER_ROWS FILTER_ROWS_LOW
+#define FILTER_VECTORS 3
 #endif
 #define FILTER_TILE (FILTER_VECTORS * LANES)
+/* Vectors of tiles of one output row, and of those that end it. */
+#define FILTER_FLAT 4
+#define FILTER_REST (FILTER_VECTORS == FILTER_FLAT ? FILTER_FLAT : 1)
 #define FILTER_PART (8 * FILTER_TILE) /* of a row, on its way out through the L1 cache */
 #define FILTER_PIECE 2048 /* numbers of a source line that are cut into phases at once */
 #define FILTER_COPY 4     /* channels of a pixel that are copied at once */
@@ -55,17 +60,17 @@ FC_INLINE void filter_tap(vec acc[FILTER_ROWS][FILTER_VECTORS], const real *x, c
     }
 }
 
-/* Add a row of kw taps to one output row. */
-FC_INLINE void filter_taps_flat(vec acc[FILTER_VECTORS], const real *x, const real *weight, ptrdiff_t kw,
-                                ptrdiff_t step)
+/* Add a row of kw taps to nv vectors of one output row. */
+FC_INLINE void filter_taps_flat(vec acc[FILTER_FLAT], const real *x, const real *weight, ptrdiff_t kw,
+                                ptrdiff_t step, const int nv)
 {
     ptrdiff_t s = 0;
 #if V_PART
     /* Loads that cross a cache line are what bounds this: every other tap's pixels are taken from
      * registers, but for the last vector. Groups of taps begin where their pixels are held. */
-    const int last = FILTER_VECTORS - 1;
+    const int last = nv - 1;
     while (2 * step < LANES && s < kw) {
-        vec held[FILTER_VECTORS];
+        vec held[FILTER_FLAT];
         ptrdiff_t shift = step;
         vec w = v_set1(weight[s++]);
         FC_UNROLL for (int v = 0; v <= last; v++) {
@@ -90,19 +95,19 @@ FC_INLINE void filter_taps_flat(vec acc[FILTER_VECTORS], const real *x, const re
 #if V_LATER
     /* The same where that takes a shift that is known when compiled. */
     while (step == 1 && s + 2 < kw) {
-        vec held[FILTER_VECTORS + 1];
+        vec held[FILTER_FLAT + 1];
         vec w = v_set1(weight[s]);
-        FC_UNROLL for (int v = 0; v <= FILTER_VECTORS; v++) {
+        FC_UNROLL for (int v = 0; v <= nv; v++) {
             held[v] = v_load(x + v * LANES);
             FC_KEEP(held[v]);
         }
-        FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+        FC_UNROLL for (int v = 0; v < nv; v++)
             acc[v] = v_fma(w, held[v], acc[v]);
         FC_UNROLL for (int shift = 1; shift < LANES; shift++) {
             if (s + shift == kw)
                 return;
             w = v_set1(weight[s + shift]);
-            FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+            FC_UNROLL for (int v = 0; v < nv; v++)
                 acc[v] = v_fma(w, filter_later(x, held, shift, v), acc[v]);
         }
         s += LANES;
@@ -111,7 +116,7 @@ FC_INLINE void filter_taps_flat(vec acc[FILTER_VECTORS], const real *x, const re
 #endif
     for (; s < kw; s++, x += step) {
         const vec w = v_set1(weight[s]);
-        FC_UNROLL for (int v = 0; v < FILTER_VECTORS; v++)
+        FC_UNROLL for (int v = 0; v < nv; v++)
             acc[v] = v_fma(w, v_load(x + v * LANES), acc[v]);
     }
 }
@@ -141,6 +146,20 @@ FC_INLINE void filter_row_phases(vec acc[FILTER_ROWS][FILTER_VECTORS], const rea
             filter_tap(acc, x + f * t->phase, weight + s, kw, 0, 1, nv);
 }
 
+/* A tile of nv vectors of one output row, at column x. */
+FC_INLINE void filter_tile_flat(const real *const *row, ptrdiff_t x, const struct filter_taps *t, real *out,
+                                const int nv)
+{
+    vec acc[FILTER_FLAT];
+    FC_UNROLL for (int v = 0; v < nv; v++)
+        acc[v] = v_set1(0);
+    filter_rows_ahead(row + t->kh - 1, x, t, 1, nv);
+    for (ptrdiff_t i = 0; i < t->kh; i++)
+        filter_taps_flat(acc, row[i] + x, t->weight + i * t->kw, t->kw, t->step, nv);
+    FC_UNROLL for (int v = 0; v < nv; v++)
+        v_store(out + x + v * LANES, v_fma(acc[v], v_set1(t->scale), v_set1(t->delta)));
+}
+
 /* Tiles of `rows` output rows of FILTER_VECTORS vectors, at columns [x, end); every output sums its
  * taps row by row. */
 FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
@@ -157,10 +176,6 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
         if (phases) {
             for (ptrdiff_t i = 0; i < kh; i++)
                 filter_row_phases(acc, row[i] + x, t, i, kw, nv);
-        } else if (rows == 1) {
-            filter_rows_ahead(row + kh - 1, x, t, 1, nv);
-            for (ptrdiff_t i = 0; i < kh; i++)
-                filter_taps_flat(acc[0], row[i] + x, t->weight + i * kw, kw, t->step);
         } else {
             filter_rows_ahead(row + kh - 1, x, t, rows, nv);
             /* Only the output rows whose window holds an input row take part in it. */
@@ -175,7 +190,7 @@ FC_INLINE void filter_tiles(const real *const *row, ptrdiff_t x, ptrdiff_t end,
             FC_UNROLL for (int v = 0; v < nv; v++)
                 filter_put(out + o * pitch + x + v * LANES,
                            v_fma(acc[o][v], v_set1(t->scale), v_set1(t->delta)),
-                           rows > 1 && t->stream);
+                           !phases && t->stream);
     }
 }
 
@@ -200,7 +215,12 @@ static void filter_tiles_tall(const real *const *row, ptrdiff_t x, ptrdiff_t end
 static void filter_tiles_flat(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                               const struct filter_taps *t, real *out, ptrdiff_t pitch)
 {
-    filter_tiles(row, x, end, t, t->kh, t->kw, out, pitch, 0, 1, 0);
+    const struct filter_taps local = *t; /* which no store can change */
+    (void)pitch;
+    for (; x + FILTER_FLAT * LANES <= end; x += FILTER_FLAT * LANES)
+        filter_tile_flat(row, x, &local, out, FILTER_FLAT);
+    for (; x < end; x += FILTER_REST * LANES)
+        filter_tile_flat(row, x, &local, out, FILTER_REST);
 }
 static void filter_tiles_phases(const real *const *row, ptrdiff_t x, ptrdiff_t end,
                                 const struct filter_taps *t, real *out, ptrdiff_t pitch)
@@ -222,7 +242,7 @@ FC_INLINE int filter_tile_rows(const struct fc_filter2d *p, const struct filter_
 
 FC_INLINE filter_tiles_function *filter_tiles_of(const struct filter_taps *t, int rows)
 {
-    if (rows == FILTER_ROWS)
+    if (rows == FILTER_ROWS) /* of 16 registers, too few hold weights of 3x3 as well */
         return filter_tiles_tall;
     if (rows == FILTER_ROWS_LOW)
         return t->kh == 3 && t->kw == 3 ? filter_tiles_3x3 : filter_tiles_low;
