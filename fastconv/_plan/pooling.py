@@ -9,6 +9,8 @@ from fastconv._plan.shared import BYTES, CACHED_PLANS, SHARED_SECONDS, ceil_div,
 # A pooling's lines: with what they are read from, a part of an L1 cache. Without channels a block
 # is at least so many columns.
 POOL_LINE_BYTES, POOL_COLUMNS = 8 * 1024, 4096
+# With channels, rows of so many windows are read where they are, so much of each at once.
+POOL_IN_PLACE, POOL_ROW_BYTES = 4, 128 * 1024
 # What it has beside its columns; and the most pointers to rows of lines that are joined together.
 POOL_SPARE_BYTES, POOL_POINTERS = 256, 1024
 # What has no vectors in it is in one variant alone: the algorithm, and bits that have.
@@ -52,10 +54,13 @@ def _pool(g, isa, threads):
         axes = _whole_rows(g)
     depth, rows, cols = axes
     outputs = depth.o * rows.o
-    most = max(1, POOL_LINE_BYTES * 8 // (g.bits * g.channels * max(cols.stride, 1)))
+    taps = math.prod(axis.k or ceil_div(axis.n, axis.o) + 1 for axis in (depth, rows))
+    # Rows that are read where they are need no line that stays in the L1 cache.
+    in_place = g.channels > 1 and taps <= POOL_IN_PLACE and not g.is_prepared
+    most = POOL_ROW_BYTES if in_place else POOL_LINE_BYTES
+    most = max(1, most * 8 // (g.bits * g.channels * max(cols.stride, 1)))
     block = min(cols.o, most if g.channels > 1 else max(most, POOL_COLUMNS))
     line = block * max(cols.stride, 1) * g.channels * g.bits // 8 + POOL_SPARE_BYTES
-    taps = math.prod(axis.k or ceil_div(axis.n, axis.o) + 1 for axis in (depth, rows))
     batch = min(POOL_LINE_BYTES // line, POOL_POINTERS // taps, g.planes * outputs)
     batch = 1 if g.is_prepared else max(1, batch)
     algorithm = g.algorithm
