@@ -635,6 +635,12 @@ OPERATIONS = {
     "global_avg_pool": Operation(
         fastconv.global_avg_pool, POOLED, lambda w: {"x": (2, 5, 9, w)}, {}
     ),
+    "global_avg_pool of long planes": Operation(
+        fastconv.global_avg_pool, FLOATS, lambda w: {"x": (1, 3, 200, w)}, {}
+    ),
+    "global_max_pool of long planes": Operation(
+        fastconv.global_max_pool, FLOATS, lambda w: {"x": (1, 3, 200, w)}, {}
+    ),
     "global_max_pool": Operation(
         fastconv.global_max_pool, POOLED, lambda w: {"x": (2, 70, 2, w)}, {}
     ),

@@ -1,23 +1,20 @@
-/* Poolings of whole planes of one channel: element i joins sum i modulo 128 bytes; halves of those
+/* Poolings of whole planes of one channel: element i joins sum i modulo 256 bytes; halves of those
  * sums join halves until 64 bytes are left, and of these neighbours join neighbours: the same order
  * for vectors of every length. Many planes do the last steps together. */
 
-enum { GLOBAL_VECS = 128 / sizeof(vec), GLOBAL_LAST = 64 / sizeof(vec) };
+enum { GLOBAL_HALVES = 2, GLOBAL_VECS = 256 / sizeof(vec), GLOBAL_LAST = GLOBAL_VECS >> GLOBAL_HALVES };
+enum { GLOBAL_LONG = 16 }; /* times so many sums are a long plane */
 
-/* The first n elements of x, and then what joins nothing, as many as there are sums. */
-FC_INLINE void pool_pad(real *last, const real *x, ptrdiff_t n, const int pooling)
+/* The first n elements of x, less than a vector, and then what joins nothing. */
+FC_INLINE vec pool_pad(const real *x, ptrdiff_t n, const int pooling)
 {
     const real nothing = pool_identity(pooling);
-    for (ptrdiff_t i = 0; i < GLOBAL_VECS * LANES; i += LANES) {
-        const ptrdiff_t rest = n - i;
-        if (nothing == 0 && rest > 0) {
-            v_store(last + i, rest >= LANES ? v_load(x + i) : v_load_n(x + i, rest));
-            continue;
-        }
-        v_store(last + i, rest >= LANES ? v_load(x + i) : v_set1(nothing));
-        if (rest > 0 && rest < LANES)
-            v_store_n(last + i, v_load_n(x + i, rest), rest);
-    }
+    real padded[LANES];
+    if (nothing == 0)
+        return v_load_n(x, n);
+    v_store(padded, v_set1(nothing));
+    v_store_n(padded, v_load_n(x, n), n);
+    return v_load(padded);
 }
 
 /* Neighbours joined: those of a, then those of b. */
@@ -26,25 +23,47 @@ FC_INLINE vec pool_join_pairs(vec a, vec b, const int pooling)
     return pool_join(v_even(a, b), v_odd(a, b), pooling);
 }
 
-/* The last 64 bytes of sums of n elements as one vector, or their pairs in shorter vectors. */
+/* The last 64 bytes of sums of n elements as one vector, or their pairs in shorter vectors. Loads of long planes
+ * begin where vectors do in memory, as half the pace is what others cost: sums lie `before` places further then,
+ * and are turned back in the end. */
 FC_INLINE vec pool_plane_sums(const real *x, ptrdiff_t n, const int pooling)
 {
     enum { STEP = GLOBAL_VECS * LANES };
+    const ptrdiff_t off = (ptrdiff_t)((uintptr_t)x % sizeof(vec) / sizeof(real));
+    const ptrdiff_t before = n >= GLOBAL_LONG * STEP ? off : 0;
     vec acc[GLOBAL_VECS];
-    real last[STEP];
+    real turned[2 * STEP];
     FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)
         acc[v] = v_set1(pool_identity(pooling));
-    for (; n > 0; n -= STEP, x += STEP) {
-        if (n < STEP) {
-            pool_pad(last, x, n, pooling);
-            x = last;
-        }
+    if (before) {
+        v_store(turned, acc[0]);
+        v_store_n(turned + before, v_load_n(x, LANES - before), LANES - before);
+        FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)
+            acc[v] = pool_join(acc[v], v ? v_load(x + v * LANES - before) : v_load(turned), pooling);
+        x += STEP - before;
+        n -= STEP - before;
+    }
+    for (; n >= STEP; n -= STEP, x += STEP)
         FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)
             acc[v] = pool_join(acc[v], v_load(x + v * LANES), pooling);
+    FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)
+        if (n >= (v + 1) * LANES)
+            acc[v] = pool_join(acc[v], v_load(x + v * LANES), pooling);
+    if (n % LANES) {
+        const vec last = pool_pad(x + n / LANES * LANES, n % LANES, pooling);
+        FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)
+            if (n / LANES == v)
+                acc[v] = pool_join(acc[v], last, pooling);
     }
-    for (int half = GLOBAL_VECS / 2; half >= GLOBAL_LAST; half /= 2)
-        for (int v = 0; v < half; v++)
-            acc[v] = pool_join(acc[v], acc[v + half], pooling);
+    if (before) {
+        FC_UNROLL for (int v = 0; v < 2 * GLOBAL_VECS; v++)
+            v_store(turned + v * LANES, acc[v % GLOBAL_VECS]);
+        FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)
+            acc[v] = v_load(turned + v * LANES + before);
+    }
+    FC_UNROLL for (int i = 1; i <= GLOBAL_HALVES; i++)
+        FC_UNROLL for (int v = 0; v < GLOBAL_VECS >> i; v++)
+            acc[v] = pool_join(acc[v], acc[v + (GLOBAL_VECS >> i)], pooling);
     for (int half = GLOBAL_LAST / 2; half > 0; half /= 2)
         for (int v = 0; v < half; v++)
             acc[v] = pool_join_pairs(acc[2 * v], acc[2 * v + 1], pooling);
