@@ -4,6 +4,7 @@
 
 enum { GLOBAL_HALVES = 2, GLOBAL_VECS = 256 / sizeof(vec), GLOBAL_LAST = GLOBAL_VECS >> GLOBAL_HALVES };
 enum { GLOBAL_LONG = 16 }; /* times so many sums are a long plane */
+#define GLOBAL_AHEAD (4096 / (ptrdiff_t)sizeof(real))
 
 /* The first n elements of x, less than a vector, and then what joins nothing. */
 FC_INLINE vec pool_pad(const real *x, ptrdiff_t n, const int pooling)
@@ -46,9 +47,11 @@ FC_INLINE vec pool_plane_sums(const real *x, ptrdiff_t n, const int pooling)
     for (; n >= STEP; n -= STEP, x += STEP)
         FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)
             acc[v] = pool_join(acc[v], v_load(x + v * LANES), pooling);
-    FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)
+    FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++) {
+        FC_PREFETCH(x + v * LANES + GLOBAL_AHEAD); /* of short planes, others */
         if (n >= (v + 1) * LANES)
             acc[v] = pool_join(acc[v], v_load(x + v * LANES), pooling);
+    }
     if (n % LANES) {
         const vec last = pool_pad(x + n / LANES * LANES, n % LANES, pooling);
         FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)

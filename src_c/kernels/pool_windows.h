@@ -20,8 +20,10 @@ FC_INLINE void pool_join_rows(const real *const *rows, ptrdiff_t count, ptrdiff_
     for (; i + LANES <= n; i += LANES) {
         vec acc = v_load(begun ? line + i : first + i);
         FC_PREFETCH(last + i + POOL_AHEAD); /* of rows that are read again, the new one */
-        if (begun)
+        if (begun) { /* one of many rows, which are all new */
+            FC_PREFETCH(first + i + POOL_AHEAD);
             acc = pool_join(acc, v_load(first + i), pooling);
+        }
         for (ptrdiff_t j = 1; j < count; j++) {
             const real *const row = j == 1 ? second : rows[j];
             acc = pool_join(acc, v_load(row + i), pooling);
