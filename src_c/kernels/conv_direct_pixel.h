@@ -177,78 +177,97 @@ struct pixel_unit {
 };
 
 #if VEC_REGS == 32
-/* Of one output channel, PIXEL_ROWS neighbouring rows of outputs by two vectors of each, the first 2 of the
- * tile: what a row shows goes to all of them that see it, to each in the order of its taps. Adds to sums in
- * memory: how those begin and end is the tile's. */
+/* Of one output channel, PIXEL_ROWS or twice as many neighbouring rows of outputs by two vectors of each, the
+ * first one's at `left` and `right`: what a row shows goes to all of them that see it, to each in the order of
+ * its taps. Adds to sums in memory: how those begin and end is the tile's. Of 8 sums most are waited for, as
+ * the first and last rows are seen by few. */
 #define PIXEL_ROWS 4
-FC_INLINE void pixel_rows(const struct pixel_tile *t, ptrdiff_t pitch, ptrdiff_t kw, ptrdiff_t step,
-                          real *sums, const int kh)
+FC_INLINE void pixel_rows(const struct pixel_tile *t, const real *left, const real *right, ptrdiff_t pitch,
+                          ptrdiff_t kw, ptrdiff_t step, real *sums, const int rows, const int kh)
 {
-    vec acc[PIXEL_ROWS][2];
-    const real *left = t->x[0], *right = t->x[1], *weight = t->weight;
-    FC_UNROLL for (int j = 0; j < PIXEL_ROWS; j++)
+    vec acc[2 * PIXEL_ROWS][2];
+    const real *weight = t->weight;
+    FC_UNROLL for (int j = 0; j < rows; j++)
         FC_UNROLL for (int v = 0; v < 2; v++)
             acc[j][v] = v_load(sums + (2 * j + v) * LANES);
     for (ptrdiff_t c = 0; c < t->c; c++, left += t->channel, right += t->channel, weight += kh * kw)
-        FC_UNROLL for (int i = 0; i < PIXEL_ROWS + kh - 1; i++) {
-            const real *a = left + i * pitch, *b = right + i * pitch, *w = weight;
-            for (ptrdiff_t s = 0; s < kw; s++, a += step, b += step, w++) {
-                vec x = v_load(a), y = v_load(b);
+        FC_UNROLL for (int i = 0; i < rows + kh - 1; i++) {
+            const real *const a = left + i * pitch, *const b = right + i * pitch, *w = weight;
+#if V_PART /* loads that cross a cache line would be what bounds this */
+            const vec held[] = {v_load(a), v_load(a + LANES), v_load(b), v_load(b + LANES)};
+#endif
+            for (ptrdiff_t s = 0; s < kw; s++, w++) {
+#if V_PART
+                const v_places places = v_places_from((int)(s * step));
+                vec x = v_part(held[0], held[1], places), y = v_part(held[2], held[3], places);
+#else
+                vec x = v_load(a + s * step), y = v_load(b + s * step);
+#endif
                 FC_KEEP(x);
                 FC_KEEP(y);
-                FC_UNROLL for (int j = FC_MAX(0, i - kh + 1); j < FC_MIN(PIXEL_ROWS, i + 1); j++) {
+                FC_UNROLL for (int j = FC_MAX(0, i - kh + 1); j < FC_MIN(rows, i + 1); j++) {
                     const vec each = v_set1(w[(i - j) * kw]);
                     acc[j][0] = v_fma(each, x, acc[j][0]);
                     acc[j][1] = v_fma(each, y, acc[j][1]);
                 }
             }
         }
-    FC_UNROLL for (int j = 0; j < PIXEL_ROWS; j++)
+    FC_UNROLL for (int j = 0; j < rows; j++)
         FC_UNROLL for (int v = 0; v < 2; v++)
             v_store(sums + (2 * j + v) * LANES, acc[j][v]);
 }
 
 /* Whole rows of outputs by such tiles; gives the first that is left. */
 FC_NOINLINE ptrdiff_t pixel_run_rows(const struct fc_conv2d *p, const struct pixel_unit *u,
-                                     struct pixel_tile *t, const real *x, ptrdiff_t pitch, real *sums,
+                                     const struct pixel_tile *t, const real *x, ptrdiff_t pitch, real *sums,
                                      real *out)
 {
     enum { VECTORS = 2 * PIXEL_ROWS }; /* as many as pixel_tile_1 takes */
     const ptrdiff_t each = pixel_vectors(u->cols);
-    real between[VECTORS * LANES];
-    ptrdiff_t y = 0;
+    real between[2 * VECTORS * LANES];
+    ptrdiff_t y = 0, rows;
     /* Rows of one vector, and kernels of one column, have loads to spare. */
     if (t->k > 1 || u->cols <= LANES || (p->kh != 3 && p->kh != 5) || p->kw == 1 ||
-        p->stride_h > 1 || p->stride_w > 1 || p->dilation_h > 1)
+        p->stride_h > 1 || p->stride_w > 1 || p->dilation_h > 1 || (p->kw - 1) * p->dilation_w > LANES)
         return 0;
-    for (; y + PIXEL_ROWS <= u->rows; y += PIXEL_ROWS)
+    for (; y + PIXEL_ROWS <= u->rows; y += rows) {
+        rows = u->rows - y >= 2 * PIXEL_ROWS ? 2 * PIXEL_ROWS : PIXEL_ROWS;
         for (ptrdiff_t i = 0; i < each; i += 2) {
-            struct pixel_tile begin = *t, end;
-            for (ptrdiff_t v = 0; v < VECTORS; v++) {
-                /* Where there is no second vector, the first one twice. */
-                const ptrdiff_t row = y + v / 2, column = FC_MIN(i + v % 2, each - 1);
-                const ptrdiff_t at = FC_MIN(column * LANES, u->cols - LANES);
-                real *const sum = sums + (row * each + column) * LANES;
-                t->x[v] = begin.x[v] = x + row * pitch + at;
-                begin.sum[v] = sum;
-                begin.out[v] = between + v * LANES;
-                t->out[v] = t->last ? out + row * p->ow + at : sum;
+            /* Where there is no second vector, the first one twice. */
+            const ptrdiff_t column[] = {i, FC_MIN(i + 1, each - 1)};
+            const ptrdiff_t last = u->cols - LANES;
+            const ptrdiff_t at[] = {FC_MIN(column[0] * LANES, last), FC_MIN(column[1] * LANES, last)};
+            /* Of no channel: what sums begin with, and how they end. */
+            struct pixel_tile begin = *t, end = *t;
+            begin.c = end.c = begin.last = end.first = 0;
+            for (int ends = 0; ends < 2; ends++) {
+                for (ptrdiff_t part = 0; part < rows; part += PIXEL_ROWS) {
+                    for (ptrdiff_t v = 0; v < VECTORS; v++) {
+                        const ptrdiff_t row = y + part + v / 2;
+                        real *const sum = sums + (row * each + column[v % 2]) * LANES;
+                        real *const here = between + (2 * part + v) * LANES;
+                        begin.x[v] = end.x[v] = x;
+                        begin.sum[v] = sum;
+                        begin.out[v] = here;
+                        end.sum[v] = here;
+                        end.out[v] = t->last ? out + row * p->ow + at[v % 2] : sum;
+                    }
+                    pixel_tile_1(ends ? &end : &begin, VECTORS);
+                }
+                if (ends)
+                    continue;
+                const real *const left = x + y * pitch + at[0], *const right = x + y * pitch + at[1];
+                if (p->kh == 3 && rows > PIXEL_ROWS)
+                    pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, 2 * PIXEL_ROWS, 3);
+                else if (p->kh == 3)
+                    pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, PIXEL_ROWS, 3);
+                else if (rows > PIXEL_ROWS)
+                    pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, 2 * PIXEL_ROWS, 5);
+                else
+                    pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, PIXEL_ROWS, 5);
             }
-            begin.c = begin.last = 0; /* of no channel: what sums begin with, as `end` is how they end */
-            pixel_tile_1(&begin, VECTORS);
-            if (p->kh == 3)
-                pixel_rows(t, pitch, p->kw, p->dilation_w, between, 3);
-            else
-                pixel_rows(t, pitch, p->kw, p->dilation_w, between, 5);
-            end = begin;
-            end.first = 0;
-            end.last = t->last;
-            for (ptrdiff_t v = 0; v < VECTORS; v++) {
-                end.sum[v] = between + v * LANES;
-                end.out[v] = t->out[v];
-            }
-            pixel_tile_1(&end, VECTORS);
         }
+    }
     return y;
 }
 #endif
