@@ -192,11 +192,12 @@ FC_INLINE void median_of_pair(vec median[2], const struct median_rows v[3])
 /* Two rows of medians of 3x3, from x to end. Are any of their numbers marked? (The last 2 * c of a row, which no
  * window begins with, are not looked at.) */
 FC_INLINE int median_3x3(const struct median_row *to, const real *const *row, ptrdiff_t x, ptrdiff_t end,
-                         const int beside, const int plain)
+                         const int beside, const int stream, const int plain)
 {
-    const struct median_row m = *to;
+    struct median_row m = *to;
     const real *const rows[] = {row[0], row[1], row[2], row[3]}; /* which no store can change */
     vec wild[] = {v_set1(0), v_set1(0)}, median[2];
+    m.stream = stream;
     while (x < end) {
         struct median_rows v[3] = {median_load(rows, x, wild, 1, plain)}, next = v[0];
         ptrdiff_t after;
@@ -204,7 +205,8 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *row, pt
             after = x + LANES;
             FC_UNROLL for (int r = 0; r < 2; r++) {
                 FC_PREFETCH(m.ahead[r] + x);
-                FC_PREFETCH_WRITE(m.out[r] + x + MEDIAN_LATER * LANES);
+                if (FC_BITS < 32 && !stream) /* where little else is waited for */
+                    FC_PREFETCH_WRITE(m.out[r] + x + MEDIAN_LATER * LANES);
             }
             if (beside)
                 next = median_load(rows, after, wild, after < end, plain);
@@ -304,9 +306,11 @@ FC_INLINE int median_parts(const struct median_row *m, const struct median_part 
         if (k == 5)
             marked |= median_columns(m, t.row, rank, t.x, i == MEDIAN_PARTS - 1 ? seen : t.end, plain);
         else if (beside)
-            marked |= median_3x3(m, four, t.x, t.end, 1, plain);
+            marked |= median_3x3(m, four, t.x, t.end, 1, m->stream, plain);
+        else if (FC_BITS == 16 || (FC_BITS == 8 && !m->stream)) /* known when compiled */
+            marked |= median_3x3(m, four, t.x, t.end, 0, 0, plain);
         else
-            marked |= median_3x3(m, four, t.x, t.end, 0, plain);
+            marked |= median_3x3(m, four, t.x, t.end, 0, FC_BITS == 8 ? 1 : m->stream, plain);
     }
     if (k == 5)
         median_5x5(m, rank, n, plain);
