@@ -64,6 +64,9 @@ WINOGRAD_PRODUCT_BYTES = 2 * VECTOR_BYTES
 WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 42, 32
 # Of a block, for predictions: they know nothing of this machine.
 WINOGRAD_USUAL_TILES = 28
+# Planes that are a multiple of these bytes meet in the same lines of an L1 cache, a tile's pixels of
+# all channels together: what that costs.
+ALIASED_BYTES, WINOGRAD_ALIASED = 4096, 1.25
 # Why a call got them.
 WINOGRAD = "a {}x{} kernel on many channels: {} products do the work of {}"
 
@@ -94,7 +97,9 @@ def winograd_seconds(g, scheme):
     block = max(1, min(WINOGRAD_USUAL_TILES, held))
     arithmetic = seconds_of(2 * winograd_terms(g, scheme), g)
     transfer = ceil_div(winograd_tiles(g, scheme), block) * weights / BYTES / near
-    return max(arithmetic, transfer) + min(arithmetic, transfer) / 3
+    seconds = max(arithmetic, transfer) + min(arithmetic, transfer) / 3
+    planes = g.layout == "NCHW" and g.rows.n * g.cols.n * g.bits // 8 % ALIASED_BYTES == 0
+    return WINOGRAD_ALIASED * seconds if planes else seconds
 
 
 def winograd_terms(g, scheme):
