@@ -64,8 +64,8 @@ WINOGRAD_PRODUCT_BYTES = 2 * VECTOR_BYTES
 WINOGRAD_LEAST_TILES, WINOGRAD_MOST_TILES, WINOGRAD_BLOCK_COLUMNS = 28, 42, 32
 # Of a block, for predictions: they know nothing of this machine.
 WINOGRAD_USUAL_TILES = 28
-# Planes that are a multiple of these bytes meet in the same lines of an L1 cache, a tile's pixels of
-# all channels together: what that costs.
+# Planes of a multiple of these bytes meet in the same lines of an L1 cache: a tile's pixels, of all
+# channels. What that costs.
 ALIASED_BYTES, WINOGRAD_ALIASED = 4096, 1.25
 # Why a call got them.
 WINOGRAD = "a {}x{} kernel on many channels: {} products do the work of {}"
@@ -98,8 +98,10 @@ def winograd_seconds(g, scheme):
     arithmetic = seconds_of(2 * winograd_terms(g, scheme), g)
     transfer = ceil_div(winograd_tiles(g, scheme), block) * weights / BYTES / near
     seconds = max(arithmetic, transfer) + min(arithmetic, transfer) / 3
-    planes = g.layout == "NCHW" and g.rows.n * g.cols.n * g.bits // 8 % ALIASED_BYTES == 0
-    return WINOGRAD_ALIASED * seconds if planes else seconds
+    aliased = g.rows.n * g.cols.n * g.bits // 8 % ALIASED_BYTES == 0
+    if aliased and g.layout == "NCHW" and scheme.stride == 1:
+        return WINOGRAD_ALIASED * seconds
+    return seconds
 
 
 def winograd_terms(g, scheme):
