@@ -636,10 +636,10 @@ OPERATIONS = {
         fastconv.global_avg_pool, POOLED, lambda w: {"x": (2, 5, 9, w)}, {}
     ),
     "global_avg_pool of long planes": Operation(
-        fastconv.global_avg_pool, FLOATS, lambda w: {"x": (1, 3, 200, w)}, {}
+        fastconv.global_avg_pool, FLOATS, lambda w: {"x": (1, 3, 201, 2 * w + 1)}, {}
     ),
     "global_max_pool of long planes": Operation(
-        fastconv.global_max_pool, FLOATS, lambda w: {"x": (1, 3, 200, w)}, {}
+        fastconv.global_max_pool, FLOATS, lambda w: {"x": (1, 3, 201, 2 * w + 1)}, {}
     ),
     "global_max_pool": Operation(
         fastconv.global_max_pool, POOLED, lambda w: {"x": (2, 70, 2, w)}, {}

@@ -112,7 +112,7 @@ def test_blocks_that_keep_to_it(isa, tasks, x, weight, options):
     assert tasks[-1].scratch_bytes <= MOST_BYTES
 
 
-@pytest.mark.parametrize("channels", [1, 3, 16, 300, 2048])
+@pytest.mark.parametrize("channels", [1, 3, 11, 16, 31, 300, 2048])
 @pytest.mark.parametrize("image_dtype", ["uint8", "float32", "float64"])
 def test_filters(isa, image_dtype, channels):
     """Of narrow images and of wide ones, whose lines are cut; nothing is computed.
@@ -128,7 +128,8 @@ def test_filters(isa, image_dtype, channels):
               for function in (filters.box, filters.maximum, filters.local_mean_std)),
             *((filters.median, (size,)) for size in (3, 5, 7)),
             *((filters.filter2d, (rng.random(size),))
-              for size in ((3, 3), (5, 5), (7, 7), (9, 9), (15, 15), (59, 46), (2, 63, 63))),
+              for size in ((3, 3), (5, 5), (7, 7), (9, 9), (15, 15), (31, 31), (59, 46))),
+            (filters.filter2d, (rng.random((2, 63, 63)),)),
             *((filters.dilate, (rng.random(size) < 0.5,))
               for size in ((15, 15), (63, 63), (256, 16), (16, 100))),
             *((partial(filters.filter2d, stride=stride), (rng.random(size),))

@@ -57,7 +57,8 @@ WINOGRAD_DOWN_LEAST, WINOGRAD_DOWN_WEIGHTS = 20, 2**17
 WINOGRAD_DOWN_SPREAD = 0.25
 # Its transformed source rows: a part of an L2 cache.
 WINOGRAD_DOWN_BYTES = 256 * 1024
-WINOGRAD_DOWN_TILES = 192  # numbers of a row: whole tiles of every instruction set
+# Numbers of a row: whole tiles of every instruction set, where so much more memory gives them.
+WINOGRAD_DOWN_TILES, WINOGRAD_DOWN_MORE = 192, 1.4
 # Histograms of columns that a thread keeps, of one channel: 1 MB of them.
 HISTOGRAMS = 2048
 # Of 8, 16, 32 and 64 bits, windows of so many pixels at most take networks, which are faster there.
@@ -331,7 +332,9 @@ def _filter2d(g, isa, threads):
     block_cols = ceil_div(g.cols.o, ceil_div(g.cols.o, block_cols))
     if g.algorithm == "filter_winograd":
         whole = WINOGRAD_DOWN_TILES // gcd(WINOGRAD_DOWN_TILES, g.channels)
-        block_cols = min(ceil_div(block_cols, whole) * whole, g.cols.o)
+        rounded = ceil_div(block_cols, whole) * whole
+        if rounded <= WINOGRAD_DOWN_MORE * block_cols:
+            block_cols = min(rounded, g.cols.o)
     others = g.planes * ceil_div(g.cols.o, block_cols)
     sizes = window_sizes(g.rows, g.cols) | border_sizes(g.border)
     sizes |= {"planes": g.planes, "c": g.channels, "m": g.kernels, "kernel_rows": kernel_rows}

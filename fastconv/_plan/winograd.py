@@ -99,7 +99,7 @@ def winograd_seconds(g, scheme):
     transfer = ceil_div(winograd_tiles(g, scheme), block) * weights / BYTES / near
     seconds = max(arithmetic, transfer) + min(arithmetic, transfer) / 3
     aliased = g.rows.n * g.cols.n * g.bits // 8 % ALIASED_BYTES == 0
-    if aliased and g.layout == "NCHW" and scheme.stride == 1:
+    if aliased and g.layout == "NCHW" and scheme.stride == 1 and g.rows.k > 1:
         return WINOGRAD_ALIASED * seconds
     return seconds
 

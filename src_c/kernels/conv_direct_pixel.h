@@ -179,8 +179,8 @@ struct pixel_unit {
 #if VEC_REGS == 32
 /* Of one output channel, PIXEL_ROWS or twice as many neighbouring rows of outputs by two vectors of each, the
  * first one's at `left` and `right`: what a row shows goes to all of them that see it, to each in the order of
- * its taps. Adds to sums in memory: how those begin and end is the tile's. Of 8 sums most are waited for, as
- * the first and last rows are seen by few. */
+ * its taps. Adds to sums in memory: how those begin and end is the tile's. With 4 rows there are 8 sums or, as
+ * few of them see the first and last rows, less: too few under way for the latency of a multiply-add. */
 #define PIXEL_ROWS 4
 FC_INLINE void pixel_rows(const struct pixel_tile *t, const real *left, const real *right, ptrdiff_t pitch,
                           ptrdiff_t kw, ptrdiff_t step, real *sums, const int rows, const int kh)
@@ -192,17 +192,9 @@ FC_INLINE void pixel_rows(const struct pixel_tile *t, const real *left, const re
             acc[j][v] = v_load(sums + (2 * j + v) * LANES);
     for (ptrdiff_t c = 0; c < t->c; c++, left += t->channel, right += t->channel, weight += kh * kw)
         FC_UNROLL for (int i = 0; i < rows + kh - 1; i++) {
-            const real *const a = left + i * pitch, *const b = right + i * pitch, *w = weight;
-#if V_PART /* loads that cross a cache line would be what bounds this */
-            const vec held[] = {v_load(a), v_load(a + LANES), v_load(b), v_load(b + LANES)};
-#endif
-            for (ptrdiff_t s = 0; s < kw; s++, w++) {
-#if V_PART
-                const v_places places = v_places_from((int)(s * step));
-                vec x = v_part(held[0], held[1], places), y = v_part(held[2], held[3], places);
-#else
-                vec x = v_load(a + s * step), y = v_load(b + s * step);
-#endif
+            const real *a = left + i * pitch, *b = right + i * pitch, *w = weight;
+            for (ptrdiff_t s = 0; s < kw; s++, a += step, b += step, w++) {
+                vec x = v_load(a), y = v_load(b);
                 FC_KEEP(x);
                 FC_KEEP(y);
                 FC_UNROLL for (int j = FC_MAX(0, i - kh + 1); j < FC_MIN(rows, i + 1); j++) {
@@ -228,7 +220,7 @@ FC_NOINLINE ptrdiff_t pixel_run_rows(const struct fc_conv2d *p, const struct pix
     ptrdiff_t y = 0, rows;
     /* Rows of one vector, and kernels of one column, have loads to spare. */
     if (t->k > 1 || u->cols <= LANES || (p->kh != 3 && p->kh != 5) || p->kw == 1 ||
-        p->stride_h > 1 || p->stride_w > 1 || p->dilation_h > 1 || (p->kw - 1) * p->dilation_w > LANES)
+        p->stride_h > 1 || p->stride_w > 1 || p->dilation_h > 1)
         return 0;
     for (; y + PIXEL_ROWS <= u->rows; y += rows) {
         rows = u->rows - y >= 2 * PIXEL_ROWS ? 2 * PIXEL_ROWS : PIXEL_ROWS;

@@ -128,13 +128,14 @@ FC_INLINE void median_store(const struct median_row *m, int row, ptrdiff_t x, ve
 }
 
 /* The numbers at x of four rows, to be compared; they are marked if `look`. */
-struct median_rows {
+struct median_four {
     vec of[4];
 };
 
-FC_INLINE struct median_rows median_load(const real *const *row, ptrdiff_t x, vec wild[2], int look, const int plain)
+FC_INLINE struct median_four median_load(const real *const *row, ptrdiff_t x, vec wild[2], int look,
+                                         const int plain)
 {
-    struct median_rows v;
+    struct median_four v;
     FC_UNROLL for (int r = 0; r < 4; r++) {
         v.of[r] = v_load(row[r] + x);
         FC_KEEP(v.of[r]);
@@ -154,7 +155,7 @@ FC_INLINE int median_beside(ptrdiff_t c)
 }
 
 /* The numbers s pixels past those of a; b are LANES past them. */
-FC_INLINE struct median_rows median_further(struct median_rows a, struct median_rows b, const int s, ptrdiff_t c)
+FC_INLINE struct median_four median_further(struct median_four a, struct median_four b, const int s, ptrdiff_t c)
 {
     FC_UNROLL for (int r = 0; r < 4; r++)
 #if V_PART
@@ -168,7 +169,7 @@ FC_INLINE struct median_rows median_further(struct median_rows a, struct median_
 
 /* Medians of 3x3, of two rows of windows that share the source rows 1 and 2; 0 and 3 are of one each. Of the six
  * shared numbers the second to fifth are wanted, and of the merge with three others the fifth. */
-FC_INLINE void median_of_pair(vec median[2], const struct median_rows v[3])
+FC_INLINE void median_of_pair(vec median[2], const struct median_four v[3])
 {
     vec low[3], high[3];
     FC_UNROLL for (int s = 0; s < 3; s++) {
@@ -199,7 +200,7 @@ FC_INLINE int median_3x3(const struct median_row *to, const real *const *row, pt
     vec wild[] = {v_set1(0), v_set1(0)}, median[2];
     m.stream = stream;
     while (x < end) {
-        struct median_rows v[3] = {median_load(rows, x, wild, 1, plain)}, next = v[0];
+        struct median_four v[3] = {median_load(rows, x, wild, 1, plain)}, next = v[0];
         ptrdiff_t after;
         do {
             after = x + LANES;
@@ -307,7 +308,7 @@ FC_INLINE int median_parts(const struct median_row *m, const struct median_part 
             marked |= median_columns(m, t.row, rank, t.x, i == MEDIAN_PARTS - 1 ? seen : t.end, plain);
         else if (beside)
             marked |= median_3x3(m, four, t.x, t.end, 1, m->stream, plain);
-        else if (FC_BITS == 16 || (FC_BITS == 8 && !m->stream)) /* known when compiled */
+        else if (FC_BITS == 16 || (FC_BITS == 8 && !m->stream)) /* one variant of shorts, two of bytes */
             marked |= median_3x3(m, four, t.x, t.end, 0, 0, plain);
         else
             marked |= median_3x3(m, four, t.x, t.end, 0, FC_BITS == 8 ? 1 : m->stream, plain);
@@ -322,7 +323,7 @@ FC_INLINE int median_parts(const struct median_row *m, const struct median_part 
 /* Medians of the source rows from `first` on, of two rows if there are as many and they are a pair:
  * one of an even row of the image and the next. How many rows is the answer. */
 static int median_results(struct median_row *m, const struct filter_rows *source, real *const *rank,
-                       const struct fc_filter2d *p, const struct filter_block *b, ptrdiff_t first)
+                          const struct fc_filter2d *p, const struct filter_block *b, ptrdiff_t first)
 {
     const ptrdiff_t k = p->kh, n = b->cols * p->c;
     const struct filter_inside in = source->ends.in;

@@ -242,7 +242,8 @@ FC_INLINE int filter_tile_rows(const struct fc_filter2d *p, const struct filter_
 
 FC_INLINE filter_tiles_function *filter_tiles_of(const struct filter_taps *t, int rows)
 {
-    if (rows == FILTER_ROWS) /* of 16 registers, too few hold weights of 3x3 as well */
+    /* First where both have as many rows: with 16 registers 3x3 is no faster unrolled, which needs more. */
+    if (rows == FILTER_ROWS)
         return filter_tiles_tall;
     if (rows == FILTER_ROWS_LOW)
         return t->kh == 3 && t->kw == 3 ? filter_tiles_3x3 : filter_tiles_low;

@@ -3,7 +3,7 @@
  * through one tap are neighbours. Output (y, x) of the block stands at y * pitch + x, and each tap
  * is a constant shift away from it. */
 
-#define ROWS_AHEAD (2048 / (ptrdiff_t)sizeof(real)) /* best of 2 to 8 KB */
+#define NCHW_AHEAD (2048 / (ptrdiff_t)sizeof(real)) /* best of 2 to 8 KB */
 
 struct nchw_panel {
     ptrdiff_t phases_h, phases_w; /* at most what a kernel covers: the others hold no tap */
@@ -130,7 +130,7 @@ FC_NOINLINE void nchw_fill_rows(const struct fc_conv2d *p, const struct nchw_pan
         for (; j < begin; j += LANES)
             v_store(dst + j, v_set1(0));
         for (j = begin; j < begin + inside; j += LANES) {
-            FC_PREFETCH(row + j + ROWS_AHEAD);
+            FC_PREFETCH(row + j - begin + NCHW_AHEAD);
             v_store(dst + j, load_up_to(row, j - begin, inside));
         }
         for (; j < panel->pitch; j += LANES)

@@ -48,7 +48,7 @@ FC_INLINE vec pool_plane_sums(const real *x, ptrdiff_t n, const int pooling)
         FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++)
             acc[v] = pool_join(acc[v], v_load(x + v * LANES), pooling);
     FC_UNROLL for (int v = 0; v < GLOBAL_VECS; v++) {
-        FC_PREFETCH(x + v * LANES + GLOBAL_AHEAD); /* of short planes, others */
+        FC_PREFETCH(x + v * LANES + GLOBAL_AHEAD); /* planes to come, where they are short */
         if (n >= (v + 1) * LANES)
             acc[v] = pool_join(acc[v], v_load(x + v * LANES), pooling);
     }

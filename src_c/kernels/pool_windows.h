@@ -20,7 +20,7 @@ FC_INLINE void pool_join_rows(const real *const *rows, ptrdiff_t count, ptrdiff_
     for (; i + LANES <= n; i += LANES) {
         vec acc = v_load(begun ? line + i : first + i);
         FC_PREFETCH(last + i + POOL_AHEAD); /* of rows that are read again, the new one */
-        if (begun) { /* one of many rows, which are all new */
+        if (begun) { /* one of many rows, all new unless windows overlap */
             FC_PREFETCH(first + i + POOL_AHEAD);
             acc = pool_join(acc, v_load(first + i), pooling);
         }
@@ -74,7 +74,8 @@ struct pool_windows {
     const real *spare; /* up to here outputs may be written that are written again */
     ptrdiff_t columns; /* of the image: pool_beside_line */
     int direct;        /* straight from their rows: pool_direct */
-    ptrdiff_t fresh, ahead; /* rows that are read for the first time: the last ones; what is fetched for later */
+    ptrdiff_t fresh; /* the last rows, so many, are read for the first time: they are fetched, */
+    ptrdiff_t ahead; /* so far ahead */
 };
 
 FC_INLINE vec pool_finish(vec acc, real height, const real *widths, const int pooling)
