@@ -209,55 +209,59 @@ FC_INLINE void pixel_rows(const struct pixel_tile *t, const real *left, const re
             v_store(sums + (2 * j + v) * LANES, acc[j][v]);
 }
 
+/* What sums begin with, and how they end: a tile of no channel, from some vectors to others. */
+FC_NOINLINE void pixel_rows_pass(const struct pixel_tile *tile, real *const *from, real *const *to,
+                                 ptrdiff_t count)
+{
+    enum { VECTORS = 2 * PIXEL_ROWS }; /* as many as pixel_tile_1 takes */
+    struct pixel_tile t = *tile;
+    t.c = 0;
+    for (; count > 0; count -= VECTORS, from += VECTORS, to += VECTORS) {
+        for (int v = 0; v < VECTORS; v++) {
+            t.x[v] = t.sum[v] = from[v];
+            t.out[v] = to[v];
+        }
+        pixel_tile_1(&t, VECTORS);
+    }
+}
+
 /* Whole rows of outputs by such tiles; gives the first that is left. */
 FC_NOINLINE ptrdiff_t pixel_run_rows(const struct fc_conv2d *p, const struct pixel_unit *u,
                                      const struct pixel_tile *t, const real *x, ptrdiff_t pitch, real *sums,
                                      real *out)
 {
-    enum { VECTORS = 2 * PIXEL_ROWS }; /* as many as pixel_tile_1 takes */
-    const ptrdiff_t each = pixel_vectors(u->cols);
-    real between[2 * VECTORS * LANES];
+    const ptrdiff_t each = pixel_vectors(u->cols), last = u->cols - LANES;
+    struct pixel_tile begin = *t, end = *t;
+    real between[4 * PIXEL_ROWS * LANES], *sum[4 * PIXEL_ROWS], *here[4 * PIXEL_ROWS], *to[4 * PIXEL_ROWS];
     ptrdiff_t y = 0, rows;
     /* Rows of one vector, and kernels of one column, have loads to spare. */
     if (t->k > 1 || u->cols <= LANES || (p->kh != 3 && p->kh != 5) || p->kw == 1 ||
         p->stride_h > 1 || p->stride_w > 1 || p->dilation_h > 1)
         return 0;
+    begin.last = end.first = 0;
     for (; y + PIXEL_ROWS <= u->rows; y += rows) {
         rows = u->rows - y >= 2 * PIXEL_ROWS ? 2 * PIXEL_ROWS : PIXEL_ROWS;
         for (ptrdiff_t i = 0; i < each; i += 2) {
             /* Where there is no second vector, the first one twice. */
             const ptrdiff_t column[] = {i, FC_MIN(i + 1, each - 1)};
-            const ptrdiff_t last = u->cols - LANES;
             const ptrdiff_t at[] = {FC_MIN(column[0] * LANES, last), FC_MIN(column[1] * LANES, last)};
-            /* Of no channel: what sums begin with, and how they end. */
-            struct pixel_tile begin = *t, end = *t;
-            begin.c = end.c = begin.last = end.first = 0;
-            for (int ends = 0; ends < 2; ends++) {
-                for (ptrdiff_t part = 0; part < rows; part += PIXEL_ROWS) {
-                    for (ptrdiff_t v = 0; v < VECTORS; v++) {
-                        const ptrdiff_t row = y + part + v / 2;
-                        real *const sum = sums + (row * each + column[v % 2]) * LANES;
-                        real *const here = between + (2 * part + v) * LANES;
-                        begin.x[v] = end.x[v] = x;
-                        begin.sum[v] = sum;
-                        begin.out[v] = here;
-                        end.sum[v] = here;
-                        end.out[v] = t->last ? out + row * p->ow + at[v % 2] : sum;
-                    }
-                    pixel_tile_1(ends ? &end : &begin, VECTORS);
-                }
-                if (ends)
-                    continue;
-                const real *const left = x + y * pitch + at[0], *const right = x + y * pitch + at[1];
-                if (p->kh == 3 && rows > PIXEL_ROWS)
-                    pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, 2 * PIXEL_ROWS, 3);
-                else if (p->kh == 3)
-                    pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, PIXEL_ROWS, 3);
-                else if (rows > PIXEL_ROWS)
-                    pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, 2 * PIXEL_ROWS, 5);
-                else
-                    pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, PIXEL_ROWS, 5);
+            const real *const left = x + y * pitch + at[0], *const right = x + y * pitch + at[1];
+            for (ptrdiff_t v = 0; v < 2 * rows; v++) {
+                const ptrdiff_t row = y + v / 2;
+                sum[v] = sums + (row * each + column[v % 2]) * LANES;
+                here[v] = between + v * LANES;
+                to[v] = t->last ? out + row * p->ow + at[v % 2] : sum[v];
             }
+            pixel_rows_pass(&begin, sum, here, 2 * rows);
+            if (p->kh == 3 && rows > PIXEL_ROWS)
+                pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, 2 * PIXEL_ROWS, 3);
+            else if (p->kh == 3)
+                pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, PIXEL_ROWS, 3);
+            else if (rows > PIXEL_ROWS)
+                pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, 2 * PIXEL_ROWS, 5);
+            else
+                pixel_rows(t, left, right, pitch, p->kw, p->dilation_w, between, PIXEL_ROWS, 5);
+            pixel_rows_pass(&end, here, to, 2 * rows);
         }
     }
     return y;

@@ -313,7 +313,7 @@ FC_NOINLINE void pool_set_outputs(const struct pool_work *w, const struct pool_b
         windows.rows = w->rows;
         windows.count = w->taps;
         windows.ahead = p->h.stride * p->w.n * c;
-        if (windows.ahead >= POOL_NEAR)
+        if (c > 1 && windows.ahead >= POOL_NEAR)
             windows.fresh = p->h.stride < p->h.k ? FC_MIN(p->h.stride, w->taps) : w->taps;
         if (windows.ahead > POOL_FAR)
             windows.ahead = POOL_AHEAD;
